@@ -1,0 +1,127 @@
+"""Engines by name: `lexical`, `openai:MODEL[@URL]`, `vllm:MODEL[@URL]`, a name from `llmtriage.toml`, or a third party's kind.
+
+Third parties register a `Factory` under the entry-point group `llmtriage.backends`; the entry point's name is the kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from llmtriage.errors import InputError, UnknownNameError, short
+from llmtriage.settings import BackendSettings, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from llmtriage.predictions import Example
+    from llmtriage.prompting import Prompt
+    from llmtriage.protocols import Backend
+    from llmtriage.taxonomy import Taxonomy
+
+GROUP = "llmtriage.backends"
+_URLS = {"openai": "https://api.openai.com/v1", "vllm": "http://localhost:8000/v1"}
+_KINDS = ("lexical", *_URLS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What an engine may need to be made.
+
+    Attributes:
+        taxonomy: What it chooses among.
+        examples: Labelled texts for engines that learn.
+        prompt: Renders questions for engines that read prompts; called only by those.
+        settings: Keys, time-outs, concurrency.
+        cache_dir: Where an engine may keep what it fitted; None: nowhere.
+    """
+
+    taxonomy: Taxonomy
+    examples: Sequence[Example] = field(default=(), repr=False)
+    prompt: Callable[[], Prompt]
+    settings: Settings
+    cache_dir: Path | None = None
+
+
+Factory = Callable[[str, Setup], "Backend"]
+"""Makes an engine from what stands behind the colon of its name."""
+
+
+def create(name: str, setup: Setup) -> Backend:
+    """Make the engine `name`.
+
+    Raises:
+        InputError: The name is unknown, or what stands behind its colon cannot be used.
+    """
+    if name in setup.settings.backends:
+        return _chat(name, setup.settings.backends[name], setup)
+    kind, _, argument = name.partition(":")
+    if kind == "lexical" and not argument:
+        return _lexical(setup)
+    if kind in _URLS:
+        return _chat(name, _parsed(kind, argument), setup)
+    for entry in entry_points(group=GROUP, name=kind):
+        factory: Factory = entry.load()
+        return factory(argument, setup)
+    raise UnknownNameError.among("backend", name, [*_KINDS, *setup.settings.backends], field="backend")
+
+
+def base_url(url: str) -> str:
+    """`url` as requests use it: with its scheme, without a slash at the end, with /v1 where it has no path.
+
+    Raises:
+        InputError: It is no HTTP address, or it holds a password.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError(f"not an HTTP address: {short(url)!r}", field="backend", remedy="write http://HOST:PORT/v1")
+    if "@" in parts.netloc:
+        raise InputError("a password does not belong in a URL", field="backend", remedy="set LLMTRIAGE_API_KEY instead")
+    path = parts.path.rstrip("/") or "/v1"
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _parsed(kind: str, argument: str) -> BackendSettings:
+    match = re.fullmatch(r"(?P<model>.+?)(@(?P<url>[a-z]+://.*))?", argument)
+    if match is None:
+        raise InputError(f"{kind}: names no model", field="backend", remedy=f"write {kind}:MODEL or {kind}:MODEL@URL")
+    try:
+        return BackendSettings(kind=kind, model=match["model"], url=match["url"])
+    except ValidationError as error:
+        raise InputError(str(error.errors()[0]["msg"]), field="backend", remedy=f"write {kind}:MODEL@URL") from None
+
+
+def _lexical(setup: Setup) -> Backend:
+    from llmtriage.backends.lexical import LexicalBackend
+
+    return LexicalBackend(setup.taxonomy, setup.examples, cache_dir=setup.cache_dir)
+
+
+def _chat(name: str, backend: BackendSettings, setup: Setup) -> Backend:
+    from llmtriage.backends.chat import ChatBackend
+    from llmtriage.backends.transport import OPENAI_HOST, Endpoint, Transport
+
+    url = base_url(backend.url or _URLS[backend.kind])
+    own_host = urlsplit(url).hostname == OPENAI_HOST
+    settings = setup.settings
+    endpoint = Endpoint(
+        name=name,
+        url=url,
+        key=settings.key_for(backend, own_host=own_host),
+        key_hint=backend.key_env or ("OPENAI_API_KEY" if own_host else "LLMTRIAGE_API_KEY"),
+        headers=backend.headers,
+        attempts=settings.attempts,
+        timeout=backend.timeout or settings.timeout,
+    )
+    concurrency = backend.concurrency or settings.concurrency
+    return ChatBackend(name, backend, setup.prompt(), Transport(endpoint), concurrency=concurrency)

@@ -1,0 +1,155 @@
+"""What can go wrong between us and a server, translated at one place: into a failure of one ticket or an error of the run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import openai
+
+from llmtriage.errors import BackendError, BackendRefusedError, BackendUnavailableError, RefusedFieldError, short
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llmtriage.backends.transport import Endpoint
+    from llmtriage.predictions import EngineReason
+
+# Names, because openai 3 speaks httpx2 and a caller may hand in a client of httpx.
+_NO_CONNECTION = frozenset({"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError", "InvalidURL"})
+_NO_MODEL = frozenset({"model", "model_not_found"})
+_TOO_LONG = frozenset({"context_length_exceeded", "input_tokens", "input_text", "string_above_max_length"})
+_FILTERED = frozenset(
+    {"content_filter", "DataInspectionFailed", "data_inspection_failed", "InputTextRiskDetection", "content_policy_violation"}
+)
+_NO_MONEY = frozenset({"insufficient_quota", "billing_not_active", "Arrearage", "AccountOverdueError"})
+
+
+@dataclass
+class Fault(Exception):  # noqa: N818 - it is caught in the transport and never leaves it
+    """One failed attempt: `error` for the whole run, else `reason` and `detail` for this ticket.
+
+    Attributes:
+        reason: The code for this ticket.
+        detail: In words, without keys or ticket text.
+        retryable: Whether asking again can help.
+        error: What to raise when the run cannot go on.
+        wait: Seconds the server asked us to wait.
+    """
+
+    reason: EngineReason
+    detail: str
+    retryable: bool = False
+    error: BackendError | None = None
+    wait: float | None = None
+
+
+def unreadable(detail: str) -> Fault:
+    """An answer that came but cannot be read. Asking again may help: a gateway's page comes and goes."""
+    return Fault("bad_response", detail, retryable=True)
+
+
+def fault_of(error: Exception, endpoint: Endpoint) -> Fault:
+    """Translate what the client raised."""
+    if isinstance(error, (openai.APITimeoutError, TimeoutError)):
+        if _cause(error) == "ConnectTimeout":
+            return _no_connection(endpoint)
+        return Fault("timeout", f"no answer within {endpoint.timeout:g} s", retryable=True)
+    if isinstance(error, openai.APIConnectionError):
+        if _cause(error) in _NO_CONNECTION:
+            return _no_connection(endpoint)
+        return Fault("backend_unavailable", f"the connection broke ({_cause(error)})", retryable=True)
+    if isinstance(error, openai.APIStatusError):
+        return _of_status(error, endpoint)
+    return Fault("bad_response", f"the client could not read the answer ({type(error).__name__})")
+
+
+def _of_status(error: openai.APIStatusError, endpoint: Endpoint) -> Fault:
+    """What concerns the run comes first, then what concerns the text, then what may pass by itself."""
+    status, body = error.status_code, _inner(error.body)
+    codes = {str(body.get(key)) for key in ("code", "type", "param")}
+    if status in (401, 402, 403) or codes & _NO_MONEY:
+        return _refused(status, codes, endpoint)
+    if status == 404 or codes & _NO_MODEL:
+        return _not_found(codes, str(body.get("message") or ""), endpoint)
+    return _of_text(status, codes) or _passing(status, error) or _bad_request(status, body, endpoint)
+
+
+def _of_text(status: int, codes: set[str]) -> Fault | None:
+    if codes & _TOO_LONG or status == 413:
+        return Fault("too_long", "the prompt is longer than the model's context")
+    if codes & _FILTERED:
+        return Fault("refused", "the server's content filter refused the text")
+    return None
+
+
+def _passing(status: int, error: openai.APIStatusError) -> Fault | None:
+    if status == 429:
+        return Fault("rate_limited", "the server takes no more requests for now", retryable=True, wait=_stated_wait(error))
+    if status in (408, 409) or status >= 500:
+        return Fault("backend_unavailable", f"the server answered {status}", retryable=True, wait=_stated_wait(error))
+    return None
+
+
+def _bad_request(status: int, body: Mapping[str, Any], endpoint: Endpoint) -> Fault:
+    field = body.get("param")
+    if isinstance(field, str) and field and not field.startswith("messages"):
+        # What the server said may quote the ticket, so only the field's name is passed on.
+        problem = f"the server does not take the field {short(field)!r} ({status})"
+        remedy = "leave it out with omit = [...] under [backends.NAME] in llmtriage.toml"
+        return _stop(RefusedFieldError(field, problem, remedy=remedy, backend=endpoint.name))
+    return Fault("bad_response", f"the server answered {status}")
+
+
+def _refused(status: int, codes: set[str], endpoint: Endpoint) -> Fault:
+    if status == 402 or codes & _NO_MONEY:
+        problem, remedy = f"the account has no credit left ({status})", "top it up, then go on with --resume"
+    else:
+        problem = f"the server refused the key ({status})" if endpoint.key else f"the server wants a key ({status})"
+        remedy = f"set {endpoint.key_hint}"
+    return _stop(BackendRefusedError(problem, remedy=remedy, backend=endpoint.name))
+
+
+def _not_found(codes: set[str], said: str, endpoint: Endpoint) -> Fault:
+    if codes & _NO_MODEL or "model" in said.lower():
+        problem, remedy = "the server does not know this model", "check its name"
+    else:
+        problem, remedy = f"nothing answers at {endpoint.url}", "check the URL; most servers want it to end in /v1"
+    return _stop(BackendRefusedError(problem, remedy=remedy, backend=endpoint.name))
+
+
+def _no_connection(endpoint: Endpoint) -> Fault:
+    problem = f"no connection to {endpoint.url}"
+    error = BackendUnavailableError(problem, remedy="check that the server runs and the URL is right", backend=endpoint.name)
+    return Fault("backend_unavailable", problem, retryable=True, error=error)
+
+
+def _stop(error: BackendError) -> Fault:
+    return Fault("backend_unavailable", error.problem, error=error)
+
+
+def _inner(body: object) -> Mapping[str, Any]:
+    """The error object of a body in any of the shapes servers use."""
+    if isinstance(body, list) and body:
+        body = body[0]
+    if isinstance(body, dict):
+        inner = body.get("error", body)
+        return inner if isinstance(inner, dict) else {"message": inner}
+    return {}
+
+
+def _cause(error: BaseException) -> str:
+    return type(error.__cause__ or error).__name__
+
+
+def _stated_wait(error: openai.APIStatusError) -> float | None:
+    """Seconds from `retry-after-ms` or `retry-after`; None where there is none that makes sense."""
+    for header, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(error.response.headers.get(header, "")) * unit
+        except ValueError:
+            continue
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    return None

@@ -1,0 +1,59 @@
+"""Turns `async one(item)` into an ordered stream with a constant number in flight and a bounded number held."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+from llmtriage.streams import first_of
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_HELD_PER_CALL = 16  # results that may wait behind a slow one, for each call in flight
+
+
+async def in_flight(one: Callable[[T], Awaitable[R]], items: AsyncIterable[T], concurrency: int) -> AsyncIterator[R]:
+    """Apply `one` to each item, `concurrency` at a time, and yield the results in the order of the items.
+
+    Items are taken as they come. When `_HELD_PER_CALL * concurrency` items are held, finished or not, no new one is taken: memory is
+    bounded however slow one of them is. The first exception of `one` stops the taking of new items and is raised in its turn.
+    """
+    slots = asyncio.Semaphore(concurrency)
+    held: asyncio.Queue[asyncio.Task[R] | None] = asyncio.Queue(_HELD_PER_CALL * concurrency)
+    broken = asyncio.Event()
+
+    async def run(item: T) -> R:
+        try:
+            return await one(item)
+        except BaseException:
+            broken.set()
+            raise
+        finally:
+            slots.release()
+
+    async def take() -> None:
+        async for item in items:
+            await slots.acquire()
+            if broken.is_set():
+                break
+            await held.put(asyncio.create_task(run(item)))
+        await held.put(None)
+
+    taker = asyncio.create_task(take())
+    try:
+        while (task := await first_of(held, taker)) is not None:
+            yield await task
+        await taker
+    finally:
+        await _cancel(taker, held)
+
+
+async def _cancel(taker: asyncio.Task[None], held: asyncio.Queue[asyncio.Task[R] | None]) -> None:
+    taker.cancel()
+    unread = [held.get_nowait() for _ in range(held.qsize())]
+    tasks = [task for task in unread if task is not None]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(taker, *tasks, return_exceptions=True)

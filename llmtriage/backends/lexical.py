@@ -1,0 +1,400 @@
+"""The embedded engine: word and character n-grams under a linear model. No network, no key, no GPU.
+
+It is a baseline, not an LLM. It sees which letters a ticket shares with the words of a category and with labelled tickets; it
+knows no synonyms, no negation and no language it was not shown. From names alone expect half the accuracy of many labels.
+
+The method, the same with and without labelled examples:
+
+1. A text becomes TF-IDF weights of hashed words, pairs of words and character n-grams (in Chinese: n-grams of signs).
+2. Likeness: the cosine of ticket and category text (id, name, description, includes, names of the nodes above), nearest language.
+3. Evidence: multinomial logistic regression learns from the labelled texts and, as one more each, from the category texts. Half
+   of its prior is removed (Menon et al. 2021, "Long-tail learning via logit adjustment", arXiv:2007.07314, tau = 1/2): a labelled
+   file rarely has tomorrow's frequencies. A category without examples is taken to be as frequent as the others.
+4. Log-score = sharpness * (evidence + fade * likeness), normalised. Likeness fades as a category gets examples. The sharpness is
+   fitted on held-out examples, so that the log-loss is sane; that is no calibration and promises nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import tempfile
+import threading
+import time
+import unicodedata
+import warnings
+import zlib
+from contextlib import aclosing, suppress
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.special import log_softmax
+
+from llmtriage.backends.batching import batches
+from llmtriage.errors import UnknownNameError
+from llmtriage.predictions import Example, Prediction, Scores, Usage
+from llmtriage.taxonomy import Category, LocalText, Taxonomy, digest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+
+    from llmtriage.predictions import Floats, Question
+
+METHOD = "lexical-1"
+"""Changes whenever the same taxonomy and examples would give other scores."""
+
+Hashes = npt.NDArray[np.uint32]
+Floats32 = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_MAX_FEATURES = 65_536
+_CHUNK = 2_048  # texts turned into n-grams at a time: bounds memory
+_REGULARISATION = 30.0  # C of the logistic regression
+_STEPS = 100_000  # of the solver, spread over the examples: 5 to 20 passes; early stopping is part of the method
+_FADE = 2.0
+_SHARPNESS = 1.75
+_SHARPNESS_WITHOUT_EXAMPLES = 16.0  # of cosines, which seldom reach 0.5
+_FOLDS = 5
+_HELD_OUT = 500  # held-out examples that are enough to fit one number
+_CACHED_FILES = 20
+
+
+class LexicalBackend:
+    """Scores every leaf of a taxonomy from its words and from labelled examples; implements `llmtriage.protocols.Backend`.
+
+    The model is fitted on first use. `Question.examples` are ignored: this engine learns from the examples it was made with.
+
+    Privacy: a file in `cache_dir` holds weights under 32-bit hashes of the words and fragments of tickets. Who guesses a word can
+    test whether tickets held it, so treat the folder like the tickets. Without any examples nothing is cached.
+
+    Args:
+        taxonomy: What to choose among.
+        examples: Labelled texts; their order does not matter, repetitions do not count.
+        cache_dir: Where fitted models are kept, by content; None: nowhere. See `default_cache_dir`.
+        batch_size: How many questions are scored together at most.
+
+    Raises:
+        UnknownNameError: An example names a category that is no leaf.
+    """
+
+    def __init__(
+        self, taxonomy: Taxonomy, examples: Sequence[Example] = (), *, cache_dir: Path | None = None, batch_size: int = 512
+    ) -> None:
+        self._column = {leaf.id: i for i, leaf in enumerate(taxonomy.leaves)}
+        self._taxonomy = taxonomy
+        self._examples = _sorted(examples, self._column)
+        learns = bool(self._examples) or any(leaf.examples for leaf in taxonomy.leaves)
+        self._cache = (
+            _Cache(cache_dir) if cache_dir is not None and learns else None
+        )  # comparing texts is quicker than reading a file
+        self._batch_size = batch_size
+        self._grams = _Grams()
+        self._model: _Model | None = None
+        self._fitting = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """Always "lexical"."""
+        return "lexical"
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """The method and the examples; library versions are left out, because they move scores by rounding only."""
+        return {"engine": "lexical", "method": METHOD, "examples": digest(self._examples)}
+
+    def fit(self) -> None:
+        """Fit now, or load what was fitted before, instead of on first use."""
+        self._fitted()
+
+    def log_scores(self, texts: Sequence[str]) -> Floats:
+        """Normalised log-scores, shape (n, K), columns in the order of `Taxonomy.leaves`; always finite."""
+        model = self._fitted()
+        return model.log_scores(self._grams.count(texts, model.vocabulary))
+
+    async def predict(self, questions: AsyncIterable[Question], *, online: bool) -> AsyncIterator[Prediction]:  # noqa: ARG002 - always quick
+        """Answer each question, in their order, computing in a worker thread.
+
+        Raises:
+            UnknownNameError: A question names a category that is no leaf.
+        """
+        async with aclosing(batches(questions, self._batch_size)) as stream:
+            async for batch in stream:
+                for prediction in await asyncio.to_thread(self._answers, batch):
+                    yield prediction
+
+    def _answers(self, batch: Sequence[Question]) -> list[Prediction]:
+        self.fit()
+        start = time.perf_counter()
+        rows = self.log_scores([question.text for question in batch])
+        answers = [self._among(question.categories, row) for question, row in zip(batch, rows, strict=True)]
+        seconds = (time.perf_counter() - start) / len(batch)
+        usage = Usage(prompt_tokens=0, output_tokens=0)
+        return [Prediction(answer=a, source="lexical", model=METHOD, usage=usage, seconds=seconds) for a in answers]
+
+    def _among(self, categories: Iterable[Category], row: Floats) -> Scores:
+        ids = [category.id for category in categories]
+        for unknown in (i for i in ids if i not in self._column):
+            raise UnknownNameError.among("category", unknown, self._column)
+        return Scores(values=log_softmax(row[[self._column[i] for i in ids]]))
+
+    def _fitted(self) -> _Model:
+        with self._fitting:
+            if self._model is None:
+                self._model = self._load_or_fit()
+            return self._model
+
+    def _load_or_fit(self) -> _Model:
+        made_with = {"scikit-learn": version("scikit-learn"), "unicode": unicodedata.unidata_version}
+        key = digest({"taxonomy": self._taxonomy.hash, **self.fingerprint(), **made_with})
+        model = self._cache.load(key) if self._cache else None
+        if model is None:
+            model = _fit(self._taxonomy, {(text, self._column[category]) for text, category in self._examples}, self._grams)
+            if self._cache:
+                self._cache.save(key, model)
+        return model
+
+
+def default_cache_dir() -> Path:
+    """Where llmtriage keeps what it can make again: LLMTRIAGE_CACHE_DIR, else below XDG_CACHE_HOME, else ~/.cache/llmtriage."""
+    own = os.environ.get("LLMTRIAGE_CACHE_DIR")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llmtriage"
+
+
+def _sorted(examples: Iterable[Example], known: Mapping[str, int]) -> list[tuple[str, str]]:
+    pairs = {(example.text, example.category) for example in examples}
+    for unknown in sorted({category for _, category in pairs if category not in known}):
+        raise UnknownNameError.among("category", unknown, known, field="example")
+    return sorted(pairs)
+
+
+_SIGNS = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"  # kana and Chinese characters
+_TOKEN = re.compile(f"(?P<signs>[{_SIGNS}]+)|[^\\W_{_SIGNS}]{{1,64}}")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+class _Grams:
+    """Turns texts into hashed n-grams: even hashes are words and pairs of words, odd ones are character n-grams."""
+
+    def __init__(self) -> None:
+        self._word = lru_cache(maxsize=32_768)(_word_hashes)
+
+    def count(self, texts: Sequence[str], vocabulary: Hashes) -> sparse.csr_matrix:
+        """How often each text holds each entry of `vocabulary`, shape (n, d)."""
+        chunks = [self._count(texts[i : i + _CHUNK], vocabulary) for i in range(0, max(1, len(texts)), _CHUNK)]
+        return sparse.csr_matrix(sparse.vstack(chunks))
+
+    def _count(self, texts: Sequence[str], vocabulary: Hashes) -> sparse.csr_matrix:
+        grams = [self.of(text) for text in texts]
+        found = np.concatenate([*grams, np.empty(0, np.uint32)])
+        columns = np.searchsorted(vocabulary, found).clip(max=len(vocabulary) - 1)
+        known = vocabulary[columns] == found
+        rows = np.repeat(np.arange(len(texts)), [len(g) for g in grams])[known]
+        ones = np.ones(len(rows), np.float32)
+        return sparse.csr_matrix((ones, (rows, columns[known])), shape=(len(texts), len(vocabulary)))  # sums repetitions
+
+    def vocabulary(self, texts: Sequence[str]) -> tuple[Hashes, Floats]:
+        """The most widespread n-grams, sorted by hash, and in how many texts each stands."""
+        seen, df = np.zeros(1, np.uint32), np.zeros(1)  # one entry that never occurs: a vocabulary is never empty
+        for i in range(0, len(texts), _CHUNK):
+            new = np.concatenate([np.unique(self.of(text)) for text in texts[i : i + _CHUNK]])
+            seen, place = np.unique(np.concatenate([seen, new]), return_inverse=True)
+            df = np.bincount(place, np.concatenate([df, np.ones(len(new))])).astype(np.float64)
+        keep = np.sort(np.argsort(-df, kind="stable")[:_MAX_FEATURES])
+        return seen[keep], df[keep]
+
+    def of(self, text: str) -> Hashes:
+        """The n-grams of `text`, with repetitions."""
+        plain = _CAMEL.sub(" ", unicodedata.normalize("NFKC", text)).casefold()
+        tokens = list(_TOKEN.finditer(plain))
+        grams = [
+            np.array([*_ngrams(token[0], (1, 2, 3))], np.uint32) if token["signs"] else self._word(token[0]) for token in tokens
+        ]
+        words = np.array([g[0] for g, token in zip(grams, tokens, strict=True) if not token["signs"]], np.uint32)
+        pairs = (words[:-1] * np.uint32(0x9E3779B1) + words[1:]) & ~np.uint32(1)
+        return np.concatenate([*grams, pairs])
+
+
+def _word_hashes(word: str) -> Hashes:
+    """The word, then its character 2- to 4-grams with the word's edges marked."""
+    return np.array([_hash(word) & ~1, *_ngrams(f" {word} ", (2, 3, 4))], np.uint32)
+
+
+def _ngrams(text: str, sizes: Sequence[int]) -> Iterator[int]:
+    return (_hash(text[i : i + n]) | 1 for n in sizes for i in range(len(text) - n + 1))
+
+
+def _hash(text: str) -> int:
+    return zlib.crc32(text.encode("utf-8", "surrogatepass"))
+
+
+def _wordings(taxonomy: Taxonomy, leaf: Category) -> list[str]:
+    """What a category is called and said to hold, one text per language; the id counts as English."""
+    above = (node.name for node in taxonomy.path(leaf.id)[:-1])
+    parts: list[LocalText] = [
+        {"en": leaf.id},
+        *(t for t in (leaf.name, leaf.description, *leaf.includes, *above) if t is not None),
+    ]
+    languages = {"en"}.union(*(part for part in parts if not isinstance(part, str)))
+    wordings = {language: [part if isinstance(part, str) else part.get(language, "") for part in parts] for language in languages}
+    return sorted({"\n".join(wording) for wording in wordings.values()})
+
+
+class _Linear(NamedTuple):
+    """Evidence for each category, and how much its likeness adds."""
+
+    coef: Floats32  # (d, K)
+    bias: Floats  # (K,)
+    fade: Floats  # (K,)
+
+    def scores(self, x: sparse.csr_matrix, likeness: Floats) -> Floats:
+        return x @ self.coef + self.bias + self.fade * likeness
+
+
+class _Model(NamedTuple):
+    """What a fit leaves."""
+
+    vocabulary: Hashes  # (d,), sorted
+    idf: Floats32  # (d,)
+    wordings: sparse.csr_matrix  # (V, d), the category texts, grouped by category
+    first: Ints  # (K,), the row of each category's first wording
+    linear: _Linear
+    sharpness: float
+
+    def log_scores(self, counts: sparse.csr_matrix) -> Floats:
+        """Normalised log-scores of texts with these n-gram counts."""
+        x = _tfidf(counts, self.idf)
+        return np.asarray(log_softmax(self.sharpness * self.linear.scores(x, _likeness(x, self.wordings, self.first)), axis=1))
+
+
+def _fit(taxonomy: Taxonomy, given: set[tuple[str, int]], grams: _Grams) -> _Model:
+    wordings = [_wordings(taxonomy, leaf) for leaf in taxonomy.leaves]
+    described = [(text, k) for k, texts in enumerate(wordings) for text in texts]
+    labelled = sorted(given.union((text, k) for k, leaf in enumerate(taxonomy.leaves) for text in leaf.examples))
+    texts, y = [text for text, _ in described + labelled], np.array([k for _, k in described + labelled])
+    vocabulary, df = grams.vocabulary(texts)
+    idf = (np.log((1 + len(texts)) / (1 + df)) + 1).astype(np.float32)
+    x = _tfidf(grams.count(texts, vocabulary), idf)
+    words, first = x[: len(described)], np.cumsum([0, *(len(w) for w in wordings[:-1])])
+    is_label = np.arange(len(texts)) >= len(described)
+    # By the text, so that no ticket is held out while its copy is learnt from. Those of the taxonomy are no sample of tickets.
+    folds = np.array([-1] * len(described) + [_hash(row[0]) % _FOLDS if row in given else -1 for row in labelled])
+    sharpness = _fit_sharpness(x, y, is_label, _likeness(x, words, first), folds) if labelled else _SHARPNESS_WITHOUT_EXAMPLES
+    return _Model(vocabulary, idf, words, first, _learn(x, y, is_label), sharpness)
+
+
+def _learn(x: sparse.csr_matrix, y: Ints, is_label: Bools) -> _Linear:
+    """Evidence from labelled rows and from category texts, of which every category has one."""
+    categories = int(y.max()) + 1
+    if categories == 1 or not is_label.any():
+        return _Linear(np.zeros((x.shape[1], categories), np.float32), np.zeros(categories), np.ones(categories))
+    coef, bias = _regression(x, y)
+    examples = np.bincount(y[is_label], minlength=categories)
+    log_rows = np.log(np.bincount(y))
+    without = examples == 0
+    bias -= np.where(without, log_rows - log_rows[~without].mean() / 2, log_rows / 2)
+    return _Linear(coef, bias, _FADE / (1 + examples))
+
+
+def _regression(x: sparse.csr_matrix, y: Ints) -> tuple[Floats32, Floats]:
+    from sklearn.linear_model import LogisticRegression
+
+    passes = min(20, max(5, _STEPS // len(y)))
+    model = LogisticRegression(C=_REGULARISATION, solver="saga", max_iter=passes, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it stops early on purpose, and has many classes with few examples
+        model.fit(x, y)
+    coef, bias = model.coef_.T, model.intercept_.astype(np.float64)
+    if coef.shape[1] == 1:  # of two categories scikit-learn gives the log-odds of the second
+        coef, bias = np.hstack([-coef / 2, coef / 2]), np.concatenate([-bias / 2, bias / 2])
+    return np.ascontiguousarray(coef, np.float32), bias
+
+
+def _fit_sharpness(x: sparse.csr_matrix, y: Ints, is_label: Bools, likeness: Floats, folds: Ints) -> float:
+    """The factor with the smallest log-loss on held-out examples, drawn to the usual one where these are few."""
+    factors = np.geomspace(0.25, 16, 121)
+    loss = (np.log(factors / _SHARPNESS) / 0.35) ** 2 / 2
+    held_out = 0
+    for fold in range(_FOLDS):
+        out, rest = folds == fold, folds != fold
+        if held_out >= _HELD_OUT or not out.any() or not is_label[rest].any():
+            continue
+        scores = _learn(x[rest], y[rest], is_label[rest]).scores(x[out], likeness[out])
+        gold = np.arange(len(scores)), y[out]
+        loss -= [log_softmax(factor * scores, axis=1)[gold].sum() for factor in factors]
+        held_out += len(scores)
+    return float(factors[np.argmin(loss)])
+
+
+def _tfidf(counts: sparse.csr_matrix, idf: Floats32) -> sparse.csr_matrix:
+    """Rows of (1 + log count) * idf, of length one; a text without known n-grams stays zero."""
+    weights = (1 + np.log(counts.data)) * idf[counts.indices]
+    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    length = np.sqrt(np.bincount(rows, weights**2, minlength=counts.shape[0]))
+    data = (weights / length[rows]).astype(np.float32)
+    return sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)
+
+
+def _likeness(x: sparse.csr_matrix, wordings: sparse.csr_matrix, first: Ints) -> Floats:
+    """The cosine of each text with the nearest wording of each category, shape (n, K)."""
+    return np.maximum.reduceat((x @ wordings.T).toarray().astype(np.float64), first, axis=1)
+
+
+class _Cache:
+    """Fitted models in a folder for this user alone; trouble with it costs time, never a ticket."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load(self, key: str) -> _Model | None:
+        path = self._path(key)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                model = _unpacked(stored) if json.loads(str(stored["about"])) == {"key": key} else None
+        except Exception:  # noqa: BLE001 - whatever is wrong with the file, fitting again mends it
+            return None
+        with suppress(OSError):  # it may be read-only
+            os.utime(path)
+        return model
+
+    def save(self, key: str, model: _Model) -> None:
+        with suppress(OSError):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, draft = tempfile.mkstemp(dir=self._folder, prefix=".lexical-")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    np.savez(file, about=json.dumps({"key": key}), **_packed(model))
+                Path(draft).replace(self._path(key))
+            finally:
+                Path(draft).unlink(missing_ok=True)
+            files = sorted(self._folder.glob("lexical-*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
+            for old in files[_CACHED_FILES:]:
+                old.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"lexical-{key}.npz"
+
+
+def _packed(model: _Model) -> dict[str, Any]:
+    w = model.wordings
+    flat = {"data": w.data, "indices": w.indices, "indptr": w.indptr, **model.linear._asdict()}
+    return {**flat, **{k: v for k, v in model._asdict().items() if k not in ("wordings", "linear")}}
+
+
+def _unpacked(stored: Mapping[str, Any]) -> _Model:
+    """The inverse of `_packed`; raises when the parts do not fit together."""
+    vocabulary, indptr = stored["vocabulary"], stored["indptr"]
+    shape = (len(indptr) - 1, len(vocabulary))
+    wordings = sparse.csr_matrix((stored["data"], stored["indices"], indptr), shape=shape)
+    wordings.check_format(full_check=True)
+    linear = _Linear(stored["coef"], stored["bias"], stored["fade"])
+    model = _Model(vocabulary, stored["idf"], wordings, stored["first"], linear, float(stored["sharpness"]))
+    if not np.isfinite(model.log_scores(sparse.csr_matrix(np.zeros((1, len(vocabulary)), np.float32)))).all():
+        raise ValueError
+    return model

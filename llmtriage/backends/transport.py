@@ -1,0 +1,160 @@
+"""The one HTTP client under every engine that speaks to a server, and the only place that retries."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import openai
+import tenacity
+
+from llmtriage.backends.faults import Fault, fault_of, unreadable
+from llmtriage.predictions import Failure, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from pydantic import SecretStr
+
+OPENAI_HOST = "api.openai.com"
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0  # seconds
+_LONGEST_STATED_WAIT = 120.0  # seconds; a server that asks for more is not waited for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where requests go and how patient they are.
+
+    Attributes:
+        name: The engine's name, for messages.
+        url: The base URL, with its path (".../v1").
+        key: Sent as bearer token; None: the server needs none.
+        key_hint: What to set when the server refuses the key.
+        headers: Extra headers.
+        attempts: The most requests for one ticket.
+        timeout: Seconds for one attempt, by the clock on the wall.
+    """
+
+    name: str
+    url: str
+    key: SecretStr | None = field(default=None, repr=False)
+    key_hint: str = "LLMTRIAGE_API_KEY"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    attempts: int = 3
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The JSON body of an answer and what it took to get it."""
+
+    body: Any = field(repr=False)
+    attempts: int
+    seconds: float
+
+
+class Transport:
+    """Posts JSON to one endpoint."""
+
+    def __init__(
+        self, endpoint: Endpoint, *, http_client: Any = None, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            endpoint: Where to.
+            http_client: An async client of `httpx` or `httpx2` to use instead of the package's own, for tests and proxies.
+            sleep: How to wait between attempts.
+        """
+        self.endpoint = endpoint
+        self._sleep = sleep
+        self._http_client = http_client
+        # Connections belong to an event loop, and one engine may be asked from several: sync calls have a loop of their own.
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, openai.AsyncOpenAI] = WeakKeyDictionary()
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Reply | Failure:
+        """Post `body` to `path`; try again where that can help.
+
+        Raises:
+            BackendError: The server as a whole cannot work (no connection, wrong key, unknown model or field).
+        """
+        start = time.monotonic()
+        attempts = 0
+        try:
+            async for attempt in self._retrying():
+                with attempt:
+                    attempts = attempt.retry_state.attempt_number
+                    text = await self._once(path, body)
+                    return Reply(body=_parsed(text), attempts=attempts, seconds=time.monotonic() - start)
+        except Fault as fault:
+            if fault.error is not None:
+                raise fault.error from None
+            usage = Usage(attempts=attempts)
+            return Failure(reason=fault.reason, detail=fault.detail, usage=usage, seconds=time.monotonic() - start)
+        raise AssertionError  # tenacity either returns or raises
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.close()
+
+    def _client(self) -> openai.AsyncOpenAI:
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            self._clients[loop] = _client(self.endpoint, self._http_client)
+        return self._clients[loop]
+
+    def _retrying(self) -> tenacity.AsyncRetrying:
+        return tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(self.endpoint.attempts),
+            wait=_wait,
+            sleep=self._sleep,
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, Fault) and error.retryable),
+            reraise=True,
+        )
+
+    async def _once(self, path: str, body: Mapping[str, Any]) -> str:
+        try:
+            async with asyncio.timeout(self.endpoint.timeout):
+                # The typed methods of the client walk through the whole request; a plain post with a text answer does not.
+                return await self._client().post(path, body=dict(body), cast_to=str)
+        except (openai.OpenAIError, TimeoutError) as error:
+            raise fault_of(error, self.endpoint) from None
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    """What the server asked for, else full jitter: U(0, min(8 s, 0.5 s * 2^n))."""
+    fault = state.outcome.exception() if state.outcome else None
+    stated = fault.wait if isinstance(fault, Fault) else None
+    if stated is not None:
+        return min(stated, _LONGEST_STATED_WAIT)
+    return tenacity.wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT)(state)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise unreadable("the server's answer is not JSON") from None
+
+
+def _client(endpoint: Endpoint, http_client: Any) -> openai.AsyncOpenAI:
+    client = openai.AsyncOpenAI(
+        base_url=endpoint.url,
+        api_key=endpoint.key.get_secret_value() if endpoint.key else "none",
+        admin_api_key="",
+        max_retries=0,
+        timeout=endpoint.timeout,
+        default_headers=dict(endpoint.headers),
+        http_client=http_client,
+    )
+    if client.base_url.host != OPENAI_HOST:
+        # The client reads these from OPENAI_* variables; they are for OpenAI alone.
+        client.organization = client.project = None
+        client._custom_headers = dict(endpoint.headers)  # noqa: SLF001 - there is no public way to leave OPENAI_CUSTOM_HEADERS out
+    return client

@@ -1,0 +1,83 @@
+"""`llmtriage ask`: one ticket, at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmtriage.cli.display import cut, plain, show_json
+from llmtriage.cli.options import json_option, make_triage, quiet_option, text_or_stdin, triage_options
+
+if TYPE_CHECKING:
+    from llmtriage.settings import Settings
+    from llmtriage.outcomes import Outcome
+    from llmtriage.triage import Triage
+
+
+@click.command(short_help="One ticket, at once.")
+@click.argument("text")
+@click.option("--title", default="", help="Subject line of the ticket.")
+@triage_options
+@json_option
+@quiet_option
+@click.pass_obj
+def ask(settings: Settings, /, text: str, title: str, *, as_json: bool, quiet: bool, **flags: Any) -> None:
+    """Decide on TEXT ("-": standard input) and show the outcome, the probabilities and why."""
+    from llmtriage.tickets import Ticket
+
+    language = flags["language"]
+    triage = make_triage(flags, settings, quiet=quiet)
+    outcome = triage.classify(Ticket(title=title, content=text_or_stdin(text)))
+    if as_json:
+        show_json(as_data(outcome, language))
+    else:
+        for line in in_words(outcome, triage, language):
+            click.echo(line)
+
+
+def as_data(outcome: Outcome, language: str) -> dict[str, Any]:
+    """An outcome as plain data."""
+    from llmtriage.outcomes import Accepted
+
+    accepted = isinstance(outcome, Accepted)
+    return {
+        "outcome": "accepted" if accepted else "pending",
+        "category": outcome.category if isinstance(outcome, Accepted) else None,
+        "team": outcome.team if isinstance(outcome, Accepted) else None,
+        "suggestion": None if isinstance(outcome, Accepted) else outcome.suggestion,
+        "confidence": outcome.confidence,
+        "score": outcome.score,
+        "calibrated": outcome.calibrated,
+        "candidates": [{"category": c.category, "score": c.score} for c in outcome.candidates],
+        "reasons": [
+            {"code": r.code, "detail": r.detail, "sentence": r.sentence(language)} for r in getattr(outcome, "reasons", ())
+        ],
+        "text": outcome.text,
+    }
+
+
+def in_words(outcome: Outcome, triage: Triage, language: str) -> list[str]:
+    """An outcome for a person."""
+    from llmtriage.outcomes import Accepted
+
+    chinese = language == "zh"
+    score = "" if outcome.score is None else f"  ({'得分' if chinese else 'score'} {outcome.score:.2f}{'' if outcome.calibrated else '，未校准' if chinese else ', uncalibrated'})"
+    if isinstance(outcome, Accepted):
+        head = f"{'接受' if chinese else 'accepted'}: {named(triage, outcome.category, language)} -> {outcome.team or '-'}{score}"
+        lines = [head]
+    else:
+        suggestion = named(triage, outcome.suggestion, language) if outcome.suggestion else "-"
+        lines = [f"{'待人工确认' if chinese else 'pending'}: {'建议' if chinese else 'suggestion'} {suggestion}{score}"]
+        lines += [f"  {reason.code}: {plain(reason.sentence(language))}" for reason in outcome.reasons]
+    lines += [
+        f"  {'   -' if c.score is None else f'{c.score:.2f}'}  {cut(named(triage, c.category, language), 60).rstrip()}"
+        for c in outcome.candidates
+    ]
+    return lines
+
+
+def named(triage: Triage, category: str, language: str) -> str:
+    """The id of a category with the names on its path."""
+    path = " > ".join(node.label(language) for node in triage.taxonomy.path(category))
+    return plain(category if path == category else f"{category} [{path}]")

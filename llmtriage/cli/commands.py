@@ -1,0 +1,116 @@
+"""The tree of commands. A command's module is imported when it is called, so that `--help` stays quick."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+from llmtriage import __version__
+from llmtriage.errors import UnknownNameError, nearest
+from llmtriage.settings import ENGINE_KEYS, SETTINGS_FILE, load_settings, read_settings_file
+
+_COMMANDS = {
+    "ask": "One ticket, at once: the outcome, the probabilities, why.",
+    "classify": "Route a file of tickets.",
+    "evaluate": "Figures on a labelled file.",
+    "prompt": "Show exactly what would be sent to an LLM.",
+    "split": "Split a labelled file, near-duplicates kept together.",
+    "taxonomy": "Show, check or make a taxonomy.",
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(importlib.import_module(f"llmtriage.cli.{cmd_name}"), cmd_name)
+        return with_environment(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            raise click.UsageError(f"no command {args[0]!r}; {nearest(args[0], _COMMANDS)}") from None
+
+
+def with_environment(command: click.Command) -> click.Command:
+    """Give each option its environment variable: --prompt-examples is LLMTRIAGE_PROMPT_EXAMPLES."""
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.envvar is None:
+            parameter.envvar = f"LLMTRIAGE_{flag_key(parameter).upper()}"
+            parameter.show_envvar = False
+    for child in getattr(command, "commands", {}).values():
+        with_environment(child)
+    return command
+
+
+def flag_key(option: click.Option) -> str:
+    """The key of an option in `llmtriage.toml`: its long name with underscores."""
+    long = max((name for name in option.opts if name.startswith("--")), key=len, default=f"--{option.name}")
+    return long.removeprefix("--").replace("-", "_")
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.option("--settings", type=click.Path(path_type=Path), envvar="LLMTRIAGE_SETTINGS", help="Settings file [./llmtriage.toml].")
+@click.option("--debug", is_flag=True, help="Show a traceback and the library's log.")
+@click.pass_context
+def llmtriage(ctx: click.Context, settings: Path | None, *, debug: bool) -> None:
+    """Sort support tickets with an LLM, by itself only where it is sure; everything else waits for a person.
+
+    \b
+    Start here:
+      llmtriage ask "My parcel never arrived" --threshold 0.5
+      llmtriage classify tickets.csv --backend openai:MODEL -o routed.csv
+
+    Each flag of a command has an environment variable (--backend: LLMTRIAGE_BACKEND) and a key in llmtriage.toml (backend = "...").
+    """
+    if debug:
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    path = settings or Path(SETTINGS_FILE)
+    data = read_settings_file(path) if settings or path.exists() else {}
+    ctx.obj = load_settings(data, file=path)
+    ctx.default_map = _defaults(ctx, {key: value for key, value in data.items() if key not in ENGINE_KEYS}, path)
+
+
+def _defaults(ctx: click.Context, flags: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What click takes as defaults, for each command; a key that is no command's flag is an error."""
+    if not flags:
+        return {}
+    known: set[str] = set()
+    defaults = {}
+    for name in _COMMANDS:
+        command = llmtriage.get_command(ctx, name)
+        if command is not None:
+            defaults[name] = _of_command(command, flags, known)
+    for key in flags:
+        if key not in known:
+            raise UnknownNameError.among("key", key, sorted(known | ENGINE_KEYS), file=path)
+    return defaults
+
+
+def _of_command(command: click.Command, flags: dict[str, Any], known: set[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.name:
+            key = flag_key(parameter)
+            known.add(key)
+            if key in flags:
+                values[parameter.name] = flags[key]
+    for name, child in getattr(command, "commands", {}).items():
+        values[name] = _of_command(child, flags, known)
+    return values
+

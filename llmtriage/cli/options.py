@@ -1,0 +1,152 @@
+"""Flags that several commands share, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from llmtriage.cli.display import notice
+from llmtriage.errors import InputError
+
+if TYPE_CHECKING:
+    from llmtriage.prepare import Preparation
+    from llmtriage.settings import Settings
+    from llmtriage.taxonomy import Taxonomy
+    from llmtriage.tickets import Columns, TicketFile
+    from llmtriage.triage import Triage
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+taxonomy_option = click.option(
+    "--taxonomy", type=click.Path(path_type=Path), help="Taxonomy file [./taxonomy.yaml, else the sample]."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+quiet_option = click.option("--quiet", is_flag=True, help="No notices and no progress.")
+language_option = click.option("--language", type=click.Choice(["en", "zh"]), default="en", help="Of prompt, reasons and reports.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+
+column_options = _together(
+    click.option("--title-column", help="Column of the subject line [title]."),
+    click.option("--content-column", help="Column of the text [content]."),
+    click.option("--text-column", help="The one column that holds all text."),
+    click.option("--id-column", help="Column of the ticket's name [id, else the row's number]."),
+    click.option("--category-column", help="Column of the label [category]."),
+    click.option("--encoding", help="Encoding of the file [UTF-8, else GB18030]."),
+)
+
+triage_options = _together(
+    taxonomy_option,
+    click.option("--backend", default="lexical", show_default=True, help="lexical, openai:MODEL[@URL], vllm:MODEL[@URL] or a name."),
+    click.option("--examples", type=click.Path(path_type=Path), help="Labelled tickets to learn from or to show to the model."),
+    click.option("--shots", type=click.IntRange(min=0), help="Examples a category for engines that learn [all]."),
+    click.option("--prompt-examples", type=click.IntRange(min=0), default=20, show_default=True, help="Examples in a prompt, at most."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of examples."),
+    click.option("--threshold", type=click.FloatRange(0, 1), help="Accept from this score on. A wish, not a guarantee."),
+    click.option("--departments", is_flag=True, help="Accept a department where only that is sure."),
+    click.option("--prompts", type=click.Path(path_type=Path), help="Folder with system.j2 and user.j2."),
+    click.option("--rationale", is_flag=True, help="Ask a chat model why, before it chooses."),
+    click.option("--without", multiple=True, metavar="STEP", help="Leave out a step of preparation; may be repeated."),
+    click.option("--concurrency", type=click.IntRange(1, 1024), help="Requests in flight [16]."),
+    click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for one attempt [60]."),
+    click.option("--attempts", type=click.IntRange(1, 10), help="Requests for one ticket, at most [3]."),
+    language_option,
+)
+
+_TRIAGE_KEYS = (
+    "taxonomy",
+    "backend",
+    "examples",
+    "shots",
+    "prompt_examples",
+    "seed",
+    "threshold",
+    "departments",
+    "prompts",
+    "rationale",
+    "without",
+    "concurrency",
+    "timeout",
+    "attempts",
+    "language",
+)
+_COLUMN_KEYS = ("title_column", "content_column", "text_column", "id_column", "category_column", "encoding")
+
+
+def make_taxonomy(path: Path | None, *, quiet: bool) -> Taxonomy:
+    """The taxonomy of a flag: the file named, else ./taxonomy.yaml, else the sample with a notice."""
+    from llmtriage.taxonomy import Taxonomy
+
+    if path is not None:
+        return Taxonomy.load(path)
+    local = Path("taxonomy.yaml")
+    if local.exists():
+        return Taxonomy.load(local)
+    notice("no --taxonomy and no ./taxonomy.yaml: the sample taxonomy is used", quiet=quiet)
+    return Taxonomy.sample()
+
+
+def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool) -> Triage:
+    """A `Triage` from the flags of `triage_options`, which are taken out of `flags`."""
+    from llmtriage.routing import Policy
+    from llmtriage.settings import default_cache_dir
+    from llmtriage.triage import Triage
+
+    given = {key: flags.pop(key) for key in _TRIAGE_KEYS}
+    engine = {key: value for key in ("concurrency", "timeout", "attempts") if (value := given.pop(key)) is not None}
+    return Triage(
+        taxonomy=make_taxonomy(given.pop("taxonomy"), quiet=quiet),
+        policy=Policy(threshold=given.pop("threshold"), departments=given.pop("departments")),
+        preparation=make_preparation(given.pop("without")),
+        settings=settings.model_copy(update=engine),
+        cache_dir=default_cache_dir(),
+        **given,
+    )
+
+
+def make_preparation(without: tuple[str, ...]) -> Preparation:
+    """All steps but those named."""
+    from llmtriage.prepare import STEP_NAMES, Preparation
+
+    return Preparation(tuple(step for step in STEP_NAMES if step not in Preparation(without).steps))
+
+
+def make_columns(flags: dict[str, Any]) -> tuple[Columns, str | None]:
+    """Columns and encoding from the flags of `column_options`, which are taken out of `flags`."""
+    from llmtriage.tickets import Columns
+
+    given = {key: flags.pop(key) for key in _COLUMN_KEYS}
+    encoding = given.pop("encoding")
+    return Columns(**{key.removesuffix("_column"): value for key, value in given.items() if value is not None}), encoding
+
+
+def open_tickets(path: Path, flags: dict[str, Any]) -> TicketFile:
+    """The tickets of a file, its columns named by flags."""
+    from llmtriage.tickets import read_tickets
+
+    columns, encoding = make_columns(flags)
+    return read_tickets(path, columns, encoding)
+
+
+def text_or_stdin(text: str) -> str:
+    """`text`, or what comes on standard input where it is "-"."""
+    if text != "-":
+        return text
+    raw: bytes = click.get_binary_stream("stdin").read()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError("standard input is not UTF-8", remedy="convert it, or use classify on a file with --encoding") from None

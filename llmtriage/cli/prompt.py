@@ -1,0 +1,82 @@
+"""`llmtriage prompt`: what would be sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmtriage.cli.display import show_json, visible
+from llmtriage.cli.options import column_options, json_option, make_triage, open_tickets, quiet_option, text_or_stdin, triage_options
+from llmtriage.errors import InputError
+
+if TYPE_CHECKING:
+    from llmtriage.settings import Settings
+    from llmtriage.tickets import Ticket
+    from llmtriage.triage import Triage
+
+
+@click.command(short_help="Show exactly what would be sent to an LLM.")
+@click.argument("text_or_file")
+@click.option("--row", type=click.IntRange(min=1), default=1, show_default=True, help="Which ticket of a file.")
+@column_options
+@triage_options
+@json_option
+@quiet_option
+@click.pass_obj
+def prompt(settings: Settings, /, text_or_file: str, row: int, *, as_json: bool, quiet: bool, **flags: Any) -> None:
+    """Show what would be sent for TEXT_OR_FILE ("-": standard input): messages, hash, length in tokens."""
+    ticket = _ticket(text_or_file, row, flags)
+    triage = make_triage(flags, settings, quiet=quiet)
+    data = rendered(triage, ticket)
+    if as_json:
+        show_json(data)
+        return
+    for message in data["messages"]:
+        click.echo(f"--- {message['role']}")
+        click.echo(visible(message["content"]))
+    changed = ", ".join(data["prepared_by"]) or "nothing to do"
+    click.echo(f"--- prompt {data['prompt_hash']}, about {data['tokens']} tokens (an estimate), preparation: {changed}")
+
+
+def rendered(triage: Triage, ticket: Ticket) -> dict[str, Any]:
+    """The messages for a ticket, the whole request where the engine is a chat model, hash and length."""
+    from llmtriage.backends.chat import ChatBackend
+    from llmtriage.predictions import Question
+    from llmtriage.prepare import prepare
+    from llmtriage.prompting import estimated_tokens
+
+    prepared = prepare(ticket, triage.preparation)
+    question = Question(text=prepared.text, categories=triage.taxonomy.leaves)
+    messages = triage.prompt.render(question)
+    return {
+        "messages": messages.as_chat(),
+        "request": triage.backend.request(question) if isinstance(triage.backend, ChatBackend) else None,
+        "prompt_hash": triage.prompt.hash,
+        "tokens": estimated_tokens(messages.system + messages.user),
+        "tokens_are": "estimated",
+        "prepared_by": list(prepared.steps_that_changed_something),
+    }
+
+
+def _ticket(text_or_file: str, row: int, flags: dict[str, Any]) -> Ticket:
+    from llmtriage.tickets import Ticket
+
+    path = Path(text_or_file)
+    if not _is_file(path):
+        for key in ("title_column", "content_column", "text_column", "id_column", "category_column", "encoding"):
+            flags.pop(key)
+        return Ticket(content=text_or_stdin(text_or_file))
+    for number, found in enumerate(open_tickets(path, flags), 1):
+        if number == row:
+            return found.ticket
+    raise InputError(f"the file has no row {row}", file=path, remedy="give a smaller --row")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a long text is no file name
+        return False
+

@@ -1,0 +1,132 @@
+"""Cleaning a ticket before any engine sees it: named steps in a fixed order, each a pure function from text to text."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from llmtriage.errors import UnknownNameError
+from llmtriage.prepare.characters import invisible, one_line, unicode, whitespace
+from llmtriage.prepare.html import html_text
+from llmtriage.prepare.mail import quotes, reply_prefixes
+from llmtriage.prepare.signature import signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from llmtriage.tickets import Ticket
+
+    _Named = tuple[str, Callable[[str], str]]
+
+__all__ = ["STEP_NAMES", "Preparation", "Prepared", "prepare"]
+
+_VERSION: Final = 1
+"""Raised whenever a step gives another text than before: a calibration holds for one preparation."""
+_ROUNDS: Final = 8
+
+
+def _unchanged(text: str) -> str:
+    return text
+
+
+class _Step(NamedTuple):
+    name: str
+    of_content: Callable[[str], str]
+    of_title: Callable[[str], str]
+
+
+_STEPS: Final = (
+    _Step("unicode", unicode, unicode),
+    _Step("invisible", invisible, invisible),
+    _Step("html", html_text, html_text),
+    _Step("quotes", quotes, reply_prefixes),
+    _Step("signature", signature, _unchanged),
+    _Step("whitespace", whitespace, one_line),
+)
+STEP_NAMES: Final = tuple(step.name for step in _STEPS)
+"""All steps in the order in which they run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """Which steps run. Their order is fixed: steps given in another order are the same preparation.
+
+    Attributes:
+        steps: Names out of `STEP_NAMES`.
+    """
+
+    steps: tuple[str, ...] = STEP_NAMES
+
+    def __post_init__(self) -> None:
+        """Put the steps in order; raises UnknownNameError."""
+        for name in self.steps:
+            if name not in STEP_NAMES:
+                raise UnknownNameError.among("step of preparation", str(name), STEP_NAMES)
+        object.__setattr__(self, "steps", tuple(name for name in STEP_NAMES if name in self.steps))
+
+    @classmethod
+    def default(cls) -> Preparation:
+        """All steps."""
+        return cls()
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """All that the prepared text depends on, apart from the ticket."""
+        return {"steps": " ".join(self.steps), "version": str(_VERSION)}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A ticket as engines see it.
+
+    Attributes:
+        text: Title and content, cleaned, with an empty line between; without a title that the content begins with.
+        steps_that_changed_something: Their names, in order.
+    """
+
+    text: str = field(repr=False)
+    steps_that_changed_something: tuple[str, ...]
+
+
+def prepare(ticket: Ticket, preparation: Preparation) -> Prepared:
+    """Clean the text of `ticket`. Never raises, takes time linear in the text, and changes prepared text no more."""
+    changed: set[str] = set()
+    content = _stable(ticket.content, _steps_of_content(preparation), changed)
+    title = _stable(ticket.title, _steps_of_title(preparation), changed) if ticket.title else ""
+    return Prepared(_joined(title, content), tuple(name for name in STEP_NAMES if name in changed))
+
+
+@functools.cache
+def _steps_of_content(preparation: Preparation) -> tuple[_Named, ...]:
+    return tuple((step.name, step.of_content) for step in _STEPS if step.name in preparation.steps)
+
+
+@functools.cache
+def _steps_of_title(preparation: Preparation) -> tuple[_Named, ...]:
+    return tuple((step.name, step.of_title) for step in _STEPS if step.name in preparation.steps)
+
+
+def _stable(text: str, steps: Iterable[_Named], changed: set[str]) -> str:
+    """`text` after all steps; once more if one of them made work for another, such as markup that was hidden in markup."""
+    for _ in range(_ROUNDS):
+        before = text
+        for name, step in steps:
+            after = step(text)
+            if after != text:
+                changed.add(name)
+                text = after
+        if text == before:
+            break
+    return text
+
+
+def _joined(title: str, content: str) -> str:
+    if not title or _begins_with(content, title):
+        return content
+    return f"{title}\n\n{content}" if content else title
+
+
+def _begins_with(content: str, title: str) -> bool:
+    """Whether `content` begins with `title`, also where the title was cut with an ellipsis."""
+    start = title.removesuffix("...").removesuffix("…").rstrip()
+    return content[: len(start)].casefold() == start.casefold()

@@ -1,0 +1,1 @@
+"""The mathematics: arrays in, numbers out. Knows nothing of tickets, engines or files."""

@@ -1,0 +1,208 @@
+"""From a question to the messages a chat model reads: Jinja templates, rendered so that all tickets share the longest possible prefix.
+
+The system message holds instructions, taxonomy and shared examples and is the same, byte for byte, for every ticket of a run. The user
+message holds per-ticket examples and, last, the ticket.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from llmtriage.errors import InputError, UnknownNameError, short
+from llmtriage.resources import shipped
+from llmtriage.taxonomy import Taxonomy, digest, in_language
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llmtriage.predictions import Example, Question
+    from llmtriage.taxonomy import Category
+
+_FORMAT = "1"  # of the data that templates get; part of the prompt hash
+_SYSTEM, _USER = "system.j2", "user.j2"
+_NONCE_LENGTH = 12  # hex digits: 48 bits, more than a writer can search for a text that holds its own hash
+
+# What tokenizers turn into control tokens: <|im_start|>, </s>, <think>, <｜User｜>, <start_of_turn>, [INST], [/INST], [gMASK].
+_ANGLE = re.compile(r"<(?=\S)")
+_BRACKET = re.compile(r"\[(/?[a-z]?[A-Z_]{2,})\]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """What is sent: the same `system` for all tickets of a run, and the `user` message of one."""
+
+    system: str = field(repr=False)
+    user: str = field(repr=False)
+
+    def as_chat(self) -> list[dict[str, str]]:
+        """The two messages as a chat API takes them."""
+        return [{"role": "system", "content": self.system}, {"role": "user", "content": self.user}]
+
+
+class Prompt:
+    """Renders questions about one taxonomy with one set of templates."""
+
+    def __init__(
+        self,
+        taxonomy: Taxonomy,
+        *,
+        folder: Path | None = None,
+        language: str = "en",
+        examples: Sequence[Example] = (),
+        rationale: bool = False,
+    ) -> None:
+        """Load the templates and try them once.
+
+        Args:
+            taxonomy: Where names, descriptions and precedence come from.
+            folder: A folder with `system.j2` and `user.j2`; None: the shipped ones for `language`.
+            language: Of the shipped templates ("en", "zh") and of the taxonomy's texts.
+            examples: Shown to the model with every ticket, in this order.
+            rationale: Ask for a sentence of explanation before the category.
+
+        Raises:
+            InputError: A template is missing, broken, or does not show the ticket.
+        """
+        self.taxonomy = taxonomy
+        self.language = language
+        self.examples = tuple(examples)
+        self.rationale = rationale
+        self._folder = folder or _shipped_folder(language)
+        self._templates = {name: self._load(name) for name in (_SYSTEM, _USER)}
+        self._prefixes: dict[tuple[str, ...], str] = {}
+        self._check()
+
+    @property
+    def hash(self) -> str:
+        """Identity of the wording: templates, language, options. Taxonomy and examples have hashes of their own."""
+        sources = {name: (self._folder / name).read_text(encoding="utf-8") for name in (_SYSTEM, _USER)}
+        return digest({"format": _FORMAT, "templates": sources, "language": self.language, "rationale": self.rationale})
+
+    def render(self, question: Question) -> Messages:
+        """The messages for one question."""
+        return Messages(
+            system=self._prefix(question.categories),
+            user=self._run(_USER, ticket=fenced(question.text), examples=_shown(question.examples)),
+        )
+
+    def _prefix(self, categories: tuple[Category, ...]) -> str:
+        ids = tuple(category.id for category in categories)
+        if ids not in self._prefixes:
+            self._prefixes[ids] = self._run(
+                _SYSTEM,
+                taxonomy=self._about(),
+                categories=[self._described(category) for category in categories],
+                examples=_shown(self.examples),
+                rationale=self.rationale,
+            )
+        return self._prefixes[ids]
+
+    def _about(self) -> dict[str, Any]:
+        name = self.taxonomy.name
+        return {
+            "name": in_language(name, self.language) if name else "",
+            "precedence": [in_language(line, self.language) for line in self.taxonomy.precedence],
+        }
+
+    def _described(self, category: Category) -> dict[str, Any]:
+        path = [node.label(self.language) for node in self.taxonomy.path(category.id)]
+        return {
+            "id": category.id,
+            "path": [] if path == [category.id] else path,
+            "description": in_language(category.description, self.language) if category.description else "",
+            "includes": [in_language(line, self.language) for line in category.includes],
+            "excludes": [in_language(line, self.language) for line in category.excludes],
+            "examples": list(category.examples),
+            "catch_all": category.catch_all,
+        }
+
+    def _load(self, name: str) -> jinja2.Template:
+        environment = ImmutableSandboxedEnvironment(
+            loader=jinja2.FileSystemLoader(self._folder),
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,  # noqa: S701 - the output is a prompt, not HTML
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters["json"] = _json
+        try:
+            return environment.get_template(name)
+        except jinja2.TemplateNotFound:
+            remedy = f"a prompt folder holds {_SYSTEM} and {_USER}"
+            raise InputError(f"no template {name}", file=self._folder, remedy=remedy) from None
+        except jinja2.TemplateSyntaxError as error:
+            raise InputError(str(error.message), file=self._folder / name, line=error.lineno, remedy="mend the template") from None
+        except UnicodeDecodeError:
+            raise InputError("not UTF-8", file=self._folder / name, remedy="save the template as UTF-8") from None
+
+    def _run(self, name: str, **data: Any) -> str:
+        try:
+            return self._templates[name].render(**data).strip() + "\n"
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            remedy = "see the shipped templates for the names that exist"
+            raise InputError(short(str(error), 160), file=self._folder / name, remedy=remedy) from None
+
+    def _check(self) -> None:
+        """Fail at the start, not at the first ticket: both templates render, and the user message ends with the ticket."""
+        self._prefix(self.taxonomy.leaves)
+        ticket = fenced("a text")
+        if not self._run(_USER, ticket=ticket, examples=[]).rstrip().endswith(ticket):
+            raise InputError("the ticket is not last", file=self._folder / _USER, remedy="end the template with {{ ticket }}")
+
+
+def fenced(text: str) -> str:
+    """`text` between two tags that it cannot contain, with everything that could be a control token of a chat template broken up.
+
+    The tags carry digits of the text's own hash: the same text always gives the same prompt, yet a writer cannot foresee them.
+    """
+    safe = defused(text)
+    nonce = _nonce(safe)
+    return f"<ticket-{nonce}>\n{safe}\n</ticket-{nonce}>"
+
+
+def defused(text: str) -> str:
+    """`text` with a blank put into everything that a tokenizer might read as a control token; lone surrogates replaced."""
+    text = _SURROGATE.sub("\ufffd", text)
+    return _BRACKET.sub(r"[ \1 ]", _ANGLE.sub("< ", text))
+
+
+def estimated_tokens(text: str) -> int:
+    """A rough count without a tokenizer: one token per ideograph and per four other bytes.
+
+    An estimate for planning: real tokenizers differ by about a third either way.
+    """
+    wide = sum("\u2e80" <= character <= "\uffef" for character in text)
+    narrow = len(text.encode("utf-8", "replace")) - 3 * wide
+    return wide + -(-max(narrow, 0) // 4)
+
+
+def _nonce(text: str) -> str:
+    value = hashlib.sha256(text.encode()).hexdigest()
+    while value[:_NONCE_LENGTH] in text:
+        value = hashlib.sha256(value.encode()).hexdigest()
+    return value[:_NONCE_LENGTH]
+
+
+def _shown(examples: Sequence[Example]) -> list[dict[str, str]]:
+    return [{"ticket": fenced(example.text), "category": example.category} for example in examples]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _shipped_folder(language: str) -> Path:
+    folder = shipped("prompts")
+    known = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    if language not in known:
+        raise UnknownNameError.among("prompt language", language, known)
+    return folder / language

@@ -1,0 +1,34 @@
+"""Every seam on one page: what a part must offer so that another can be put in its place."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from llmtriage.predictions import Failure, Prediction, Question
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Turns questions into predictions: an LLM, a lexical model, or a wrapper around another backend."""
+
+    @property
+    def name(self) -> str:
+        """What people read: "vllm:Qwen/Qwen3-8B"."""
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """All that its scores depend on, apart from taxonomy and preparation."""
+
+    def predict(self, questions: AsyncIterable[Question], *, online: bool) -> AsyncIterator[Prediction | Failure]:
+        """Answer each question, in their order.
+
+        Questions are taken as they come; no more than a bounded number is held. A failure of one ticket is a `Failure`.
+
+        Args:
+            questions: Any number, also endless.
+            online: Somebody waits for this one ticket: short deadline. Otherwise a batch that may wait.
+
+        Raises:
+            BackendError: The engine as a whole cannot work.
+        """

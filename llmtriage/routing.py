@@ -1,0 +1,211 @@
+"""From a prediction to an outcome: gates, rules, thresholds. Pure: the same input gives the same outcome."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from llmtriage.outcomes import Accepted, Candidate, Outcome, Pending, Reason
+from llmtriage.predictions import Failure, Prediction, Scores, SingleLabel
+from llmtriage.taxonomy import Rule, Taxonomy, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from llmtriage.predictions import Floats
+    from llmtriage.tickets import Ticket
+
+_MOST_CANDIDATES = 5
+# A Latin keyword matches as a whole word; Chinese has no spaces between words, so there it matches anywhere.
+_LATIN = "0-9A-Za-z\u00c0-\u024f"
+
+
+class Policy(BaseModel):
+    """Everything that decides between the two outcomes, apart from teams and rules, which stand in the taxonomy.
+
+    Attributes:
+        threshold: Accept from this score on, in [0, 1]. None: accept nothing.
+        departments: Whether a department may be accepted as an answer where the leaf is unsure.
+        min_characters: Fewer letters, digits or ideographs than this are too little to decide on.
+        max_characters: A longer prepared text is not sent to any engine.
+        min_label_mass: The least probability on all labels together, where an engine tells it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    departments: bool = False
+    min_characters: Annotated[int, Field(ge=0)] = 2
+    max_characters: Annotated[int, Field(ge=1)] = 100_000
+    min_label_mass: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """A prediction as what routing looks at: candidates, most probable first, and the sum of each inner node."""
+
+    candidates: tuple[Candidate, ...]
+    sums: Floats | None
+    label_mass: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Matcher:
+    """A rule with its keywords compiled."""
+
+    rule: Rule
+    pattern: re.Pattern[str] | None = field(repr=False)
+
+    def matches(self, ticket: Ticket, text: str, path: frozenset[str]) -> bool:
+        when = self.rule.when
+        if when.category and path.isdisjoint(when.category):
+            return False
+        if self.pattern and not self.pattern.search(text):
+            return False
+        return all(ticket.value(name) in wanted for name, wanted in when.metadata.items())
+
+
+class Router:
+    """Routes tickets of one taxonomy under one policy."""
+
+    def __init__(self, taxonomy: Taxonomy, policy: Policy | None = None) -> None:
+        """Prepare the tables that every ticket needs."""
+        self.taxonomy = taxonomy
+        self.policy = policy or Policy()
+        leaves = [leaf.id for leaf in taxonomy.leaves]
+        self._paths = {node.id: frozenset(n.id for n in taxonomy.path(node.id)) for node in taxonomy.nodes}
+        self._inner = [node for node in taxonomy.nodes if node.children]
+        self._depths = [len(self._paths[node.id]) for node in self._inner]
+        members = [[node.id in self._paths[leaf] for leaf in leaves] for node in self._inner]
+        self._members = np.array(members, dtype=float).reshape(len(self._inner), len(leaves))
+        self._leaves = leaves
+        self._matchers = tuple(_Matcher(rule, _keywords(rule.when.keywords)) for rule in taxonomy.rules)
+
+    def fingerprint(self) -> str:
+        """Identity of all that decides between the two outcomes."""
+        nodes = [node.model_dump(mode="json", include={"id", "team", "max_error", "always_review"}) for node in self.taxonomy.nodes]
+        rules = [rule.model_dump(mode="json") for rule in self.taxonomy.rules]
+        return digest({"policy": self.policy.model_dump(mode="json"), "nodes": nodes, "rules": rules})
+
+    def gate(self, ticket: Ticket, text: str) -> Pending | None:
+        """The outcome of a ticket that no engine needs to see, else None."""
+        if len(text) > self.policy.max_characters:
+            detail = f"{len(text)} characters, the limit is {self.policy.max_characters}"
+            return Pending(suggestion=None, reasons=(Reason(code="too_long", detail=detail),), ticket_id=ticket.id, text=text)
+        if not _enough(text, self.policy.min_characters):
+            return Pending(suggestion=None, reasons=(Reason(code="too_short"),), ticket_id=ticket.id, text=text)
+        return None
+
+    def route(self, ticket: Ticket, text: str, answer: Prediction | Failure) -> Outcome:
+        """Decide on one ticket.
+
+        Args:
+            ticket: The ticket as received; its fields are what rules on metadata look at.
+            text: The prepared text; what rules on keywords look at.
+            answer: What the engine said about it, over all leaves of the taxonomy.
+        """
+        if isinstance(answer, Failure):
+            return _failed(ticket, text, answer)
+        ranked = self._rank(answer)
+        if isinstance(ranked, Failure):
+            return _failed(ticket, text, ranked)
+        choice = self._choice(ranked)
+        reasons = self._reasons(ticket, text, ranked, choice)
+        common = {"candidates": ranked.candidates, "ticket_id": ticket.id, "text": text, "prediction": answer}
+        if reasons or choice.score is None:
+            return Pending(suggestion=choice.category, score=choice.score, reasons=reasons, **common)  # type: ignore[arg-type]
+        team = self._team(ticket, text, choice.category)
+        return Accepted(category=choice.category, team=team, confidence=None, score=choice.score, **common)  # type: ignore[arg-type]
+
+    def _rank(self, prediction: Prediction) -> _Ranked | Failure:
+        answer = prediction.answer
+        if isinstance(answer, SingleLabel):
+            return _Ranked((Candidate(category=answer.category, score=answer.score),), None)
+        if answer.values.shape != (len(self._leaves),) or not np.isfinite(answer.values).all():
+            return Failure(reason="bad_response", detail="the engine's scores are not finite numbers, one a category")
+        return self._rank_scores(answer)
+
+    def _rank_scores(self, answer: Scores) -> _Ranked:
+        shares = np.exp(answer.values - answer.values.max())
+        shares /= shares.sum()
+        order = np.argsort(-answer.values, kind="stable")[:_MOST_CANDIDATES]
+        candidates = tuple(Candidate(category=self._leaves[i], score=float(shares[i])) for i in order)
+        return _Ranked(candidates, self._members @ shares, answer.label_mass)
+
+    def _choice(self, ranked: _Ranked) -> Candidate:
+        """The leaf, or the deepest department that is sure where the leaf is not."""
+        leaf = ranked.candidates[0]
+        threshold = self.policy.threshold
+        if threshold is None or leaf.score is None or leaf.score >= threshold or ranked.sums is None:
+            return leaf
+        sure = [i for i, total in enumerate(ranked.sums) if total >= threshold]
+        if not sure:
+            return leaf
+        best = max(sure, key=lambda i: (self._depths[i], ranked.sums[i]))  # type: ignore[index]
+        return Candidate(category=self._inner[best].id, score=min(1.0, float(ranked.sums[best])))
+
+    def _reasons(self, ticket: Ticket, text: str, ranked: _Ranked, choice: Candidate) -> tuple[Reason, ...]:
+        leaf = ranked.candidates[0].category
+        reasons = [*self._gates(leaf, ranked), *self._rules(ticket, text, leaf), *self._threshold(choice)]
+        return tuple(reasons)
+
+    def _gates(self, leaf: str, ranked: _Ranked) -> Iterable[Reason]:
+        if self.taxonomy.always_review(leaf):
+            yield Reason(code="always_review", detail=leaf)
+        catch_all = self.taxonomy.catch_all
+        if catch_all and leaf == catch_all.id and not self.taxonomy.team(leaf):
+            yield Reason(code="none_of_these")
+        if ranked.label_mass is not None and not ranked.label_mass >= self.policy.min_label_mass:
+            yield Reason(code="low_label_mass", detail=f"{ranked.label_mass:.2f}")
+
+    def _rules(self, ticket: Ticket, text: str, leaf: str) -> Iterable[Reason]:
+        for matcher in self._matchers:
+            if matcher.rule.always_review and matcher.matches(ticket, text, self._paths[leaf]):
+                yield Reason(code="always_review", detail=matcher.rule.name)
+
+    def _threshold(self, choice: Candidate) -> Iterable[Reason]:
+        threshold = self.policy.threshold
+        if threshold is None:
+            yield Reason(code="uncalibrated")
+        elif choice.score is None or math.isnan(choice.score):
+            yield Reason(code="below_threshold", detail="the model gave no number")
+        elif choice.score < threshold:
+            yield Reason(code="below_threshold", detail=f"{choice.score:.2f} < {threshold:g}")
+        elif self.taxonomy[choice.category].children and not self.policy.departments:
+            yield Reason(code="below_threshold", detail="only the department is sure")
+
+    def _team(self, ticket: Ticket, text: str, category: str) -> str | None:
+        for matcher in self._matchers:
+            if matcher.rule.team and matcher.matches(ticket, text, self._paths[category]):
+                return matcher.rule.team
+        return self.taxonomy.team(category)
+
+
+def _failed(ticket: Ticket, text: str, failure: Failure) -> Pending:
+    reason = Reason(code=failure.reason, detail=failure.detail)
+    return Pending(suggestion=None, reasons=(reason,), ticket_id=ticket.id, text=text, failure=failure)
+
+
+def _enough(text: str, wanted: int) -> bool:
+    found = 0
+    for character in text:
+        found += character.isalnum()
+        if found >= wanted:
+            return True
+    return wanted == 0
+
+
+def _keywords(words: tuple[str, ...]) -> re.Pattern[str] | None:
+    if not words:
+        return None
+    parts = []
+    for word in words:
+        head = rf"(?<![{_LATIN}])" if re.match(rf"[{_LATIN}]", word) else ""
+        tail = rf"(?![{_LATIN}])" if re.search(rf"[{_LATIN}]$", word) else ""
+        parts.append(head + re.sub(r"(\\ )+", r"\\s+", re.escape(word)) + tail)
+    return re.compile("|".join(parts), re.IGNORECASE)

@@ -1,0 +1,276 @@
+"""A whole file of tickets: outcomes written in the order of the input, so that what a stopped run leaves is an exact beginning."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter, deque
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmtriage.errors import InputError, short
+from llmtriage.outcomes import Accepted, Pending
+from llmtriage.tables import encode_row, format_of, open_writer, read_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from llmtriage.outcomes import Outcome
+    from llmtriage.tables import Row, RowWriter, TableFormat
+    from llmtriage.tickets import TicketRow
+    from llmtriage.triage import Triage
+
+COLUMNS = (
+    "id",
+    "outcome",
+    "category",
+    "team",
+    "confidence",
+    "score",
+    "reasons",
+    "why",
+    "suggestion",
+    "candidates",
+    "run",
+    "title",
+    "content",
+)
+_FROM_INPUT = ("id", "title", "content")
+_PATIENCE = 0.2  # seconds that a decided ticket may wait for others to be written with
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run has done so far."""
+
+    tickets: int = 0
+    accepted: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    teams: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    @property
+    def pending(self) -> int:
+        """How many wait for a person."""
+        return self.tickets - self.accepted
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome."""
+        if isinstance(outcome, Accepted):
+            self.count(accepted=True, team=outcome.team or "")
+        else:
+            self.count(accepted=False, codes=[reason.code for reason in outcome.reasons])
+
+    def count(self, *, accepted: bool, team: str = "", codes: Iterable[str] = ()) -> None:
+        """Count one outcome by its parts."""
+        self.tickets += 1
+        self.accepted += accepted
+        if accepted:
+            self.teams[team] += 1
+        self.reasons.update(set(codes))
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "tickets": self.tickets,
+            "accepted": self.accepted,
+            "pending": self.pending,
+            "reasons": dict(self.reasons.most_common()),
+            "teams": dict(self.teams.most_common()),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def classified(triage: Triage, rows: Iterable[TicketRow]) -> Iterator[tuple[TicketRow, Outcome]]:
+    """Each row with its outcome, in order; a bounded number is under way."""
+    under_way: deque[TicketRow] = deque()
+
+    def tickets() -> Iterator[Any]:
+        for row in rows:
+            under_way.append(row)
+            yield row.ticket
+
+    for outcome in triage.classify_many(tickets()):
+        yield under_way.popleft(), outcome
+
+
+def classify_file(
+    triage: Triage,
+    rows: Iterable[TicketRow],
+    out: str | Path,
+    *,
+    pending: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    language: str = "en",
+    progress: Callable[[Summary], None] | None = None,
+) -> Summary:
+    """Route `rows` into the file `out`.
+
+    Whatever ends the run early, an exception or a kill, `out` holds an exact beginning of the full output; `resume` goes on behind it.
+
+    Args:
+        triage: What decides.
+        rows: The tickets, from their beginning, also when resuming.
+        out: CSV or JSONL, by its suffix; "-" writes CSV to standard output.
+        pending: A second file for those that wait.
+        resume: Go on behind what `out` holds.
+        overwrite: Replace what `out` holds.
+        language: Of the sentences in the column `why`.
+        progress: Called after each outcome.
+
+    Returns:
+        The counts of this run; tickets decided before are counted as well.
+
+    Raises:
+        InputError: A file cannot be used, or `out` does not belong to this input and these settings.
+        BackendError: The engine cannot work; what was decided is written.
+    """
+    summary = Summary()
+    sink = _Sink(Path(out), triage.run_id, language, summary, pending=Path(pending) if pending else None)
+    source = iter(rows)
+    with sink.opened(source, resume=resume, overwrite=overwrite):
+        start = time.monotonic()
+        for row, outcome in classified(triage, source):
+            sink.write(row, outcome)
+            summary.seconds = time.monotonic() - start
+            if progress:
+                progress(summary)
+    return summary
+
+
+class _Sink:
+    """The output file, the file of those that wait, and the counts."""
+
+    def __init__(self, out: Path, run: str, language: str, summary: Summary, *, pending: Path | None) -> None:
+        self._out, self._pending = out, pending
+        self._run, self._language = run, language
+        self._summary = summary
+        self._writer: RowWriter
+        self._waiting: RowWriter | None = None
+        self._flushed = 0.0
+
+    @contextmanager
+    def opened(self, source: Iterator[TicketRow], *, resume: bool, overwrite: bool) -> Iterator[None]:
+        """Open the files; to resume, draw from `source` what is done already."""
+        with ExitStack() as files:
+            if self._pending:
+                self._waiting = files.enter_context(open_writer(self._pending, COLUMNS, overwrite=overwrite or resume))
+            done = resume and self._continue(source)
+            self._writer = files.enter_context(open_writer(self._out, COLUMNS, append=done, overwrite=overwrite or resume))
+            yield
+
+    def write(self, row: TicketRow, outcome: Outcome) -> None:
+        """Write one outcome and count it."""
+        cells = outcome_cells(row, outcome, run=self._run, language=self._language)
+        self._writer.write(_fitting(cells, self._writer.fmt))
+        if self._waiting and isinstance(outcome, Pending):
+            self._waiting.write(_fitting(cells, self._waiting.fmt))
+        self._summary.add(outcome)
+        if time.monotonic() - self._flushed > _PATIENCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what was written to the system, so that a kill loses next to nothing."""
+        self._flushed = time.monotonic()
+        self._writer.flush()
+        if self._waiting:
+            self._waiting.flush()
+
+    def _continue(self, source: Iterator[TicketRow]) -> bool:
+        """Check what the output holds against the input, count it, and copy what waits. False: it holds no row."""
+        if not self._out.exists() or not cut_torn_row(self._out):
+            return False
+        table = read_rows(self._out)
+        if tuple(table.columns) != COLUMNS:
+            raise self._mismatch("its columns are not those of a run", line=1)
+        found = False
+        for done in table:
+            found = True
+            self._check(done, next(source, None))
+            self._count(done.cells)
+        return found
+
+    def _check(self, done: Row, row: TicketRow | None) -> None:
+        if row is None:
+            raise self._mismatch("it holds more rows than the input", line=done.line)
+        if _from_input(done.cells) != _from_input(_input_cells(row)):
+            raise self._mismatch(f"this row is not line {row.line} of the input", line=done.line)
+        if done.cells.get("run") != self._run:
+            problem = f"it was written by run {short(str(done.cells.get('run')))}, this is run {self._run}: other settings, engine or examples"
+            raise self._mismatch(problem, line=done.line)
+
+    def _count(self, cells: Mapping[str, object]) -> None:
+        codes = cells.get("reasons") or ()
+        listed = codes.split() if isinstance(codes, str) else [str(code) for code in codes]  # type: ignore[attr-defined]
+        accepted = cells.get("outcome") == "accepted"
+        self._summary.count(accepted=accepted, team=str(cells.get("team") or ""), codes=listed)
+        if self._waiting and not accepted:
+            self._waiting.write(_fitting(cells, self._waiting.fmt))
+
+    def _mismatch(self, problem: str, *, line: int) -> InputError:
+        remedy = "resume with the input and settings of the first run, or start anew with --overwrite"
+        return InputError(f"cannot go on behind it: {problem}", file=self._out, line=line, remedy=remedy)
+
+
+def outcome_cells(row: TicketRow, outcome: Outcome, *, run: str, language: str = "en") -> dict[str, object]:
+    """One row of the output: the outcome beside the ticket as it was received.
+
+    Lists stay lists: a JSONL file holds them as they are; for CSV they are joined.
+    """
+    common = {
+        "confidence": outcome.confidence,
+        "score": None if outcome.score is None else round(outcome.score, 6),
+        "candidates": [{"category": c.category, "score": c.score and round(c.score, 6)} for c in outcome.candidates],
+        "run": run,
+        **_input_cells(row),
+    }
+    if isinstance(outcome, Accepted):
+        return {"outcome": "accepted", "category": outcome.category, "team": outcome.team, "reasons": [], "why": "", **common}
+    reasons = [reason.code for reason in outcome.reasons]
+    why = " ".join(reason.sentence(language) for reason in outcome.reasons)
+    return {"outcome": "pending", "suggestion": outcome.suggestion, "reasons": reasons, "why": why, **common}
+
+
+def _fitting(cells: Mapping[str, object], fmt: TableFormat) -> Mapping[str, object]:
+    """Lists as text where the format has none."""
+    if fmt == "jsonl":
+        return cells
+    return {name: _joined(value) if isinstance(value, list) else value for name, value in cells.items()}
+
+
+def _joined(values: list[Any]) -> str:
+    return " ".join(f"{v['category']}={v['score']}" if isinstance(v, dict) else str(v) for v in values)
+
+
+def cut_torn_row(path: Path) -> bool:
+    """Cut off a last row that a killed run left unfinished; false if nothing but the header, or less, is left."""
+    whole, rows = _whole_rows(path)
+    if whole < path.stat().st_size:
+        os.truncate(path, whole)
+    return rows > 1 or (rows == 1 and format_of(path) == "jsonl")
+
+
+def _whole_rows(path: Path) -> tuple[int, int]:
+    """How many bytes of the file are whole rows, and how many rows. A line end between quotes ends no CSV row."""
+    quotes = format_of(path) != "jsonl"
+    whole = position = rows = 0
+    inside = False
+    with path.open("rb") as stream:
+        for line in stream:
+            position += len(line)
+            inside ^= quotes and line.count(b'"') % 2 == 1
+            if not inside and line.endswith(b"\n"):
+                whole, rows = position, rows + 1
+    return whole, rows
+
+
+def _input_cells(row: TicketRow) -> dict[str, object]:
+    return {"id": row.ticket.id, "title": row.ticket.title, "content": row.ticket.content}
+
+
+def _from_input(cells: Mapping[str, object]) -> bytes:
+    """What identifies the ticket of a row, as it stands in a file: written and read again it stays the same."""
+    return encode_row({name: cells.get(name) or "" for name in _FROM_INPUT}, _FROM_INPUT, "csv")

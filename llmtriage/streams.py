@@ -1,0 +1,138 @@
+"""Bounded streams: between coroutines, and between a caller's thread and the loop in which the engines work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+WINDOW = 2048  # items of one stream that are under way at most
+_CHUNK = 128  # items handed to the loop at once; a hand-over costs as much as ten items
+_PATIENCE = 0.05  # seconds an item waits for others to be handed over with
+
+
+async def first_of(items: asyncio.Queue[T | None], maker: asyncio.Task[None]) -> T | None:
+    """The next item that `maker` puts; None when it put None or ended, also by an exception."""
+    if items.empty() and not maker.done():
+        waiting = asyncio.ensure_future(items.get())
+        await asyncio.wait([waiting, maker], return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            return waiting.result()
+        waiting.cancel()
+    return None if items.empty() else items.get_nowait()
+
+
+async def as_async(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    """`items` as an async iterator."""
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item
+
+
+class PrivateLoop:
+    """An event loop in a thread of its own, so that sync calls work everywhere, inside a running loop too."""
+
+    def __init__(self) -> None:
+        """Start nothing yet: the thread begins with the first call."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
+        self._lock = threading.Lock()
+
+    def run(self, work: Coroutine[Any, Any, R]) -> R:
+        """Run a coroutine to its end and return its result; an interrupted caller cancels it."""
+        future = asyncio.run_coroutine_threadsafe(work, self._running())
+        try:
+            return future.result()
+        finally:
+            future.cancel()
+
+    def stream(self, function: Callable[[AsyncIterator[T]], AsyncIterator[R]], items: Iterable[T]) -> Iterator[R]:
+        """Results of `function` over `items`, one for each; items are drawn in the caller's thread, at most `WINDOW` ahead."""
+        loop = self._running()
+        bridge: _Bridge[T, R] = _Bridge(loop)
+        future = asyncio.run_coroutine_threadsafe(bridge.work(function), loop)
+        try:
+            yield from bridge.exchange(items)
+        finally:
+            future.cancel()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None or self._process != os.getpid():  # a forked child has no thread
+                self._loop, self._process = asyncio.new_event_loop(), os.getpid()
+                threading.Thread(target=_serve, args=(self._loop,), name="llmtriage", daemon=True).start()
+                weakref.finalize(self, _stop, self._loop, self._process)
+            return self._loop
+
+
+class _Bridge(Generic[T, R]):
+    """Two queues between a caller's thread and the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._inbox: asyncio.Queue[list[T] | None] = asyncio.Queue()
+        self._outbox: queue.SimpleQueue[tuple[R | None, BaseException | None]] = queue.SimpleQueue()
+        self._under_way = 0
+
+    async def work(self, function: Callable[[AsyncIterator[T]], AsyncIterator[R]]) -> None:
+        try:
+            async for result in function(self._source()):
+                self._outbox.put((result, None))
+        except BaseException as error:
+            self._outbox.put((None, error))
+            raise
+
+    async def _source(self) -> AsyncIterator[T]:
+        while (chunk := await self._inbox.get()) is not None:
+            for item in chunk:
+                yield item
+
+    def exchange(self, items: Iterable[T]) -> Iterator[R]:
+        chunk: list[T] = []
+        sent = 0.0
+        for item in items:
+            chunk.append(item)
+            if len(chunk) >= _CHUNK or time.monotonic() - sent > _PATIENCE:
+                self._send(chunk)
+                chunk, sent = [], time.monotonic()
+            while self._under_way and (self._under_way >= WINDOW or not self._outbox.empty()):
+                yield self._receive()
+        self._send(chunk)
+        self._loop.call_soon_threadsafe(self._inbox.put_nowait, None)
+        while self._under_way:
+            yield self._receive()
+
+    def _send(self, chunk: list[T]) -> None:
+        if chunk:
+            self._under_way += len(chunk)
+            self._loop.call_soon_threadsafe(self._inbox.put_nowait, chunk)
+
+    def _receive(self) -> R:
+        result, error = self._outbox.get()
+        if error is not None:
+            raise error
+        self._under_way -= 1
+        return result  # type: ignore[return-value]
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+def _stop(loop: asyncio.AbstractEventLoop, process: int) -> None:
+    if process == os.getpid() and not loop.is_closed():
+        loop.call_soon_threadsafe(loop.stop)

@@ -1,0 +1,302 @@
+"""The MECE tree of categories: what tickets are sorted into. Read from YAML, or made from the labels of a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from llmtriage.errors import InputError, UnknownNameError, short
+from llmtriage.resources import shipped
+from llmtriage.yaml_file import YamlFile
+
+Line = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
+LocalText = Line | dict[str, Line]
+"""One text for all languages, or one per language code: `"Refund"` or `{"en": "Refund", "zh": "退款"}`."""
+
+
+def in_language(text: LocalText, language: str) -> str:
+    """`text` in `language`, else in English, else in the first language it has."""
+    if isinstance(text, str):
+        return text
+    return text.get(language) or text.get("en") or next(iter(text.values()), "")
+
+
+def all_languages(text: LocalText) -> tuple[str, ...]:
+    """Every wording of `text`."""
+    return (text,) if isinstance(text, str) else tuple(text.values())
+
+
+def _printable_id(value: str) -> str:
+    if not value.strip() or value != value.strip() or not all(c.isprintable() for c in value):
+        message = "an id is visible text on one line without spaces around it"
+        raise ValueError(message)
+    return value
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Id = Annotated[str, StringConstraints(strict=True, max_length=200), AfterValidator(_printable_id)]
+Names = Annotated[tuple[Line, ...], BeforeValidator(_as_list)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Category(_Strict):
+    """A node of the tree. A node without children is a leaf: something a model chooses.
+
+    Attributes:
+        id: Unique in the whole tree; what outcomes and labelled files name.
+        name: What people read; the id where there is none.
+        description: One sentence that says what belongs here.
+        includes: Cases that belong here though one might doubt it.
+        excludes: Cases that belong elsewhere, and where.
+        examples: A few texts of customers.
+        team: Who gets the ticket; inherited from the parent.
+        max_error: The largest error rate allowed among accepted tickets of this category, between 0 and 1.
+        always_review: A person decides, however sure the model is; inherited from the parent.
+        catch_all: The one leaf that means "none of these".
+        children: Sub-categories.
+    """
+
+    id: Id
+    name: LocalText | None = None
+    description: LocalText | None = None
+    includes: tuple[LocalText, ...] = ()
+    excludes: tuple[LocalText, ...] = ()
+    examples: tuple[Line, ...] = ()
+    team: Line | None = None
+    max_error: Annotated[float, Field(gt=0, lt=1)] | None = None
+    always_review: bool = False
+    catch_all: bool = False
+    children: tuple[Category, ...] = ()
+
+    def label(self, language: str = "en") -> str:
+        """The name in `language`, else the id."""
+        return in_language(self.name, language) if self.name else self.id
+
+    def walk(self) -> Iterator[Category]:
+        """This node and all below it, in file order."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+class Condition(_Strict):
+    """When a rule applies: all that is given must hold; of a list, one is enough.
+
+    Attributes:
+        category: The predicted category or any node above it.
+        keywords: Words in the ticket; Latin words match as whole words, case never counts.
+        metadata: Values of ticket fields (`channel`, `language`, `customer` or any metadata column).
+    """
+
+    category: Names = ()
+    keywords: Names = ()
+    metadata: dict[str, Names] = {}
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Condition:
+        if not (self.category or self.keywords or self.metadata):
+            message = "a condition names a category, keywords or metadata"
+            raise ValueError(message)
+        return self
+
+
+class Rule(_Strict):
+    """What happens to tickets that meet a condition: a person decides, or another team gets them."""
+
+    name: Line
+    when: Condition
+    always_review: bool = False
+    team: Line | None = None
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Rule:
+        if self.always_review == bool(self.team):
+            message = "a rule says either always_review: true or team: NAME"
+            raise ValueError(message)
+        return self
+
+
+class Taxonomy(_Strict):
+    """The tree, the written precedence between neighbours, and the rules of routing."""
+
+    version: Literal[1] = 1
+    name: LocalText | None = None
+    precedence: tuple[LocalText, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    categories: Annotated[tuple[Category, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Taxonomy:
+        seen: set[str] = set()
+        for node in self.nodes:
+            if node.id in seen:
+                message = f"the id {node.id!r} stands twice"
+                raise ValueError(message)
+            seen.add(node.id)
+        marked = [n for n in self.nodes if n.catch_all]
+        if len(marked) > 1 or any(n.children for n in marked):
+            message = f"catch_all stands at {', '.join(repr(n.id) for n in marked)}; it may mark one leaf"
+            raise ValueError(message)
+        for name in (c for rule in self.rules for c in rule.when.category):
+            if name not in seen:
+                message = f"a rule names the unknown category {name!r}"
+                raise ValueError(message)
+        return self
+
+    # -- the tree ------------------------------------------------------------------------------
+
+    @cached_property
+    def nodes(self) -> tuple[Category, ...]:
+        """Every node, in file order, parents before children."""
+        return tuple(node for top in self.categories for node in top.walk())
+
+    @cached_property
+    def leaves(self) -> tuple[Category, ...]:
+        """What a model chooses among, in file order."""
+        return tuple(node for node in self.nodes if not node.children)
+
+    @cached_property
+    def catch_all(self) -> Category | None:
+        """The leaf that means "none of these", if there is one."""
+        return next((leaf for leaf in self.leaves if leaf.catch_all), None)
+
+    @cached_property
+    def _by_id(self) -> Mapping[str, Category]:
+        return {node.id: node for node in self.nodes}
+
+    @cached_property
+    def _parents(self) -> Mapping[str, str]:
+        return {child.id: node.id for node in self.nodes for child in node.children}
+
+    def __contains__(self, category_id: object) -> bool:
+        """Whether a node has this id."""
+        return category_id in self._by_id
+
+    def __getitem__(self, category_id: str) -> Category:
+        """The node with this id; raises UnknownNameError."""
+        if category_id not in self._by_id:
+            raise UnknownNameError.among("category", category_id, self._by_id)
+        return self._by_id[category_id]
+
+    def path(self, category_id: str) -> tuple[Category, ...]:
+        """The nodes from the top down to this one."""
+        ids = [self[category_id].id]
+        while ids[-1] in self._parents:
+            ids.append(self._parents[ids[-1]])
+        return tuple(self._by_id[i] for i in reversed(ids))
+
+    def team(self, category_id: str) -> str | None:
+        """The team of this node or of the nearest node above it that has one."""
+        return next((node.team for node in reversed(self.path(category_id)) if node.team), None)
+
+    def always_review(self, category_id: str) -> bool:
+        """Whether this node or a node above it always needs a person."""
+        return any(node.always_review for node in self.path(category_id))
+
+    # -- identity ------------------------------------------------------------------------------
+
+    @cached_property
+    def hash(self) -> str:
+        """Identity of what is chosen among and how it is described; teams and rules are not in it (they belong to the policy)."""
+        fields = ("id", "name", "description", "includes", "excludes", "examples", "catch_all")
+        tree = [_only(top.model_dump(mode="json"), fields) for top in self.categories]
+        return digest({"precedence": self.model_dump(mode="json")["precedence"], "categories": tree})
+
+    # -- in and out ----------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, path: str | Path) -> Taxonomy:
+        """Read a YAML file. Raises InputError naming file, line, field and remedy."""
+        source = YamlFile(Path(path))
+        if not isinstance(source.data, Mapping):
+            raise InputError("a taxonomy is a mapping", file=source.path, line=source.line(()), remedy="begin with 'categories:'")
+        try:
+            return cls.model_validate(source.data)
+        except ValidationError as error:
+            raise _located(error, source) from None
+
+    @classmethod
+    def sample(cls) -> Taxonomy:
+        """The sample that ships with the package: customer service in Chinese and English."""
+        return cls.load(shipped("taxonomy.yaml"))
+
+    @classmethod
+    def from_labels(cls, labels: Iterable[str], *, none_label: str | None = None) -> Taxonomy:
+        """A flat taxonomy of the distinct `labels`, verbatim, in order of first appearance.
+
+        Raises:
+            InputError: A label cannot be an id, there is none, or `none_label` is not among them.
+        """
+        distinct = list(dict.fromkeys(labels))
+        if none_label is not None and none_label not in distinct:
+            raise UnknownNameError.among("label", none_label, distinct, field="none label")
+        try:
+            return cls(categories=tuple(Category(id=label, catch_all=label == none_label) for label in distinct))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(_message(first), remedy="mend the labels in the file") from None
+
+    def to_yaml(self) -> str:
+        """This taxonomy as YAML that `load` reads back as an equal one."""
+        data = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump({"version": self.version, **data}, allow_unicode=True, sort_keys=False, width=120)
+
+
+def digest(value: object) -> str:
+    """Short stable identity of plain data: the first 16 hex digits of the SHA-256 of its canonical JSON."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _only(node: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    return {f: node[f] for f in fields} | {"children": [_only(child, fields) for child in node["children"]]}
+
+
+_REMEDIES = {
+    "missing": "add it",
+    "extra_forbidden": "remove it or mend its spelling",
+    "string_type": "put it in quotes",
+    "bool_type": "write true or false",
+    "tuple_type": "write a list: one '- item' a line",
+    "dict_type": "write 'key: value' lines",
+}
+
+
+def _located(error: ValidationError, source: YamlFile) -> InputError:
+    """The first of pydantic's errors as one line with its place in the file."""
+    first = error.errors()[0]
+    loc = [part for part in first["loc"] if _is_place(part)]
+    field = ".".join(str(part) for part in loc) or None
+    remedy = _REMEDIES.get(first["type"], "see docs/taxonomy.md")
+    line = _doubtful(first, source) or source.line(loc)
+    return InputError(_message(first), file=source.path, line=line, field=field, remedy=remedy)
+
+
+def _is_place(part: str | int) -> bool:
+    """Pydantic puts the names of union members into a location; they are no place in the file."""
+    return isinstance(part, int) or not part.startswith(("constrained-str", "dict[", "function-", "str"))
+
+
+def _doubtful(first: Any, source: YamlFile) -> int | None:
+    """For an error of the whole tree: the line of the last id that its message quotes."""
+    if first["loc"]:
+        return None
+    return max((line for name, line in source.ids().items() if repr(name) in first["msg"]), default=None)
+
+
+def _message(first: Any) -> str:
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return short({"missing": "this field is missing", "extra_forbidden": "unknown key"}.get(first["type"], message), 160)

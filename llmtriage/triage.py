@@ -1,0 +1,273 @@
+"""`Triage` wires the steps: prepare, ask, route."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from llmtriage import backends
+from llmtriage.errors import BackendError, InputError
+from llmtriage.examples import balanced, for_prompt, read_examples
+from llmtriage.predictions import Example, Question
+from llmtriage.prepare import Preparation, prepare
+from llmtriage.prompting import Prompt
+from llmtriage.routing import Policy, Router
+from llmtriage.settings import Settings, load_settings
+from llmtriage.streams import PrivateLoop, as_async, first_of
+from llmtriage.taxonomy import Taxonomy, digest
+from llmtriage.tickets import Ticket
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+
+    from llmtriage.outcomes import Outcome, Pending
+    from llmtriage.predictions import Failure, Prediction
+    from llmtriage.protocols import Backend
+
+_log = logging.getLogger(__name__)
+
+_HELD = 1024  # tickets between preparation and routing, at most
+PROMPT_EXAMPLES = 20
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A ticket on its way, in its place in the order."""
+
+    ticket: Ticket
+    text: str
+    gated: Pending | None
+    answer: asyncio.Future[Prediction | Failure] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Triage:
+    """Sorts tickets into a taxonomy with one engine under one policy.
+
+    A `Triage` may be used from any thread and inside a running event loop; sync methods work in a loop of their own.
+    """
+
+    def __init__(
+        self,
+        *,
+        taxonomy: Taxonomy | str | Path | None = None,
+        backend: Backend | str = "lexical",
+        examples: Sequence[Example] | str | Path | None = None,
+        shots: int | None = None,
+        prompt_examples: int = PROMPT_EXAMPLES,
+        seed: int = 0,
+        threshold: float | None = None,
+        policy: Policy | None = None,
+        preparation: Preparation | None = None,
+        prompts: str | Path | None = None,
+        language: str = "en",
+        rationale: bool = False,
+        settings: Settings | None = None,
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        """Put the parts together; nothing is sent and nothing is fitted yet.
+
+        Args:
+            taxonomy: A taxonomy or the path of its YAML file; None: `./taxonomy.yaml`, else the sample.
+            backend: An engine, or its name (see `llmtriage.backends`).
+            examples: Labelled examples, or the path of a labelled file with the default columns.
+            shots: Examples a category for engines that learn; None: all.
+            prompt_examples: The most examples shown in a prompt, in all.
+            seed: Of the draw of examples.
+            threshold: Accept from this score on; short for `Policy(threshold=...)`.
+            policy: All of the policy.
+            preparation: The steps of cleaning; None: all of them.
+            prompts: A folder of templates; None: the shipped ones.
+            language: "en" or "zh": of the prompt.
+            rationale: Ask a chat model why, before it chooses.
+            settings: Of engines; None: from the environment.
+            cache_dir: Where an engine may keep what it fitted; None: nowhere.
+
+        Raises:
+            InputError: A file, a name or a value cannot be used.
+        """
+        if policy is not None and threshold is not None:
+            raise InputError("given twice", field="threshold", remedy="give it in the policy or by itself")
+        self.taxonomy = _taxonomy(taxonomy)
+        self.preparation = preparation or Preparation.default()
+        self.policy = policy or Policy(threshold=_share(threshold))
+        self.router = Router(self.taxonomy, self.policy)
+        self.language = language
+        self._examples = self._known(examples)
+        self._shots, self._prompt_examples, self._seed = shots, prompt_examples, seed
+        self._prompts = Path(prompts) if prompts is not None else None
+        self._rationale = rationale
+        self.backend = self._backend(backend, settings, cache_dir)
+        self._loop = PrivateLoop()
+
+    # -- one ticket ----------------------------------------------------------------------------
+
+    def classify(self, ticket: Ticket | str) -> Outcome:
+        """Decide on one ticket, now. Raises BackendError if the engine cannot work."""
+        return self._loop.run(self.aclassify(ticket))
+
+    async def aclassify(self, ticket: Ticket | str) -> Outcome:
+        """`classify` for async code."""
+        async for outcome in self._stream(as_async([_ticket(ticket)]), online=True):
+            return outcome
+        raise AssertionError  # one ticket in, one outcome out
+
+    # -- many ----------------------------------------------------------------------------------
+
+    def classify_many(self, tickets: Iterable[Ticket | str]) -> Iterator[Outcome]:
+        """Decide on tickets as they come: outcomes in their order, a bounded number under way, so memory stays flat.
+
+        Raises:
+            BackendError: The engine cannot work; outcomes before that have been yielded.
+        """
+        return self._loop.stream(self.aclassify_many, tickets)
+
+    def aclassify_many(self, tickets: AsyncIterable[Ticket | str] | Iterable[Ticket | str]) -> AsyncIterator[Outcome]:
+        """`classify_many` for async code."""
+        return self._stream(as_async(tickets), online=False)
+
+    async def _stream(self, tickets: AsyncIterator[Ticket | str], *, online: bool) -> AsyncIterator[Outcome]:
+        slots: asyncio.Queue[_Slot | None] = asyncio.Queue(_HELD)
+        asking = asyncio.create_task(self._ask(tickets, slots, online=online))
+        try:
+            while (slot := await first_of(slots, asking)) is not None:
+                yield slot.gated or self.router.route(slot.ticket, slot.text, await slot.answer)
+            await asking
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async def _ask(self, tickets: AsyncIterator[Ticket | str], slots: asyncio.Queue[_Slot | None], *, online: bool) -> None:
+        """Put a slot for each ticket and fill it when the engine has answered; a gated ticket is not asked about."""
+        asked: deque[_Slot] = deque()
+
+        async def questions() -> AsyncIterator[Question]:
+            async for ticket in tickets:
+                slot = self._slot(_ticket(ticket))
+                if slot.gated is None:
+                    asked.append(slot)
+                await slots.put(slot)
+                if slot.gated is None:
+                    yield Question(text=slot.text, categories=self.taxonomy.leaves)
+
+        try:
+            async for answer in self.backend.predict(questions(), online=online):
+                asked.popleft().answer.set_result(answer)
+            if asked:
+                raise BackendError("it answered fewer questions than it was asked", backend=self.backend.name)
+            await slots.put(None)
+        except BaseException as error:
+            _fail(asked, error)
+            raise
+
+    def _slot(self, ticket: Ticket) -> _Slot:
+        text = prepare(ticket, self.preparation).text
+        return _Slot(ticket, text, self.router.gate(ticket, text))
+
+    # -- what it is made of --------------------------------------------------------------------
+
+    @cached_property
+    def prompt(self) -> Prompt:
+        """What a chat model reads; also there to look at when the engine is another."""
+        examples = for_prompt(self._examples, self._prompt_examples, seed=self._seed)
+        return Prompt(
+            self.taxonomy, folder=self._prompts, language=self.language, examples=examples, rationale=self._rationale
+        )
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """All that outcomes depend on: the same here means the same outcomes, as far as the engine is deterministic."""
+        return {
+            **self.backend.fingerprint(),
+            **{f"prepare.{key}": value for key, value in self.preparation.fingerprint().items()},
+            "taxonomy": self.taxonomy.hash,
+            "policy": self.router.fingerprint(),
+        }
+
+    @property
+    def run_id(self) -> str:
+        """The fingerprint in 16 hex digits."""
+        return digest(dict(self.fingerprint()))
+
+    def close(self) -> None:
+        """Close the engine's connections."""
+        aclose = getattr(self.backend, "aclose", None)
+        if aclose is not None:
+            self._loop.run(aclose())
+
+    def __enter__(self) -> Self:
+        """Use as a context manager to close connections at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the engine's connections."""
+        self.close()
+
+    def _known(self, examples: Sequence[Example] | str | Path | None) -> tuple[Example, ...]:
+        if examples is None:
+            return ()
+        if isinstance(examples, str | Path):
+            return read_examples(examples, self.taxonomy, self.preparation)
+        return tuple(examples)
+
+    def _backend(self, backend: Backend | str, settings: Settings | None, cache_dir: str | Path | None) -> Backend:
+        shown = self._examples if self._shots is None else balanced(self._examples, self._shots, seed=self._seed)
+        if not isinstance(backend, str):
+            return backend
+        setup = backends.Setup(
+            taxonomy=self.taxonomy,
+            examples=shown,
+            prompt=lambda: self.prompt,
+            settings=settings or load_settings(),
+            cache_dir=Path(cache_dir) if cache_dir is not None else None,
+        )
+        return backends.create(backend, setup)
+
+
+def classify(ticket: Ticket | str, **options: Any) -> Outcome:
+    """Decide on one ticket with a `Triage` that is built once for the same options and kept.
+
+    Args:
+        ticket: The ticket, or its text.
+        options: Those of `Triage`; all must be hashable.
+    """
+    return _kept(tuple(sorted(options.items()))).classify(ticket)
+
+
+@lru_cache(maxsize=8)
+def _kept(options: tuple[tuple[str, Any], ...]) -> Triage:
+    return Triage(**dict(options))
+
+
+def _taxonomy(taxonomy: Taxonomy | str | Path | None) -> Taxonomy:
+    if isinstance(taxonomy, Taxonomy):
+        return taxonomy
+    if taxonomy is not None:
+        return Taxonomy.load(taxonomy)
+    local = Path("taxonomy.yaml")
+    if local.exists():
+        return Taxonomy.load(local)
+    _log.info("no taxonomy given and no ./taxonomy.yaml: the sample taxonomy is used")
+    return Taxonomy.sample()
+
+
+def _share(threshold: float | None) -> float | None:
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise InputError(f"{threshold} is not between 0 and 1", field="threshold", remedy="give a share like 0.8")
+    return threshold
+
+
+def _ticket(ticket: Ticket | str) -> Ticket:
+    return Ticket(content=ticket) if isinstance(ticket, str) else ticket
+
+
+def _fail(asked: Iterable[_Slot], error: BaseException) -> None:
+    for slot in asked:
+        if isinstance(error, asyncio.CancelledError):
+            slot.answer.cancel()
+        else:
+            slot.answer.set_exception(error)
+            slot.answer.exception()  # looked at, so that the loop does not warn when nobody comes for it

@@ -1,0 +1,61 @@
+"""What every test stands on: a clean environment, no network beyond this machine, small taxonomies."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtriage import Category, Taxonomy
+
+ROOT = Path(__file__).parent.parent
+_LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No key, setting or proxy of this machine reaches a test."""
+    for name in os.environ:
+        if name.startswith(("LLMTRIAGE_", "OPENAI_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LLMTRIAGE_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that would leave this machine fails the test."""
+    connect = socket.socket.connect
+    look_up = socket.getaddrinfo
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in _LOCAL:
+            pytest.fail(f"a test tried to connect to {address[0]}")
+        connect(self, address)
+
+    def guarded_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host not in (*_LOCAL, None):
+            pytest.fail(f"a test tried to look up {host}")
+        return look_up(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_look_up)
+
+
+@pytest.fixture
+def shop() -> Taxonomy:
+    """A small tree: two departments and a catch-all without a team."""
+    return Taxonomy(
+        categories=(
+            Category(
+                id="sales",
+                name={"en": "Sales", "zh": "售后"},
+                team="sales",
+                children=(Category(id="refund", name={"en": "Refund", "zh": "退款"}), Category(id="parcel", team="logistics")),
+            ),
+            Category(id="technical", team="tech", children=(Category(id="login"), Category(id="privacy", always_review=True))),
+            Category(id="other", catch_all=True),
+        )
+    )
