@@ -2,7 +2,7 @@
 
     python benchmarks/lexical.py BANKING77=FOLDER CLINC150=FOLDER
 
-A folder holds train.csv and dev.csv with the columns text and category. Categories are known by their labels alone. Prints Markdown.
+A folder holds train.csv and dev.csv with the columns text and category. Of a category only the label is known. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -110,13 +110,18 @@ def table(name: str, folder: Path, draws: int) -> None:
     ]
     for label, times, counts in plans:
         results = [measure(taxonomy, draw(train, counts, seed), dev, long) for seed in range(times)]
-        accuracies = [result.accuracy for result in results]
-        spread = f"{min(accuracies):.3f} - {max(accuracies):.3f}" if times > 1 else ""
-        accuracy, *figures = (mean(column) for column in zip(*results, strict=True))
-        log_loss, fit, load, per_ticket = figures
-        print(
-            f"| {name} | {label} | {times} | {accuracy:.3f} | {spread} | {log_loss:.2f} | {fit:.2f} | {load:.2f} | {per_ticket:.2f} |"
-        )
+        print(line(name, label, results))
+
+
+def line(name: str, label: str, results: Sequence[Result]) -> str:
+    """One row of the table: means over the draws."""
+    average = Result(*(mean(column) for column in zip(*results, strict=True)))
+    accuracies = [result.accuracy for result in results]
+    spread = f"{min(accuracies):.3f} - {max(accuracies):.3f}" if len(results) > 1 else ""
+    quality = f"{average.accuracy:.3f} | {spread} | {average.log_loss:.2f}"
+    return (
+        f"| {name} | {label} | {len(results)} | {quality} | {average.fit:.2f} | {average.load:.2f} | {average.per_ticket:.2f} |"
+    )
 
 
 def main() -> None:

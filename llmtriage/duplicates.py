@@ -1,10 +1,10 @@
 """Near-duplicates: texts that say the same in almost the same characters.
 
 Two texts are compared by the Jaccard similarity of their character shingles: shared shingles / all shingles, 1 for equal
-sets. Before that case, width (NFKC), punctuation, white space and invisible characters are folded away, and every run of
-digits becomes one sign, so that two letters which differ only in an order number are the same. A shingle is three
-neighbouring characters of the folded text with a space at each end; one that begins with an ideograph, kana or hangul
-syllable has two, because such a character says more than a letter.
+sets. Before that, case, width (NFKC), punctuation, white space and invisible characters are folded away, spaces beside an
+ideograph too, and every run of digits becomes one sign, so that two letters which differ only in an order number are the
+same. A shingle is three neighbouring characters of the folded text with a space at each end; one that begins with an
+ideograph, kana or hangul syllable has two, because such a character says more than a letter.
 
 Pairs are found by MinHash and locality-sensitive hashing (Broder 1997, doi:10.1109/SEQUEN.1997.666900), then compared
 exactly: a pair that is reported reaches the similarity, and one that just reaches it is overlooked with a chance below 1 in
@@ -48,6 +48,9 @@ _ROWS_OF_EQUALS = 8
 # Similarities tried one after another for the most similar pairs.
 _STEPS = (0.9, 0.8, 0.65)
 _IDEOGRAPHS = ((0x3040, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
+_IDEOGRAPH = "[" + "".join(f"{chr(low)}-{chr(high)}" for low, high in _IDEOGRAPHS) + "]"
+# People write "买iPhone 手机" with and without spaces; they mean nothing there.
+_SPACE_AT_IDEOGRAPH = re.compile(f" (?={_IDEOGRAPH})|(?<={_IDEOGRAPH}) ")
 
 
 class Pair(NamedTuple):
@@ -166,7 +169,7 @@ class _Folding(dict[int, str]):
 
 def _fold(text: str, folding: _Folding) -> str:
     words = unicodedata.normalize("NFKC", text).casefold().translate(folding).split()
-    return re.sub(r"\d+", "0", " ".join(words)) or " ".join(text.split())
+    return re.sub(r"\d+", "0", _SPACE_AT_IDEOGRAPH.sub("", " ".join(words))) or " ".join(text.split())
 
 
 def _distinct(texts: Sequence[str]) -> tuple[Integers, list[str]]:
@@ -240,7 +243,7 @@ def _shingles(texts: Sequence[str]) -> tuple[Integers, Integers]:
     left = np.cumsum(lengths)[row] - np.arange(len(codes))
     size = np.where(_ideographic(codes), 2, 3)
     following = np.concatenate([codes, [0, 0]])
-    third = np.where(size > 2, following[2:], 0)  # noqa: PLR2004 (characters)
+    third = np.where(size > 2, following[2:], 0)
     # A code point has 21 bits, so three of them fit into one number without collisions.
     number = (codes << 42) | (following[1:-1] << 21) | third
     return row[left >= size], number[left >= size]

@@ -114,7 +114,7 @@ def classify_file(
     Args:
         triage: What decides.
         rows: The tickets, from their beginning, also when resuming.
-        out: CSV or JSONL, by its suffix; "-" writes CSV to standard output.
+        out: CSV, TSV or JSONL, by its suffix.
         pending: A second file for those that wait.
         resume: Go on behind what `out` holds.
         overwrite: Replace what `out` holds.

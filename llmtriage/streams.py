@@ -89,6 +89,7 @@ class _Bridge(Generic[T, R]):
         try:
             async for result in function(self._source()):
                 self._outbox.put((result, None))
+            self._outbox.put((None, RuntimeError("fewer results than items")))  # read only by a caller who still waits for one
         except BaseException as error:
             self._outbox.put((None, error))
             raise
@@ -129,6 +130,10 @@ class _Bridge(Generic[T, R]):
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     loop.run_forever()
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
 

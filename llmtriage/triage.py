@@ -75,7 +75,7 @@ class Triage:
             taxonomy: A taxonomy or the path of its YAML file; None: `./taxonomy.yaml`, else the sample.
             backend: An engine, or its name (see `llmtriage.backends`).
             examples: Labelled examples, or the path of a labelled file with the default columns.
-            shots: Examples a category for engines that learn; None: all.
+            shots: Use at most so many of the examples a category; None: all.
             prompt_examples: The most examples shown in a prompt, in all.
             seed: Of the draw of examples.
             threshold: Accept from this score on; short for `Policy(threshold=...)`.
@@ -97,8 +97,9 @@ class Triage:
         self.policy = policy or Policy(threshold=_share(threshold))
         self.router = Router(self.taxonomy, self.policy)
         self.language = language
-        self._examples = self._known(examples)
-        self._shots, self._prompt_examples, self._seed = shots, prompt_examples, seed
+        known = self._known(examples)
+        self.examples = known if shots is None else balanced(known, shots, seed=seed)
+        self._prompt_examples, self._seed = prompt_examples, seed
         self._prompts = Path(prompts) if prompts is not None else None
         self._rationale = rationale
         self.backend = self._backend(backend, settings, cache_dir)
@@ -144,8 +145,10 @@ class Triage:
     async def _ask(self, tickets: AsyncIterator[Ticket | str], slots: asyncio.Queue[_Slot | None], *, online: bool) -> None:
         """Put a slot for each ticket and fill it when the engine has answered; a gated ticket is not asked about."""
         asked: deque[_Slot] = deque()
+        all_asked = False
 
         async def questions() -> AsyncIterator[Question]:
+            nonlocal all_asked
             async for ticket in tickets:
                 slot = self._slot(_ticket(ticket))
                 if slot.gated is None:
@@ -153,11 +156,12 @@ class Triage:
                 await slots.put(slot)
                 if slot.gated is None:
                     yield Question(text=slot.text, categories=self.taxonomy.leaves)
+            all_asked = True
 
         try:
             async for answer in self.backend.predict(questions(), online=online):
                 asked.popleft().answer.set_result(answer)
-            if asked:
+            if asked or not all_asked:
                 raise BackendError("it answered fewer questions than it was asked", backend=self.backend.name)
             await slots.put(None)
         except BaseException as error:
@@ -173,7 +177,7 @@ class Triage:
     @cached_property
     def prompt(self) -> Prompt:
         """What a chat model reads; also there to look at when the engine is another."""
-        examples = for_prompt(self._examples, self._prompt_examples, seed=self._seed)
+        examples = for_prompt(self.examples, self._prompt_examples, seed=self._seed)
         return Prompt(
             self.taxonomy, folder=self._prompts, language=self.language, examples=examples, rationale=self._rationale
         )
@@ -214,12 +218,11 @@ class Triage:
         return tuple(examples)
 
     def _backend(self, backend: Backend | str, settings: Settings | None, cache_dir: str | Path | None) -> Backend:
-        shown = self._examples if self._shots is None else balanced(self._examples, self._shots, seed=self._seed)
         if not isinstance(backend, str):
             return backend
         setup = backends.Setup(
             taxonomy=self.taxonomy,
-            examples=shown,
+            examples=self.examples,
             prompt=lambda: self.prompt,
             settings=settings or load_settings(),
             cache_dir=Path(cache_dir) if cache_dir is not None else None,

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtriage import split as module
@@ -26,6 +26,7 @@ def unlike(n: int) -> list[str]:
     return [chr(0x4E00 + i) for i in range(n)]
 
 
+@settings(max_examples=40, deadline=None)
 @given(rows_of, fractions_of, st.integers(0, 3))
 def test_near_duplicates_stay_together(rows: list[tuple[str, str]], fractions: dict[str, float], seed: int) -> None:
     """No group of near-duplicates is in two parts, and every row is in one."""
@@ -37,6 +38,7 @@ def test_near_duplicates_stay_together(rows: list[tuple[str, str]], fractions: d
     assert len(set(zip(groups, parts, strict=True))) == len(set(groups))
 
 
+@settings(max_examples=40, deadline=None)
 @given(labels_of, fractions_of, st.integers(0, 3))
 def test_a_label_with_enough_rows_is_in_every_part(labels: list[str], fractions: dict[str, float], seed: int) -> None:
     """Where no texts are alike, as many rows as parts are enough."""
@@ -46,6 +48,7 @@ def test_a_label_with_enough_rows_is_in_every_part(labels: list[str], fractions:
             assert all(dealt[label, part] for part in fractions)
 
 
+@settings(max_examples=40, deadline=None)
 @given(labels_of, fractions_of, st.integers(0, 3))
 def test_each_label_is_dealt_in_the_fractions(labels: list[str], fractions: dict[str, float], seed: int) -> None:
     """Where no texts are alike, each label of each part is less than one row off, if its fair share is a row or more."""

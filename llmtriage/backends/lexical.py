@@ -26,6 +26,7 @@ import time
 import unicodedata
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from functools import lru_cache
 from importlib.metadata import version
@@ -78,7 +79,7 @@ class LexicalBackend:
     Args:
         taxonomy: What to choose among.
         examples: Labelled texts; their order does not matter, repetitions do not count.
-        cache_dir: Where fitted models are kept, by content; None: nowhere. See `default_cache_dir`.
+        cache_dir: Where fitted models are kept, by content; None: nowhere. See `llmtriage.settings.default_cache_dir`.
         batch_size: How many questions are scored together at most.
 
     Raises:
@@ -161,12 +162,6 @@ class LexicalBackend:
         return model
 
 
-def default_cache_dir() -> Path:
-    """Where llmtriage keeps what it can make again: LLMTRIAGE_CACHE_DIR, else below XDG_CACHE_HOME, else ~/.cache/llmtriage."""
-    own = os.environ.get("LLMTRIAGE_CACHE_DIR")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llmtriage"
-
-
 def _sorted(examples: Iterable[Example], known: Mapping[str, int]) -> list[tuple[str, str]]:
     pairs = {(example.text, example.category) for example in examples}
     for unknown in sorted({category for _, category in pairs if category not in known}):
@@ -213,10 +208,8 @@ class _Grams:
         """The n-grams of `text`, with repetitions."""
         plain = _CAMEL.sub(" ", unicodedata.normalize("NFKC", text)).casefold()
         tokens = list(_TOKEN.finditer(plain))
-        grams = [
-            np.array([*_ngrams(token[0], (1, 2, 3))], np.uint32) if token["signs"] else self._word(token[0]) for token in tokens
-        ]
-        words = np.array([g[0] for g, token in zip(grams, tokens, strict=True) if not token["signs"]], np.uint32)
+        grams = [np.array([*_ngrams(t[0], (1, 2, 3))], np.uint32) if t["signs"] else self._word(t[0]) for t in tokens]
+        words = np.array([g[0] for g, t in zip(grams, tokens, strict=True) if not t["signs"]], np.uint32)
         pairs = (words[:-1] * np.uint32(0x9E3779B1) + words[1:]) & ~np.uint32(1)
         return np.concatenate([*grams, pairs])
 
@@ -236,11 +229,8 @@ def _hash(text: str) -> int:
 
 def _wordings(taxonomy: Taxonomy, leaf: Category) -> list[str]:
     """What a category is called and said to hold, one text per language; the id counts as English."""
-    above = (node.name for node in taxonomy.path(leaf.id)[:-1])
-    parts: list[LocalText] = [
-        {"en": leaf.id},
-        *(t for t in (leaf.name, leaf.description, *leaf.includes, *above) if t is not None),
-    ]
+    said = (leaf.name, leaf.description, *leaf.includes, *(node.name for node in taxonomy.path(leaf.id)[:-1]))
+    parts: list[LocalText] = [{"en": leaf.id}, *(text for text in said if text is not None)]
     languages = {"en"}.union(*(part for part in parts if not isinstance(part, str)))
     wordings = {language: [part if isinstance(part, str) else part.get(language, "") for part in parts] for language in languages}
     return sorted({"\n".join(wording) for wording in wordings.values()})
@@ -285,8 +275,11 @@ def _fit(taxonomy: Taxonomy, given: set[tuple[str, int]], grams: _Grams) -> _Mod
     is_label = np.arange(len(texts)) >= len(described)
     # By the text, so that no ticket is held out while its copy is learnt from. Those of the taxonomy are no sample of tickets.
     folds = np.array([-1] * len(described) + [_hash(row[0]) % _FOLDS if row in given else -1 for row in labelled])
-    sharpness = _fit_sharpness(x, y, is_label, _likeness(x, words, first), folds) if labelled else _SHARPNESS_WITHOUT_EXAMPLES
-    return _Model(vocabulary, idf, words, first, _learn(x, y, is_label), sharpness)
+    with warnings.catch_warnings(), ThreadPoolExecutor(1) as other_core:
+        warnings.simplefilter("ignore")  # the solver stops early on purpose, and many categories with few examples are usual
+        linear = other_core.submit(_learn, x, y, is_label)
+        sharpness = _fit_sharpness(x, y, is_label, _likeness(x, words, first), folds) if labelled else _SHARPNESS_WITHOUT_EXAMPLES
+        return _Model(vocabulary, idf, words, first, linear.result(), sharpness)
 
 
 def _learn(x: sparse.csr_matrix, y: Ints, is_label: Bools) -> _Linear:
@@ -307,9 +300,7 @@ def _regression(x: sparse.csr_matrix, y: Ints) -> tuple[Floats32, Floats]:
 
     passes = min(20, max(5, _STEPS // len(y)))
     model = LogisticRegression(C=_REGULARISATION, solver="saga", max_iter=passes, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it stops early on purpose, and has many classes with few examples
-        model.fit(x, y)
+    model.fit(x, y)
     coef, bias = model.coef_.T, model.intercept_.astype(np.float64)
     if coef.shape[1] == 1:  # of two categories scikit-learn gives the log-odds of the second
         coef, bias = np.hstack([-coef / 2, coef / 2]), np.concatenate([-bias / 2, bias / 2])

@@ -52,7 +52,7 @@ triage_options = _together(
     taxonomy_option,
     click.option("--backend", default="lexical", show_default=True, help="lexical, openai:MODEL[@URL], vllm:MODEL[@URL] or a name."),
     click.option("--examples", type=click.Path(path_type=Path), help="Labelled tickets to learn from or to show to the model."),
-    click.option("--shots", type=click.IntRange(min=0), help="Examples a category for engines that learn [all]."),
+    click.option("--shots", type=click.IntRange(min=0), help="Examples used a category, at most [all]."),
     click.option("--prompt-examples", type=click.IntRange(min=0), default=20, show_default=True, help="Examples in a prompt, at most."),
     click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of examples."),
     click.option("--threshold", type=click.FloatRange(0, 1), help="Accept from this score on. A wish, not a guarantee."),

@@ -61,9 +61,9 @@ def _svm_accuracy(examples: Sequence[Example], texts: Sequence[str], gold: Seque
 def _linear_svm() -> Pipeline:
     """Words for languages with spaces, characters for those without and for typing errors."""
     # Inside the function: `llmtriage evaluate` without examples needs none of it.
-    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
-    from sklearn.pipeline import make_pipeline, make_union  # noqa: PLC0415
-    from sklearn.svm import LinearSVC  # noqa: PLC0415
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.svm import LinearSVC
 
     words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\b\w+\b", sublinear_tf=True)  # noqa: S106 (no password)
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)

@@ -151,7 +151,7 @@ class Report(_Figures):
         return self.model_dump(mode="json", exclude={"confusions": {"__all__": {"examples"}}})
 
 
-def evaluate(  # noqa: PLR0913 (facts of the run, all by keyword)
+def evaluate(
     judged: Sequence[Judged],
     taxonomy: Taxonomy,
     *,

@@ -13,7 +13,7 @@ from llmtriage.outcomes import REASON_CODES, Reason
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from llmtriage.evaluation.report import Confusion, Report
+    from llmtriage.evaluation.report import Report
 
 Language = Literal["en", "zh"]
 
@@ -39,7 +39,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "accepted": ("Routed by itself", "自动分派"),
     "error": ("Wrong among routed", "自动分派中的错误"),
     "pending": ("Waiting for a person", "等待人工确认"),
-    "tickets": ("{n} tickets", "{n} 张"),
+    "share": ("{n} of {total}", "{total} 张中的 {n} 张"),
     "on": ("on {n} tickets", "基于 {n} 张"),
     "ece": ("Calibration error (ECE)", "校准误差（ECE）"),
     "limit": ("a perfect model shows up to {limit} with {n} tickets", "完美的模型在 {n} 张工单上最多为 {limit}"),
@@ -50,6 +50,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "seconds": ("Time", "用时"),
     "speed": ("{seconds} s, {speed} tickets a second", "{seconds} 秒，每秒 {speed} 张"),
     "usage": ("Usage", "用量"),
+    "prompt_tokens": ("prompt tokens", "输入 token"),
+    "output_tokens": ("output tokens", "输出 token"),
+    "attempts": ("attempts", "请求次数"),
+    "untold": ("answers without a count", "未计量的回答"),
     "reasons": ("Why tickets wait", "等待人工的原因"),
     "baselines": ("Compared with simpler ways (share right)", "与简单方法比较（正确率）"),
     "this": ("this run", "本次"),
@@ -83,7 +87,8 @@ def report_text(report: Report, *, language: Language = "en", width: int = 100) 
         raise UnknownNameError.among("language", language, get_args(Language))
     writer = _Writer(language, max(width, _LEAST_WIDTH))
     sections = (_summary, _reasons, _baselines, _categories, _confusions)
-    return "\n\n".join(text for section in sections if (text := "\n".join(section(report, writer)))) + "\n"
+    texts = ("\n".join(writer.cut(line) for line in section(report, writer)) for section in sections)
+    return "\n\n".join(text for text in texts if text) + "\n"
 
 
 def neutral(text: str) -> str:
@@ -113,7 +118,7 @@ class _Writer:
         widths = [max(cell_len(cell.text) for cell in column) for column in zip(*rows, strict=True)]
         for row in rows:
             cells = (_padded(cell, width) for cell, width in zip(row, widths, strict=True))
-            yield self.cut(_GAP.join(cells).rstrip())
+            yield _GAP.join(cells).rstrip()
 
     def aside(self, value: str, *remarks: str) -> str:
         """A value with remarks in brackets."""
@@ -145,10 +150,14 @@ def _shares(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
     yield "accuracy", writer.aside(_percent(report.accuracy), *writer.interval(report.accuracy_interval))
     for key in ("balanced_accuracy", "macro_f1", "weighted_f1"):
         yield key, _number(getattr(report, key))
-    yield "accepted", writer.aside(_percent(accepted.share), writer.word("tickets", n=accepted.n))
-    remarks = [writer.word("tickets", n=accepted.errors), *writer.interval(accepted.error_interval)] if accepted.n else []
+    yield "accepted", writer.aside(_percent(accepted.share), writer.word("share", n=accepted.n, total=report.n))
+    remarks = (
+        [writer.word("share", n=accepted.errors, total=accepted.n), *writer.interval(accepted.error_interval)]
+        if accepted.n
+        else []
+    )
     yield "error", writer.aside(_percent(accepted.error), *remarks)
-    yield "pending", writer.aside(_percent(pending.share), writer.word("tickets", n=pending.n))
+    yield "pending", writer.aside(_percent(pending.share), writer.word("share", n=pending.n, total=report.n))
 
 
 def _scores(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
@@ -168,9 +177,9 @@ def _scores(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
 def _cost(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
     if report.seconds is not None and report.tickets_per_second is not None:
         yield "seconds", writer.word("speed", seconds=f"{report.seconds:.1f}", speed=f"{report.tickets_per_second:.1f}")
-    told = [f"{neutral(name)} {value:,}" for name, value in report.usage.items() if value]
-    if told:
-        yield "usage", ", ".join(told)
+    # Attempts alone, as of an engine that knows no tokens, would be noise.
+    if any(value for name, value in report.usage.items() if name not in ("attempts", "untold")):
+        yield "usage", ", ".join(f"{writer.word(name)} {value:,}" for name, value in report.usage.items() if value)
 
 
 def _reasons(report: Report, writer: _Writer) -> Iterator[str]:
@@ -221,12 +230,8 @@ def _confusions(report: Report, writer: _Writer) -> Iterator[str]:
     yield writer.word("confusions")
     digits = max(len(str(confusion.n)) for confusion in report.confusions)
     for confusion in report.confusions:
-        yield writer.cut(f"{confusion.n:>{digits}}{_GAP}{_pair(confusion)}")
-        yield from (writer.cut(f"{' ' * digits}{_GAP}{_GAP}| {neutral(example)}") for example in confusion.examples)
-
-
-def _pair(confusion: Confusion) -> str:
-    return f"{neutral(confusion.gold)} -> {neutral(confusion.predicted)}"
+        yield f"{confusion.n:>{digits}}{_GAP}{neutral(confusion.gold)} -> {neutral(confusion.predicted)}"
+        yield from (f"{' ' * digits}{_GAP}{_GAP}| {neutral(example)}" for example in confusion.examples)
 
 
 def _padded(cell: _Cell, width: int) -> str:

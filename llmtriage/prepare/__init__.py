@@ -107,7 +107,10 @@ def _steps_of_title(preparation: Preparation) -> tuple[_Named, ...]:
 
 
 def _stable(text: str, steps: Iterable[_Named], changed: set[str]) -> str:
-    """`text` after all steps; once more if one of them made work for another, such as markup that was hidden in markup."""
+    """`text` after all steps; once more if one of them made work for another, such as markup that was hidden in markup.
+
+    Only markup in disguise inside markup in disguise, over and over, is not stable by then: it loses the characters it lives by.
+    """
     for _ in range(_ROUNDS):
         before = text
         for name, step in steps:
@@ -116,8 +119,8 @@ def _stable(text: str, steps: Iterable[_Named], changed: set[str]) -> str:
                 changed.add(name)
                 text = after
         if text == before:
-            break
-    return text
+            return text
+    return _stable(text.replace("<", " ").replace("&", " "), steps, changed)
 
 
 def _joined(title: str, content: str) -> str:

@@ -35,7 +35,7 @@ _ALONE: Final = (
 )
 _SOME_TAG: Final = re.compile(
     rf"<(?=[/!a-z])(?:(?:{_ALONE})\s*/?>|/(?:{'|'.join(sorted(_NAMES))})\s*>|(?:{'|'.join(sorted(_NAMES))})\s[^<>=]*=[^<>]*>"
-    r"|!--|!doctype\s[^<>]*>)",
+    r"|/?[ovwm]:\w+\s*/?>|!--|!doctype\s[^<>]*>)",
     re.IGNORECASE,
 )
 _ENTITY: Final = re.compile(

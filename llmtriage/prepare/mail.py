@@ -58,7 +58,7 @@ def quotes(text: str) -> str:
     lines = text.split("\n")
     stripped = [line.strip() for line in lines]
     quoted = _quoted_lines(stripped)
-    own, end = _own_lines(stripped, quoted)
+    own, end = _own_lines(["" if i in quoted else line for i, line in enumerate(stripped)])
     if (not quoted and end == len(lines)) or not says_enough(own):
         return text
     return "\n".join("" if i in quoted else line for i, line in enumerate(lines[:end]))
@@ -84,17 +84,17 @@ def _attribution_above(lines: Sequence[str], index: int) -> range:
     return range(0)
 
 
-def _own_lines(lines: Sequence[str], quoted: set[int]) -> tuple[list[str], int]:
-    """The lines that are neither quoted nor a marker, and the index from which on everything is a quoted mail."""
+def _own_lines(lines: Sequence[str]) -> tuple[list[str], int]:
+    """The lines that are no marker, and the index from which on everything is a quoted mail."""
     own: list[str] = []
     index = markers = 0
     while index < len(lines):
-        end = None if index in quoted else _marker_at(lines, index)
+        end = _marker_at(lines, index)
         if end is not None:
             if markers < _MOST_MARKERS and says_enough(own):
                 return own, index
             markers += 1
-        elif index not in quoted and lines[index]:
+        elif lines[index]:
             own.append(lines[index])
         index = end or index + 1
     return own, len(lines)

@@ -364,7 +364,7 @@ def _categories(figure: str, gold: ArrayLike, predicted: ArrayLike) -> tuple[Int
 
 def _of_gold(figure: str, probabilities: ArrayLike, gold: ArrayLike) -> Floats:
     rows, true = np.asarray(probabilities, dtype=np.float64), _column(figure, gold)
-    if rows.ndim != 2 or len(rows) != len(true):  # noqa: PLR2004 (rows and columns)
+    if rows.ndim != 2 or len(rows) != len(true):
         raise InputError(f"{figure}: probabilities of shape {rows.shape} for {len(true)} tickets", remedy="one row a ticket")
     if not (rows >= 0).all() or not (np.abs(rows.sum(axis=1) - 1) <= _SUM_TOLERANCE).all():
         raise InputError(f"{figure}: a row is no distribution", remedy="rows are not negative and sum to 1")

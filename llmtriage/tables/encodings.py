@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import functools
+import io
 from collections import Counter
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -118,13 +119,12 @@ def _first_bytes(path: str | Path) -> bytes:
 
 def _known(encoding: str) -> str:
     try:
-        info = codecs.lookup(encoding)
-        info.incrementaldecoder("strict").decode(b"", True)  # noqa: FBT003
-        b"".decode(encoding)
-    except (LookupError, ValueError, TypeError):
+        io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        name = codecs.lookup(encoding).name
+    except (LookupError, ValueError):
         common = ("utf-8", "utf-16", "gb18030", "big5", "latin-1", "cp1252", "shift_jis", "euc-kr")
         raise UnknownNameError.among("encoding", encoding, common, field="--encoding") from None
-    return "utf-8-sig" if info.name == "utf-8" else info.name
+    return "utf-8-sig" if name == "utf-8" else name
 
 
 def _refuse_binary(path: str | Path) -> None:

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtriage.backends import lexical
-from llmtriage.backends.lexical import METHOD, LexicalBackend, default_cache_dir
+from llmtriage.backends.lexical import METHOD, LexicalBackend
 from llmtriage.errors import UnknownNameError
 from llmtriage.predictions import Example, Floats, Prediction, Question, Scores
 from llmtriage.protocols import Backend
+from llmtriage.settings import default_cache_dir
 from llmtriage.taxonomy import Category, Taxonomy
 
 TAXONOMY = Taxonomy(
@@ -125,6 +126,24 @@ def test_categories_without_examples_stay_reachable() -> None:
     assert _best(backend, "what about cash back") == "cashBack"
     assert _best(backend, "购物返现") == "cashBack"
     assert _best(backend, "the courier never came") == "parcel"
+    assert np.exp(backend.log_scores([""])[0, IDS.index("cashBack")]) > 0.5 / len(IDS)
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ("Refund_not_showing_up", "refund not showing up"),
+        ("reverted_card_payment?", "Reverted card-payment"),
+        ("cashBack", "cash back"),
+        ("退款/refund", "退款 refund"),
+        ("ＡＢＣ", "abc"),
+    ],
+)
+def test_labels_are_read_as_words(label: str, text: str) -> None:
+    """Underscores, punctuation, camel case and full-width letters make no difference."""
+    backend = LexicalBackend(Taxonomy.from_labels([label, "x"]), [Example(text="x", category="x")])
+    np.testing.assert_array_equal(*backend.log_scores([label, text]))
+    assert backend.log_scores([text])[0].argmax() == 0
 
 
 def test_ancestors_tell_leaves_apart() -> None:
@@ -308,14 +327,15 @@ class TestCache:
         assert len(file.read_bytes()) == len(good)
         assert list(folder.iterdir()) == [file]
 
-    def test_a_pickle_is_never_read(self, folder: Path) -> None:
-        """Arrays of objects, which need pickle, are refused."""
+    def test_a_pickle_is_never_read(self, folder: Path, tmp_path: Path) -> None:
+        """A file that holds a pickle runs nothing."""
         expected = self._scores(folder)
         (file,) = folder.iterdir()
         stored = dict(np.load(file))
         with file.open("wb") as out:
-            np.savez(out, **{**stored, "sharpness": np.array([{}], dtype=object)})
+            np.savez(out, **{**stored, "sharpness": np.array([_Trap(tmp_path / "sprung")], dtype=object)})
         np.testing.assert_array_equal(self._scores(folder), expected)
+        assert not (tmp_path / "sprung").exists()
 
     def test_without_a_writable_folder_it_works(self, tmp_path: Path) -> None:
         """A folder that cannot be made costs the cache, not the answer."""
@@ -339,6 +359,16 @@ class TestCache:
         assert default_cache_dir() == tmp_path / "xdg" / "llmtriage"
         monkeypatch.delenv("XDG_CACHE_HOME")
         assert default_cache_dir() == tmp_path / ".cache" / "llmtriage"
+
+
+class _Trap:
+    """Makes a file when unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
 
 
 def _damage(file: Path, how: str) -> None:

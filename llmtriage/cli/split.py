@@ -1,0 +1,71 @@
+"""`llmtriage split`: parts of a labelled file that share nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmtriage.cli.display import plain
+from llmtriage.cli.options import column_options, file_argument, open_tickets, overwrite_option, quiet_option
+from llmtriage.errors import InputError
+
+if TYPE_CHECKING:
+    from llmtriage.tickets import TicketFile
+
+
+@click.command(short_help="Split a labelled file, near-duplicates kept together.")
+@file_argument
+@click.option("--parts", default="train=0.8,test=0.2", show_default=True, help="Names and shares; the shares sum to 1.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another split.")
+@click.option("-o", "--out", "folder", type=click.Path(path_type=Path, file_okay=False), default=".", help="Folder of the parts [.].")
+@column_options
+@overwrite_option
+@quiet_option
+def split(file: Path, parts: str, seed: int, folder: Path, *, overwrite: bool, quiet: bool, **flags: Any) -> None:
+    """Split the labelled FILE into files NAME.csv, each category in each part; near-duplicates stay in one part."""
+    tickets = open_tickets(file, flags)
+    counts = split_file(tickets, _fractions(parts), folder, seed=seed, overwrite=overwrite)
+    if not quiet:
+        for name, count in counts.items():
+            click.echo(f"{plain(folder / name)}: {count} tickets", err=True)
+
+
+def split_file(
+    tickets: TicketFile, fractions: dict[str, float], folder: Path, *, seed: int = 0, overwrite: bool = False
+) -> dict[str, int]:
+    """Write each row, as it stands, to the file of its part; how many went where."""
+    from llmtriage.prepare import Preparation, prepare
+    from llmtriage.split import split as divide
+    from llmtriage.tables import open_writer
+
+    rows = [(row.category, prepare(row.ticket, Preparation.default()).text) for row in tickets.labelled()]
+    chosen = divide([label for label, _ in rows], [text for _, text in rows], fractions, seed)
+    table = tickets.table
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot be made ({error.strerror})", file=folder, remedy="name another folder") from None
+    names = {part: f"{part}{table.path.suffix}" for part in fractions}
+    writers = {part: open_writer(folder / name, table.columns, overwrite=overwrite) for part, name in names.items()}
+    try:
+        for row, part in zip(table, chosen, strict=True):
+            writers[part].write(row.cells)
+    finally:
+        for writer in writers.values():
+            writer.close()
+    counts = Counter(chosen)
+    return {names[part]: counts[part] for part in fractions}
+
+
+def _fractions(text: str) -> dict[str, float]:
+    try:
+        pairs = [part.split("=") for part in text.split(",")]
+        fractions = {name.strip(): float(value) for name, value in pairs}
+    except ValueError:
+        raise InputError(f"not NAME=SHARE,...: {text!r}", field="--parts", remedy="write it like train=0.8,test=0.2") from None
+    if len(fractions) < len(pairs) or not all(name and name.replace("-", "").replace("_", "").isalnum() for name in fractions):
+        raise InputError(f"names must be different plain words: {text!r}", field="--parts", remedy="write it like train=0.8,test=0.2")
+    return fractions
