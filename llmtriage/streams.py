@@ -19,15 +19,14 @@ _CHUNK = 128  # items handed to the loop at once; a hand-over costs as much as t
 _PATIENCE = 0.05  # seconds an item waits for others to be handed over with
 
 
-async def first_of(items: asyncio.Queue[T | None], maker: asyncio.Task[None]) -> T | None:
-    """The next item that `maker` puts; None when it put None or ended, also by an exception."""
-    if items.empty() and not maker.done():
-        waiting = asyncio.ensure_future(items.get())
-        await asyncio.wait([waiting, maker], return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            return waiting.result()
-        waiting.cancel()
-    return None if items.empty() else items.get_nowait()
+async def then_end(work: Coroutine[Any, Any, None], items: asyncio.Queue[T | None]) -> None:
+    """Run `work`, which puts items, and put None behind the last one, also when it fails."""
+    try:
+        await work
+    except Exception:
+        await items.put(None)
+        raise
+    await items.put(None)
 
 
 async def as_async(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:

@@ -18,7 +18,7 @@ from llmtriage.prepare import Preparation, prepare
 from llmtriage.prompting import Prompt
 from llmtriage.routing import Policy, Router
 from llmtriage.settings import Settings, load_settings
-from llmtriage.streams import PrivateLoop, as_async, first_of
+from llmtriage.streams import PrivateLoop, as_async, then_end
 from llmtriage.taxonomy import Taxonomy, digest
 from llmtriage.tickets import Ticket
 
@@ -133,9 +133,9 @@ class Triage:
 
     async def _stream(self, tickets: AsyncIterator[Ticket | str], *, online: bool) -> AsyncIterator[Outcome]:
         slots: asyncio.Queue[_Slot | None] = asyncio.Queue(_HELD)
-        asking = asyncio.create_task(self._ask(tickets, slots, online=online))
+        asking = asyncio.create_task(then_end(self._ask(tickets, slots, online=online), slots))
         try:
-            while (slot := await first_of(slots, asking)) is not None:
+            while (slot := await slots.get()) is not None:
                 yield slot.gated or self.router.route(slot.ticket, slot.text, await slot.answer)
             await asking
         finally:
@@ -163,7 +163,6 @@ class Triage:
                 asked.popleft().answer.set_result(answer)
             if asked or not all_asked:
                 raise BackendError("it answered fewer questions than it was asked", backend=self.backend.name)
-            await slots.put(None)
         except BaseException as error:
             _fail(asked, error)
             raise

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from llmtriage.streams import first_of
+from llmtriage.streams import then_end
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -39,11 +39,10 @@ async def in_flight(one: Callable[[T], Awaitable[R]], items: AsyncIterable[T], c
             if broken.is_set():
                 break
             await held.put(asyncio.create_task(run(item)))
-        await held.put(None)
 
-    taker = asyncio.create_task(take())
+    taker = asyncio.create_task(then_end(take(), held))
     try:
-        while (task := await first_of(held, taker)) is not None:
+        while (task := await held.get()) is not None:
             yield await task
         await taker
     finally:

@@ -10,8 +10,9 @@ The method, the same with and without labelled examples:
 3. Evidence: multinomial logistic regression learns from the labelled texts and, as one more each, from the category texts. Half
    of its prior is removed (Menon et al. 2021, "Long-tail learning via logit adjustment", arXiv:2007.07314, tau = 1/2): a labelled
    file rarely has tomorrow's frequencies. A category without examples is taken to be as frequent as the others.
-4. Log-score = sharpness * (evidence + fade * likeness), normalised. Likeness fades as a category gets examples. The sharpness is
-   fitted on held-out examples, so that the log-loss is sane; that is no calibration and promises nothing.
+4. Log-score = sharpness * known * (evidence + fade * likeness), normalised. Likeness fades as a category gets examples. `known`
+   is the share of the ticket's n-grams seen before: a text of unknown words prefers nothing. The sharpness is fitted on held-out
+   examples, so that the log-loss is sane; that is no calibration and promises nothing.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ _REGULARISATION = 30.0  # C of the logistic regression
 _STEPS = 100_000  # of the solver, spread over the examples: 5 to 20 passes; early stopping is part of the method
 _FADE = 2.0
 _SHARPNESS = 1.75
-_SHARPNESS_WITHOUT_EXAMPLES = 16.0  # of cosines, which seldom reach 0.5
+_SHARPNESS_WITHOUT_EXAMPLES = 20.0  # of cosines, which seldom reach 0.5
 _FOLDS = 5
 _HELD_OUT = 500  # held-out examples that are enough to fit one number
 _CACHED_FILES = 20
@@ -117,7 +118,7 @@ class LexicalBackend:
     def log_scores(self, texts: Sequence[str]) -> Floats:
         """Normalised log-scores, shape (n, K), columns in the order of `Taxonomy.leaves`; always finite."""
         model = self._fitted()
-        return model.log_scores(self._grams.count(texts, model.vocabulary))
+        return model.log_scores(*self._grams.count(texts, model.vocabulary))
 
     async def predict(self, questions: AsyncIterable[Question], *, online: bool) -> AsyncIterator[Prediction]:  # noqa: ARG002 - always quick
         """Answer each question, in their order, computing in a worker thread.
@@ -180,19 +181,21 @@ class _Grams:
     def __init__(self) -> None:
         self._word = lru_cache(maxsize=32_768)(_word_hashes)
 
-    def count(self, texts: Sequence[str], vocabulary: Hashes) -> sparse.csr_matrix:
-        """How often each text holds each entry of `vocabulary`, shape (n, d)."""
+    def count(self, texts: Sequence[str], vocabulary: Hashes) -> tuple[sparse.csr_matrix, Floats]:
+        """How often each text holds each entry of `vocabulary`, (n, d), and the share of its n-grams that stand there, (n, 1)."""
         chunks = [self._count(texts[i : i + _CHUNK], vocabulary) for i in range(0, max(1, len(texts)), _CHUNK)]
-        return sparse.csr_matrix(sparse.vstack(chunks))
+        return sparse.csr_matrix(sparse.vstack([counts for counts, _ in chunks])), np.concatenate([known for _, known in chunks])
 
-    def _count(self, texts: Sequence[str], vocabulary: Hashes) -> sparse.csr_matrix:
+    def _count(self, texts: Sequence[str], vocabulary: Hashes) -> tuple[sparse.csr_matrix, Floats]:
         grams = [self.of(text) for text in texts]
         found = np.concatenate([*grams, np.empty(0, np.uint32)])
         columns = np.searchsorted(vocabulary, found).clip(max=len(vocabulary) - 1)
         known = vocabulary[columns] == found
-        rows = np.repeat(np.arange(len(texts)), [len(g) for g in grams])[known]
+        size = np.array([len(g) for g in grams], np.int64)
+        rows = np.repeat(np.arange(len(texts)), size)[known]
         ones = np.ones(len(rows), np.float32)
-        return sparse.csr_matrix((ones, (rows, columns[known])), shape=(len(texts), len(vocabulary)))  # sums repetitions
+        counts = sparse.csr_matrix((ones, (rows, columns[known])), shape=(len(texts), len(vocabulary)))  # sums repetitions
+        return counts, (np.bincount(rows, minlength=len(texts)) / np.maximum(size, 1))[:, None]
 
     def vocabulary(self, texts: Sequence[str]) -> tuple[Hashes, Floats]:
         """The most widespread n-grams, sorted by hash, and in how many texts each stands."""
@@ -257,10 +260,11 @@ class _Model(NamedTuple):
     linear: _Linear
     sharpness: float
 
-    def log_scores(self, counts: sparse.csr_matrix) -> Floats:
+    def log_scores(self, counts: sparse.csr_matrix, known: Floats) -> Floats:
         """Normalised log-scores of texts with these n-gram counts."""
         x = _tfidf(counts, self.idf)
-        return np.asarray(log_softmax(self.sharpness * self.linear.scores(x, _likeness(x, self.wordings, self.first)), axis=1))
+        scores = self.linear.scores(x, _likeness(x, self.wordings, self.first))
+        return np.asarray(log_softmax(self.sharpness * known * scores, axis=1))
 
 
 def _fit(taxonomy: Taxonomy, given: set[tuple[str, int]], grams: _Grams) -> _Model:
@@ -270,7 +274,7 @@ def _fit(taxonomy: Taxonomy, given: set[tuple[str, int]], grams: _Grams) -> _Mod
     texts, y = [text for text, _ in described + labelled], np.array([k for _, k in described + labelled])
     vocabulary, df = grams.vocabulary(texts)
     idf = (np.log((1 + len(texts)) / (1 + df)) + 1).astype(np.float32)
-    x = _tfidf(grams.count(texts, vocabulary), idf)
+    x = _tfidf(grams.count(texts, vocabulary)[0], idf)
     words, first = x[: len(described)], np.cumsum([0, *(len(w) for w in wordings[:-1])])
     is_label = np.arange(len(texts)) >= len(described)
     # By the text, so that no ticket is held out while its copy is learnt from. Those of the taxonomy are no sample of tickets.
@@ -386,6 +390,6 @@ def _unpacked(stored: Mapping[str, Any]) -> _Model:
     wordings.check_format(full_check=True)
     linear = _Linear(stored["coef"], stored["bias"], stored["fade"])
     model = _Model(vocabulary, stored["idf"], wordings, stored["first"], linear, float(stored["sharpness"]))
-    if not np.isfinite(model.log_scores(sparse.csr_matrix(np.zeros((1, len(vocabulary)), np.float32)))).all():
+    if not np.isfinite(model.log_scores(sparse.csr_matrix(np.ones((1, len(vocabulary)), np.float32)), np.ones((1, 1)))).all():
         raise ValueError
     return model

@@ -1,0 +1,62 @@
+# Everything a person or CI runs. The first use of a target makes a virtual environment in .venv and installs what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WHEEL_VENV := .venv-wheel
+
+.PHONY: help demo test check lint types test-wheel format docs clean
+
+help:
+	@echo "make demo    route the example tickets with the embedded engine"
+	@echo "make test    the tests, without the slow ones"
+	@echo "make check   lint, types, all tests on the built wheel"
+	@echo "make format  format the code"
+	@echo "make docs    write the generated parts of the documentation anew"
+
+demo: $(VENV)/.runtime
+	@$(BIN)/python examples/demo.py
+
+test: $(VENV)/.development
+	$(BIN)/pytest -n 2 -m "not slow"
+
+check: lint types test-wheel
+
+lint: $(VENV)/.development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.development
+	$(BIN)/mypy
+
+test-wheel: $(VENV)/.development
+	rm -rf build dist $(WHEEL_VENV)
+	$(BIN)/python -m build --wheel --outdir dist
+	$(PYTHON) -m venv $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/python -m pip install --quiet "$$(ls dist/*.whl)[dev]"
+	rm -f .coverage .coverage.*
+	$(WHEEL_VENV)/bin/coverage run -m pytest -p no:cacheprovider
+	$(WHEEL_VENV)/bin/coverage combine --quiet
+	$(WHEEL_VENV)/bin/coverage report
+
+format: $(VENV)/.development
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.development
+	$(BIN)/python docs/make_cli_page.py
+
+clean:
+	rm -rf $(VENV) $(WHEEL_VENV) build dist demo .coverage .coverage.* .hypothesis .*_cache
+
+$(VENV)/.runtime: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "llmtriage needs Python 3.11 or later; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "this Python cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.development: $(VENV)/.runtime
+	@echo "installing what the tests need into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $@
