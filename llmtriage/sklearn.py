@@ -1,14 +1,13 @@
 """`TicketClassifier`: an engine as a scikit-learn classifier, for pipelines, searches and comparisons with other models.
 
-It says what the engine says: no gate, no threshold, no calibration and no person behind it. To route tickets use `llmtriage.Triage`.
+It says what the engine says: no gate, no threshold, no calibration, no person behind it. To route tickets use `llmtriage.Triage`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -18,7 +17,7 @@ from sklearn.utils import assert_all_finite, check_consistent_length, column_or_
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from llmtriage.errors import InputError, LlmtriageError, UnknownNameError, short
+from llmtriage.errors import BackendError, InputError, LlmtriageError, UnknownNameError, short
 from llmtriage.predictions import Example, Failure, Floats, Question, SingleLabel
 from llmtriage.prepare import Preparation, prepare
 from llmtriage.protocols import Backend
@@ -49,8 +48,9 @@ class TicketClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
     with their keys; it holds no fitted model, so an engine that learns does so again on its first use.
 
     Some of scikit-learn puts numbers in the place of labels before `fit`: `cross_val_predict(method="predict_proba")`,
-    `CalibratedClassifierCV(ensemble=False)`, `VotingClassifier`, `StackingClassifier`. An engine that reads the names of categories
-    then sees "0", "1", ..., and a given taxonomy is refused. `CalibratedClassifierCV` takes a taxonomy only if `y` has all its leaves.
+    `CalibratedClassifierCV(ensemble=False)`, `VotingClassifier`, `StackingClassifier`. An engine that reads the names of
+    categories then sees "0", "1", ..., and a given taxonomy is refused. `CalibratedClassifierCV` with a taxonomy needs a `y`
+    that has all its leaves.
 
     Args:
         taxonomy: A taxonomy or the path of its YAML file; None: a flat one of the labels in `y`, by name alone.
@@ -255,11 +255,17 @@ class _Engine:
         categories, preparation = triage.taxonomy.leaves, triage.preparation
         questions = (Question(text=prepare(ticket, preparation).text, categories=categories) for ticket in tickets)
         try:
-            yield from map(self._read, loop.stream(partial(triage.backend.predict, online=False), questions))
+            yield from map(self._read, loop.stream(self._predict, questions))
         finally:
             aclose = getattr(triage.backend, "aclose", None)
             if self._is_ours and aclose is not None:
                 loop.run(aclose())
+
+    async def _predict(self, questions: AsyncIterator[Question]) -> AsyncIterator[Prediction | Failure]:
+        async for answer in self._triage.backend.predict(questions, online=False):
+            yield answer
+        # Reaches only a caller who still waits for an answer.
+        raise BackendError("it answered fewer questions than it was asked", backend=self.name)
 
     def _read(self, answer: Prediction | Failure) -> _Answer:
         if isinstance(answer, Failure):
@@ -296,7 +302,7 @@ def _check_form(texts: Any) -> None:
     shape = getattr(texts, "shape", None)
     if shape is not None and len(shape) != 1:
         one = len(shape) == 2 and shape[1] == 1
-        remedy = 'take its column: frame["text"] or array.ravel()' if one else "join its columns to one text, or make Ticket objects"
+        remedy = 'take its column: frame["text"] or array.ravel()' if one else "join its columns, or make Ticket objects"
         raise InputError(f"an array of shape {tuple(shape)}, not a 1-d sequence of texts", field="X", remedy=remedy)
     if isinstance(texts, Mapping | AbstractSet) or not (hasattr(texts, "__len__") and hasattr(texts, "__iter__")):
         problem = f"a {short(type(texts).__name__)}, not a sequence of texts"
@@ -312,8 +318,8 @@ def _labels(y: Any) -> npt.NDArray[Any]:
         assert_all_finite(labels, input_name="y")
     elif not all(isinstance(label, str) for label in labels):
         index, wrong = next((i, label) for i, label in enumerate(labels) if not isinstance(label, str))
-        problem = f"y[{index}] is no string but {short(type(wrong).__name__)}"
-        raise InputError(problem, field="y", remedy="label that text or leave it out; labels are all strings or all integers")
+        problem = f"Unknown label type: y[{index}] is no string but {short(type(wrong).__name__)}"
+        raise InputError(problem, field="y", remedy="label it or leave it out; labels are all strings, or an array of integers")
     check_classification_targets(labels)
     return labels
 

@@ -73,7 +73,7 @@ def llmtriage(ctx: click.Context, settings: Path | None, *, debug: bool) -> None
 
     \b
     Start here:
-      llmtriage ask "My parcel never arrived" --threshold 0.5
+      llmtriage ask "I was charged twice for one order"
       llmtriage classify tickets.csv --backend openai:MODEL -o routed.csv
 
     Each flag of a command has an environment variable (--backend: LLMTRIAGE_BACKEND) and a key in llmtriage.toml (backend = "...").
