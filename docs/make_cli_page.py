@@ -30,7 +30,9 @@ says how many tickets are decided, and `--resume` goes on behind it.
 
 def page() -> str:
     """The whole page."""
-    return HEAD + "".join(_section(llmtriage, click.Context(llmtriage, info_name="llmtriage", max_content_width=100, terminal_width=100)))
+    return HEAD + "".join(
+        _section(llmtriage, click.Context(llmtriage, info_name="llmtriage", max_content_width=100, terminal_width=100))
+    )
 
 
 def _section(command: click.Command, context: click.Context) -> list[str]:

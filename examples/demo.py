@@ -6,7 +6,6 @@ It learns from one part of examples/tickets.csv, routes the other, and compares 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
@@ -48,7 +47,9 @@ def sum_up(summary: Summary, report: Report, learnt: int, threshold: float) -> N
     waiting = ", ".join(f"{count} {code}" for code, count in summary.reasons.most_common())
     right = 1 - report.accepted.error if report.accepted.error is not None else float("nan")
     click.echo(f"\nlearnt from   {learnt} labelled tickets")
-    click.echo(f"routed        {summary.accepted} of {summary.tickets} tickets ({share:.0%}) by themselves, in {summary.seconds:.1f} s")
+    click.echo(
+        f"routed        {summary.accepted} of {summary.tickets} tickets ({share:.0%}) by themselves, in {summary.seconds:.1f} s"
+    )
     click.echo(f"waiting       {summary.pending} for a person: {waiting}")
     click.echo(f"right         {right:.1%} of those routed, {report.accuracy:.1%} if all had been")
     click.echo(f"threshold     {threshold} was chosen by hand: a wish, not a guarantee; other tickets may see more errors")
@@ -86,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -42,7 +42,10 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         "object": "chat.completion",
         "model": MODEL,
         "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}],
-        "usage": {"prompt_tokens": sum(len(m["content"]) for m in request["messages"]) // 4, "completion_tokens": len(content) // 4},
+        "usage": {
+            "prompt_tokens": sum(len(m["content"]) for m in request["messages"]) // 4,
+            "completion_tokens": len(content) // 4,
+        },
     }
 
 
@@ -51,11 +54,11 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         """List the one model."""
         self._send(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """Answer a chat request."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path != "/v1/chat/completions":

@@ -30,15 +30,23 @@ class LintRule:
 
 
 RULES: dict[str, LintRule] = {
-    "T001": LintRule("error", "ids that differ only in case, spaces or punctuation are mixed up by people and models", "rename one"),
+    "T001": LintRule(
+        "error", "ids that differ only in case, spaces or punctuation are mixed up by people and models", "rename one"
+    ),
     "T002": LintRule("error", "two categories with the same name cannot be told apart by a reader", "rename one"),
     "T003": LintRule("error", "two categories with the same description are not mutually exclusive", "say what separates them"),
     "T004": LintRule("error", "one example under two categories teaches a contradiction", "keep it where the precedence puts it"),
-    "T005": LintRule("error", "one case included in two categories is not mutually exclusive", "keep one, add it to the other's excludes"),
+    "T005": LintRule(
+        "error", "one case included in two categories is not mutually exclusive", "keep one, add it to the other's excludes"
+    ),
     "T006": LintRule("error", "a case that a category both includes and excludes is undecided", "remove one of the two"),
     "T101": LintRule("warning", "without a description a model has only the name to go by", "add one sentence"),
     "T102": LintRule("warning", "descriptions that read alike are confused", "say what separates them, or write a precedence"),
-    "T103": LintRule("warning", "without a catch-all a ticket that fits nowhere is forced into a category", "mark one leaf with catch_all: true"),
+    "T103": LintRule(
+        "warning",
+        "without a catch-all a ticket that fits nowhere is forced into a category",
+        "mark one leaf with catch_all: true",
+    ),
     "T104": LintRule("warning", "a node with one child adds a level and no choice", "merge the two"),
     "T105": LintRule("warning", "a ticket accepted here goes to nobody, though other categories have teams", "add team: NAME"),
 }

@@ -129,7 +129,7 @@ class Prompt:
         environment = ImmutableSandboxedEnvironment(
             loader=jinja2.FileSystemLoader(self._folder),
             undefined=jinja2.StrictUndefined,
-            autoescape=False,  # noqa: S701 - the output is a prompt, not HTML
+            autoescape=False,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -140,7 +140,9 @@ class Prompt:
             remedy = f"a prompt folder holds {_SYSTEM} and {_USER}"
             raise InputError(f"no template {name}", file=self._folder, remedy=remedy) from None
         except jinja2.TemplateSyntaxError as error:
-            raise InputError(str(error.message), file=self._folder / name, line=error.lineno, remedy="mend the template") from None
+            raise InputError(
+                str(error.message), file=self._folder / name, line=error.lineno, remedy="mend the template"
+            ) from None
         except UnicodeDecodeError:
             raise InputError("not UTF-8", file=self._folder / name, remedy="save the template as UTF-8") from None
 

@@ -88,7 +88,9 @@ class Router:
 
     def fingerprint(self) -> str:
         """Identity of all that decides between the two outcomes."""
-        nodes = [node.model_dump(mode="json", include={"id", "team", "max_error", "always_review"}) for node in self.taxonomy.nodes]
+        nodes = [
+            node.model_dump(mode="json", include={"id", "team", "max_error", "always_review"}) for node in self.taxonomy.nodes
+        ]
         rules = [rule.model_dump(mode="json") for rule in self.taxonomy.rules]
         return digest({"policy": self.policy.model_dump(mode="json"), "nodes": nodes, "rules": rules})
 

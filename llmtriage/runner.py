@@ -8,7 +8,7 @@ from collections import Counter, deque
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmtriage.errors import InputError, short
 from llmtriage.outcomes import Accepted, Pending
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
     from llmtriage.outcomes import Outcome
     from llmtriage.tables import Row, RowWriter, TableFormat
-    from llmtriage.tickets import TicketRow
+    from llmtriage.tickets import LabelledTicket, TicketRow
     from llmtriage.triage import Triage
+
+AnyRow = TypeVar("AnyRow", "TicketRow", "LabelledTicket")
 
 COLUMNS = (
     "id",
@@ -83,9 +85,9 @@ class Summary:
         }
 
 
-def classified(triage: Triage, rows: Iterable[TicketRow]) -> Iterator[tuple[TicketRow, Outcome]]:
+def classified(triage: Triage, rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow, Outcome]]:
     """Each row with its outcome, in order; a bounded number is under way."""
-    under_way: deque[TicketRow] = deque()
+    under_way: deque[AnyRow] = deque()
 
     def tickets() -> Iterator[Any]:
         for row in rows:

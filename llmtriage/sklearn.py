@@ -328,9 +328,10 @@ def _flat(labels: npt.NDArray[Any]) -> Taxonomy:
     """A taxonomy of labels alone."""
     if not len(labels):
         raise InputError("no labelled texts and no taxonomy", field="X", remedy="give one of them")
-    for label in labels:
+    names = [str(label) for label in labels]
+    for name in names:
         try:
-            Taxonomy.from_labels([str(label)])
+            Taxonomy.from_labels([name])
         except InputError as error:
-            raise InputError(f"{short(repr(label))} cannot be a label: {error.problem}", field="y", remedy="mend it") from None
-    return Taxonomy.from_labels(str(label) for label in labels)
+            raise InputError(f"{short(repr(name))} cannot be a label: {error.problem}", field="y", remedy="mend it") from None
+    return Taxonomy.from_labels(names)

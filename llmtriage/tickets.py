@@ -264,7 +264,7 @@ def _folded(name: str) -> str:
 
 
 def _missing(table: Table, name: str, flag: str) -> UnknownNameError:
-    listed = ", ".join(short(column) for column in table.columns[:12]) + (", ..." if len(table.columns) > 12 else "")  # noqa: PLR2004
+    listed = ", ".join(short(column) for column in table.columns[:12]) + (", ..." if len(table.columns) > 12 else "")
     hint = nearest(name, table.columns)
     close = f"{hint} " if hint.startswith("did you mean") else ""
     return UnknownNameError(

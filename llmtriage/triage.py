@@ -161,11 +161,13 @@ class Triage:
         try:
             async for answer in self.backend.predict(questions(), online=online):
                 asked.popleft().answer.set_result(answer)
-            if asked or not all_asked:
-                raise BackendError("it answered fewer questions than it was asked", backend=self.backend.name)
         except BaseException as error:
             _fail(asked, error)
             raise
+        if asked or not all_asked:
+            error = BackendError("it answered fewer questions than it was asked", backend=self.backend.name)
+            _fail(asked, error)
+            raise error
 
     def _slot(self, ticket: Ticket) -> _Slot:
         text = prepare(ticket, self.preparation).text
@@ -177,9 +179,7 @@ class Triage:
     def prompt(self) -> Prompt:
         """What a chat model reads; also there to look at when the engine is another."""
         examples = for_prompt(self.examples, self._prompt_examples, seed=self._seed)
-        return Prompt(
-            self.taxonomy, folder=self._prompts, language=self.language, examples=examples, rationale=self._rationale
-        )
+        return Prompt(self.taxonomy, folder=self._prompts, language=self.language, examples=examples, rationale=self._rationale)
 
     def fingerprint(self) -> Mapping[str, str]:
         """All that outcomes depend on: the same here means the same outcomes, as far as the engine is deterministic."""

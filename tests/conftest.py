@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmtriage import Category, Taxonomy
 
-ROOT = Path(__file__).parent.parent
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 
 

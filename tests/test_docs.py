@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 import llmtriage
 
@@ -57,7 +57,9 @@ def test_every_command_of_the_readme_works(tmp_path: Path, demo_server: str) -> 
         assert done.stdout + done.stderr
 
 
-def test_the_python_of_the_readme_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_of_the_readme_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As it stands."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "taxonomy.yaml").symlink_to(ROOT / "taxonomy.yaml")

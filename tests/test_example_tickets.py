@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from conftest import ROOT
+from support import ROOT
 
 from llmtriage import Taxonomy
 from llmtriage.duplicates import most_similar_pairs
@@ -34,7 +34,11 @@ def test_no_two_are_alike_by_template() -> None:
 def test_there_are_long_mails_with_quotes_and_signatures() -> None:
     """As real mailboxes have them."""
     long = [row for row in ROWS if len(row.ticket.content) > 500]
-    quoted = [row for row in ROWS if "\n>" in row.ticket.content or "Original Message" in row.ticket.content or "发件人" in row.ticket.content]
+    quoted = [
+        row
+        for row in ROWS
+        if "\n>" in row.ticket.content or "Original Message" in row.ticket.content or "发件人" in row.ticket.content
+    ]
     assert len(long) >= 40
     assert len(quoted) >= 20
 

@@ -22,8 +22,14 @@ def codes(*categories: Category) -> list[str]:
         pytest.param("T001", (A, B, REST, Category(id="A ".strip(), description="Other things")), id="ids by case"),
         pytest.param("T002", (A.model_copy(update={"name": "X"}), B.model_copy(update={"name": {"zh": "x"}}), REST), id="names"),
         pytest.param("T003", (A, Category(id="c", description="money  that COMES back"), REST), id="same description"),
-        pytest.param("T004", (A.model_copy(update={"examples": ("Hi",)}), B.model_copy(update={"examples": ("hi",)}), REST), id="example"),
-        pytest.param("T005", (A.model_copy(update={"includes": ("late",)}), B.model_copy(update={"includes": ("Late",)}), REST), id="include"),
+        pytest.param(
+            "T004", (A.model_copy(update={"examples": ("Hi",)}), B.model_copy(update={"examples": ("hi",)}), REST), id="example"
+        ),
+        pytest.param(
+            "T005",
+            (A.model_copy(update={"includes": ("late",)}), B.model_copy(update={"includes": ("Late",)}), REST),
+            id="include",
+        ),
         pytest.param("T006", (A.model_copy(update={"includes": ("迟到",), "excludes": ("迟到",)}), B, REST), id="contradiction"),
         pytest.param("T101", (A, Category(id="c"), REST), id="no description"),
         pytest.param("T102", (A, Category(id="c", description="Money that comes back."), REST), id="near-identical"),

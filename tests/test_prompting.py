@@ -52,7 +52,10 @@ def test_the_prompt_names_every_category_once_in_file_order(language: str) -> No
     assert "rationale" in Prompt(sample, language=language, rationale=True).render(question("x y", sample)).system
 
 
-@given(st.text(max_size=200) | st.lists(st.sampled_from([*CONTROL_TOKENS, "</ticket-", "<ticket-a>", "x", " ", "\n"]), max_size=8).map("".join))
+@given(
+    st.text(max_size=200)
+    | st.lists(st.sampled_from([*CONTROL_TOKENS, "</ticket-", "<ticket-a>", "x", " ", "\n"]), max_size=8).map("".join)
+)
 def test_a_ticket_cannot_contain_its_fence_or_a_control_token(text: str) -> None:
     """Whatever is written, the two tags stand once each, at the ends, and no control token is left inside."""
     block = fenced(text)

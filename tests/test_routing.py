@@ -114,7 +114,11 @@ def test_a_sure_department_is_suggested_and_accepted_only_by_policy(shop: Taxono
     ],
 )
 def test_rules_hold_a_ticket_or_send_it_elsewhere(
-    shop: Taxonomy, when: dict[str, object], text: str, metadata: dict[str, str], hit: bool  # noqa: FBT001
+    shop: Taxonomy,
+    when: dict[str, object],
+    text: str,
+    metadata: dict[str, str],
+    hit: bool,  # noqa: FBT001
 ) -> None:
     """All conditions of a rule must hold; of a list one is enough."""
     ticket = make_ticket(channel="mail", metadata=metadata)
@@ -131,7 +135,14 @@ def test_rules_hold_a_ticket_or_send_it_elsewhere(
 
 @pytest.mark.parametrize(
     ("text", "code"),
-    [("", "too_short"), (" \n", "too_short"), ("😀😀😀", "too_short"), ("x", "too_short"), ("!?", "too_short"), ("x" * 100_001, "too_long")],
+    [
+        ("", "too_short"),
+        (" \n", "too_short"),
+        ("😀😀😀", "too_short"),
+        ("x", "too_short"),
+        ("!?", "too_short"),
+        ("x" * 100_001, "too_long"),
+    ],
     ids=["empty", "blank", "emoji", "one letter", "punctuation", "long"],
 )
 def test_the_gate_needs_no_engine(shop: Taxonomy, text: str, code: str) -> None:

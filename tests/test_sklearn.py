@@ -44,9 +44,9 @@ from llmtriage import (
 from llmtriage.sklearn import TicketClassifier
 from llmtriage.testing import Answer, ScriptedBackend
 
-PARCEL = ["Where is my parcel?", "The courier lost my parcel", "包裹还没到", "快递把包裹弄丢了"]
-REFUND = ["I want a refund", "When does my refund arrive?", "退款什么时候到账", "请给我退款"]
-LOGIN = ["I cannot log in", "Login fails with my password", "登录不了账号", "密码不对，登录失败"]
+PARCEL = ["Where is my parcel?", "包裹还没到", "The courier lost my parcel", "快递把包裹弄丢了"]
+REFUND = ["I want a refund", "退款什么时候到账", "When does my refund arrive?", "请给我退款"]
+LOGIN = ["I cannot log in", "登录不了账号", "Log in fails with my password", "密码不对，登录失败"]
 TEXTS = [text for group in zip(PARCEL, REFUND, LOGIN, strict=True) for text in group]
 LABELS = ["parcel", "refund", "login"] * 4
 NEW = ["my parcel was lost", "给我退款", "登录失败了"]
@@ -131,6 +131,7 @@ def test_no_gate_stands_before_the_engine(shop: Taxonomy) -> None:
     """Empty, tiny and always-reviewed tickets are answered like any other."""
     classifier = zero_shot(shop, {"privacy": 0.9, "other": 0.1})
     assert classifier.predict(["", "?", "删除我的数据"]).tolist() == ["privacy"] * 3
+    assert isinstance(classifier.backend, ScriptedBackend)
     assert classifier.backend.asked == 3
 
 
@@ -168,7 +169,7 @@ def test_parameters_reach_the_engine(monkeypatch: pytest.MonkeyPatch, shop: Taxo
 
     monkeypatch.setattr(backends, "create", create)
     settings = Settings(attempts=7)
-    options = {"shots": 2, "prompt_examples": 4, "language": "zh", "rationale": True, "settings": settings}
+    options: dict[str, Any] = {"shots": 2, "prompt_examples": 4, "language": "zh", "rationale": True, "settings": settings}
     classifier = TicketClassifier(taxonomy=shop, backend="mine:x", preparation=Preparation(()), **options)
     classifier.fit(["  one text "] * 3 + TEXTS, ["refund"] * 3 + LABELS)
     assert (len(seen[0].examples), len(seen[0].prompt().examples)) == (6, 4)
@@ -255,7 +256,7 @@ def test_connections_of_an_engine_by_name_are_closed(monkeypatch: pytest.MonkeyP
         async def aclose(self) -> None:
             events.append("close")
 
-    monkeypatch.setattr(backends, "create", lambda name, setup: Server(failing, name=name))
+    monkeypatch.setattr(backends, "create", lambda name, _: Server(failing, name=name))
     classifier = TicketClassifier(taxonomy=shop, backend="server").fit([], [])
     assert events == ["fit"]
     classifier.predict(NEW)
@@ -349,7 +350,7 @@ def test_labels_beside_the_taxonomy_are_refused(shop: Taxonomy) -> None:
     for label in ("refnud", "sales"):
         with pytest.raises(UnknownNameError, match=f"y: unknown category '{label}'"):
             TicketClassifier(taxonomy=shop).fit(TEXTS, [*LABELS[:11], label])
-    message = "y: numbers, while the categories of the taxonomy are text; .*where scikit-learn has numbered the labels, leave the taxonomy out"
+    message = "y: numbers, while the categories of the taxonomy are text; .* has numbered the labels, leave the taxonomy out"
     with pytest.raises(InputError, match=message):
         cross_val_predict(TicketClassifier(taxonomy=shop), TEXTS, LABELS, cv=2, method="predict_proba")
 
@@ -370,8 +371,8 @@ def test_parameters_that_cannot_be_used() -> None:
 class Numbers(TicketClassifier):
     """Reads rows of numbers as texts, so that scikit-learn's checks, which know numbers only, can be run.
 
-    A number becomes the thresholds it reaches, each a word. Checks of numeric input itself (NaN, sparse, number of columns) are met by
-    `validate_data` here; all others are met by `TicketClassifier`.
+    A number becomes the thresholds it reaches, each a word. Checks of numeric input itself (NaN, sparse, number of columns) are
+    met by `validate_data` here; all others are met by `TicketClassifier`.
     """
 
     def fit(self, X: Any, y: Any) -> Numbers:  # noqa: N803
@@ -398,7 +399,7 @@ class Numbers(TicketClassifier):
         return [" ".join(f"x{i}y{j}" for i, x in enumerate(row) for j in np.flatnonzero(x >= steps)) for row in checked]
 
 
-@parametrize_with_checks([Numbers()])
+@parametrize_with_checks([Numbers()])  # type: ignore[untyped-decorator]
 def test_every_check_of_scikit_learn_passes(estimator: Any, check: Any) -> None:
     """None is expected to fail once rows are written as texts."""
     check(estimator)
@@ -473,10 +474,11 @@ async def test_it_works_inside_a_running_loop_and_from_threads() -> None:
 
 def test_pipelines_searches_and_cross_validation() -> None:
     """Steps before it, parameters by name, scores for each fold."""
+    opaque = [{"parcel": "a", "refund": "b", "login": "c"}[label] for label in LABELS]
     pipeline = make_pipeline(FunctionTransformer(lambda texts: [text.lower() for text in texts]), TicketClassifier())
-    search = GridSearchCV(pipeline, {"ticketclassifier__shots": [0, None]}, cv=2, error_score="raise").fit(TEXTS, LABELS)
+    search = GridSearchCV(pipeline, {"ticketclassifier__shots": [0, None]}, cv=2, error_score="raise").fit(TEXTS, opaque)
     assert search.best_params_ == {"ticketclassifier__shots": None}
-    assert search.predict(NEW).tolist() == ["parcel", "refund", "login"]
+    assert search.predict(NEW).tolist() == ["a", "b", "c"]
     assert cross_val_score(TicketClassifier(), np.array(TEXTS), LABELS, cv=2, scoring="balanced_accuracy").shape == (2,)
     scores = cross_val_score(TicketClassifier(), TEXTS, LABELS, cv=2, scoring="neg_log_loss", error_score="raise")
     assert np.isfinite(scores).all()

@@ -383,7 +383,7 @@ JSON = st.recursive(
 )
 
 
-def one_pair(value: Any) -> Any:  # noqa: ANN401
+def one_pair(value: Any) -> Any:
     """JSON knows no pair of half surrogate pairs: it is one character."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")

@@ -8,19 +8,33 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import llmtriage
-from llmtriage import Accepted, BackendError, Example, Failure, InputError, Pending, Policy, Question, Settings, Taxonomy, Ticket, Triage
+from llmtriage import (
+    Accepted,
+    BackendError,
+    Example,
+    Failure,
+    InputError,
+    Pending,
+    Policy,
+    Question,
+    Settings,
+    Taxonomy,
+    Ticket,
+    Triage,
+)
 from llmtriage.testing import Answer, ScriptedBackend, make_ticket
 
 SURE = {"refund": 0.9, "parcel": 0.1}
 
 
-def triage(shop: Taxonomy, backend: ScriptedBackend | None = None, **options: object) -> Triage:
+def triage(shop: Taxonomy, backend: ScriptedBackend | str | None = None, **options: Any) -> Triage:
     """A triage over `shop` that accepts from 0.8 on."""
-    return Triage(**{"taxonomy": shop, "backend": backend or ScriptedBackend(SURE), "threshold": 0.8, **options})  # type: ignore[arg-type]
+    return Triage(**{"taxonomy": shop, "backend": backend or ScriptedBackend(SURE), "threshold": 0.8, **options})
 
 
 def test_one_ticket(shop: Taxonomy) -> None:
@@ -87,7 +101,7 @@ def test_an_engine_that_breaks_raises_after_the_outcomes_before(shop: Taxonomy, 
     """What was decided is not lost."""
     count = iter(range(100))
 
-    def script(question: Question) -> Answer:  # noqa: ARG001
+    def script(question: Question) -> Answer:
         return BackendError("gone", backend="scripted") if next(count) == 7 else SURE
 
     backend = ScriptedBackend(script, seconds=seconds, concurrency=3)  # type: ignore[arg-type]
@@ -178,7 +192,7 @@ def test_the_fingerprint_names_every_ingredient(shop: Taxonomy) -> None:
         ({"backend": "openai:m", "language": "fr"}, "unknown prompt language"),
     ],
 )
-def test_a_wrong_option_is_one_line(shop: Taxonomy, options: dict[str, object], words: str) -> None:
+def test_a_wrong_option_is_one_line(shop: Taxonomy, options: dict[str, Any], words: str) -> None:
     """At the start, not at the first ticket."""
     with pytest.raises(InputError, match=words.replace("(", r"\(")) as caught:
         triage(shop, **options)
@@ -225,7 +239,9 @@ def test_no_ticket_text_in_repr_or_log(shop: Taxonomy, caplog: pytest.LogCapture
     """Of tickets, questions, predictions and outcomes."""
     with caplog.at_level(logging.DEBUG, logger="llmtriage"):
         outcome = triage(shop).classify(Ticket(content="my secret", title="my secret", customer="my secret"))
-    assert "secret" not in caplog.text + repr(outcome) + repr(Ticket(content="my secret", title="my secret", customer="my secret"))
+    assert "secret" not in caplog.text + repr(outcome) + repr(
+        Ticket(content="my secret", title="my secret", customer="my secret")
+    )
     assert "secret" not in repr(Question(text="my secret", categories=())) + repr(Example(text="my secret", category="a"))
 
 

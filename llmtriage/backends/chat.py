@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from llmtriage.predictions import Question
     from llmtriage.prompting import Messages, Prompt
     from llmtriage.settings import BackendSettings
-    from llmtriage.taxonomy import Category
 
 _log = logging.getLogger(__name__)
 
@@ -133,13 +132,20 @@ def request_body(settings: BackendSettings, messages: Messages, answer: Mapping[
     return {name: value for name, value in body.items() if name not in settings.omit}
 
 
+def _number(value: object) -> float | None:
+    """The model's own number if it is one between 0 and 1, else None: the label stands without it."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value) if 0 <= value <= 1 else None
+
+
 class _Answer(BaseModel):
     """What the model wrote."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     category: str
-    confidence: Annotated[float | None, BeforeValidator(lambda value: _number(value))] = None
+    confidence: Annotated[float | None, BeforeValidator(_number)] = None
     rationale: str | None = None
 
 
@@ -179,13 +185,6 @@ def read_answer(text: str, ids: Collection[str]) -> SingleLabel | Failure:
     if answer.category not in ids:
         return Failure(reason="unknown_label", detail="the answer is not a category of the list", raw=_raw(text))
     return SingleLabel(category=answer.category, score=answer.confidence, rationale=answer.rationale)
-
-
-def _number(value: object) -> float | None:
-    """The model's own number if it is one between 0 and 1, else None: the label stands without it."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return float(value) if 0 <= value <= 1 else None
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from llmtriage.predictions import EngineReason
 
 # Names, because openai 3 speaks httpx2 and a caller may hand in a client of httpx.
-_NO_CONNECTION = frozenset({"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError", "InvalidURL"})
+_NO_CONNECTION = frozenset(
+    {"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError", "InvalidURL"}
+)
 _NO_MODEL = frozenset({"model", "model_not_found"})
 _TOO_LONG = frozenset({"context_length_exceeded", "input_tokens", "input_text", "string_above_max_length"})
 _FILTERED = frozenset(

@@ -62,7 +62,7 @@ def in_words(outcome: Outcome, triage: Triage, language: str) -> list[str]:
     from llmtriage.outcomes import Accepted
 
     chinese = language == "zh"
-    score = "" if outcome.score is None else f"  ({'得分' if chinese else 'score'} {outcome.score:.2f}{'' if outcome.calibrated else '，未校准' if chinese else ', uncalibrated'})"
+    score = "" if outcome.score is None else f"  (得分 {outcome.score:.2f}，未校准)" if chinese else f"  (score {outcome.score:.2f}, uncalibrated)"
     if isinstance(outcome, Accepted):
         head = f"{'接受' if chinese else 'accepted'}: {named(triage, outcome.category, language)} -> {outcome.team or '-'}{score}"
         lines = [head]

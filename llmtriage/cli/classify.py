@@ -130,13 +130,17 @@ def line(row: TicketRow, outcome: Outcome, language: str, widths: Sequence[int] 
     return next(iter(table([cells], widths)))
 
 
+def _show_nothing(summary: Summary) -> None:
+    pass
+
+
 @contextmanager
 def progress_bar(tickets: TicketFile, *, quiet: bool) -> Iterator[Callable[[Summary], None]]:
     """A progress line on a terminal: rate, time left, accepted and pending so far. Elsewhere nothing."""
     import sys
 
     if quiet or not sys.stderr.isatty():
-        yield lambda summary: None
+        yield _show_nothing
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -69,7 +69,7 @@ def flag_key(option: click.Option) -> str:
 @click.option("--debug", is_flag=True, help="Show a traceback and the library's log.")
 @click.pass_context
 def llmtriage(ctx: click.Context, settings: Path | None, *, debug: bool) -> None:
-    """Sort support tickets with an LLM, by itself only where it is sure; everything else waits for a person.
+    r"""Sort support tickets with an LLM, by itself only where it is sure; everything else waits for a person.
 
     \b
     Start here:

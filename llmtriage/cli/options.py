@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -145,7 +146,7 @@ def text_or_stdin(text: str) -> str:
     """`text`, or what comes on standard input where it is "-"."""
     if text != "-":
         return text
-    raw: bytes = click.get_binary_stream("stdin").read()
+    raw = sys.stdin.buffer.read()
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -141,7 +141,18 @@ def test_a_reply_that_is_no_answer_is_a_failure_of_its_ticket(body: object, reas
 
 @pytest.mark.parametrize(
     ("number", "score"),
-    [("0.9", 0.9), ("1", 1.0), ("0", 0.0), ("95", None), ("-0.1", None), ('"0.9"', None), ("true", None), ("null", None), ("NaN", None), ("Infinity", None)],
+    [
+        ("0.9", 0.9),
+        ("1", 1.0),
+        ("0", 0.0),
+        ("95", None),
+        ("-0.1", None),
+        ('"0.9"', None),
+        ("true", None),
+        ("null", None),
+        ("NaN", None),
+        ("Infinity", None),
+    ],
 )
 def test_the_models_number_is_a_share_or_nothing(number: str, score: float | None) -> None:
     """A number outside 0..1 is dropped; the label stands and waits for a person."""
@@ -153,8 +164,10 @@ def test_the_models_number_is_a_share_or_nothing(number: str, score: float | Non
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["choices", "message", "content", "usage", "finish_reason", "refusal", "model"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["choices", "message", "content", "usage", "finish_reason", "refusal", "model"]), inner)
+    ),
     max_leaves=12,
 )
 
@@ -213,10 +226,12 @@ async def test_what_concerns_the_run_stops_it_at_once(shop: Taxonomy, status: in
     ],
 )
 @respx.mock
-async def test_what_concerns_a_ticket_belongs_to_it(shop: Taxonomy, status: int, body: object, reason: str, requests: int) -> None:
+async def test_what_concerns_a_ticket_belongs_to_it(
+    shop: Taxonomy, status: int, body: object, reason: str, requests: int
+) -> None:
     """What may pass by itself is asked for again, three times at most; the rest is asked once."""
     content = {"text": body} if isinstance(body, str) else {"json": body}
-    route = respx.post(f"{URL}/chat/completions").respond(status, **content)  # type: ignore[arg-type]
+    route = respx.post(f"{URL}/chat/completions").respond(status, **content)
     failure = await ask(backend(shop), shop)
     assert isinstance(failure, Failure)
     assert (failure.reason, failure.usage.attempts, route.call_count) == (reason, requests, requests)
@@ -226,7 +241,10 @@ async def test_what_concerns_a_ticket_belongs_to_it(shop: Taxonomy, status: int,
 async def test_a_passing_fault_passes(shop: Taxonomy) -> None:
     """The second attempt counts, after the wait that the server asked for."""
     respx.post(f"{URL}/chat/completions").mock(
-        side_effect=[httpx.Response(429, headers={"retry-after": "1.5"}, json=error()), httpx.Response(200, json=completion(ANSWER))]
+        side_effect=[
+            httpx.Response(429, headers={"retry-after": "1.5"}, json=error()),
+            httpx.Response(200, json=completion(ANSWER)),
+        ]
     )
     waited: list[float] = []
     answer = await ask(backend(shop, waited=waited), shop)
@@ -272,7 +290,10 @@ async def test_a_connection_that_breaks_belongs_to_the_ticket(shop: Taxonomy, fa
 async def test_a_model_without_temperature_is_asked_without(shop: Taxonomy, caplog: pytest.LogCaptureFixture) -> None:
     """Models that think refuse the field; it is left out from then on, and the log says so."""
     route = respx.post(f"{URL}/chat/completions").mock(
-        side_effect=[httpx.Response(400, json=error("unsupported_value", param="temperature")), httpx.Response(200, json=completion(ANSWER))]
+        side_effect=[
+            httpx.Response(400, json=error("unsupported_value", param="temperature")),
+            httpx.Response(200, json=completion(ANSWER)),
+        ]
     )
     with caplog.at_level(logging.WARNING, logger="llmtriage"):
         assert isinstance(await ask(backend(shop), shop), Prediction)
