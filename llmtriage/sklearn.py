@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -160,7 +161,7 @@ class TicketClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
                 rows.append(answer)
         self._complain(rows)
         nothing = np.full(len(self.classes_), np.nan)
-        shares = [nothing if isinstance(row, Failure) else np.exp(row) for row in rows]
+        shares = [nothing if isinstance(row, Failure) else softmax(row) for row in rows]
         return np.array(shares, dtype=np.float64).reshape(len(rows), len(self.classes_))
 
     # -- what scikit-learn asks of an estimator --------------------------------------------------
@@ -314,14 +315,20 @@ def _labels(y: Any) -> npt.NDArray[Any]:
     labels: npt.NDArray[Any] = column_or_1d(y, warn=True)
     if not len(labels):
         return labels.astype(str)
-    if labels.dtype != object:
+    if labels.dtype == object:
+        _check_strings(labels)
+    elif labels.dtype.kind != "U":  # of strings scikit-learn has nothing to say but that few for a label may be measurements
         assert_all_finite(labels, input_name="y")
-    elif not all(isinstance(label, str) for label in labels):
-        index, wrong = next((i, label) for i, label in enumerate(labels) if not isinstance(label, str))
-        problem = f"Unknown label type: y[{index}] is no string but {short(type(wrong).__name__)}"
-        raise InputError(problem, field="y", remedy="label it or leave it out; labels are all strings, or an array of integers")
-    check_classification_targets(labels)
+        check_classification_targets(labels)
     return labels
+
+
+def _check_strings(labels: npt.NDArray[Any]) -> None:
+    for index, label in enumerate(labels):
+        if not isinstance(label, str):
+            problem = f"Unknown label type: y[{index}] is no string but {short(type(label).__name__)}"
+            remedy = "label it or leave it out; labels are all strings, or an array of integers"
+            raise InputError(problem, field="y", remedy=remedy)
 
 
 def _flat(labels: npt.NDArray[Any]) -> Taxonomy:

@@ -165,9 +165,9 @@ class Triage:
             _fail(asked, error)
             raise
         if asked or not all_asked:
-            error = BackendError("it answered fewer questions than it was asked", backend=self.backend.name)
-            _fail(asked, error)
-            raise error
+            broken = BackendError("it answered fewer questions than it was asked", backend=self.backend.name)
+            _fail(asked, broken)
+            raise broken
 
     def _slot(self, ticket: Ticket) -> _Slot:
         text = prepare(ticket, self.preparation).text

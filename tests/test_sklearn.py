@@ -109,6 +109,12 @@ def test_labels_come_back_as_they_were(names: Any) -> None:
     assert [leaf.id for leaf in classifier.taxonomy_.leaves] == [str(label) for label in classifier.classes_]
 
 
+def test_one_text_a_label_is_enough() -> None:
+    """Many labels with few texts are a usual beginning, and no reason for a warning."""
+    classifier = TicketClassifier().fit([f"问题 {i}" for i in range(30)], [f"类别{i}" for i in range(30)])
+    assert len(classifier.classes_) == 30
+
+
 def test_two_classes_may_be_true_and_false() -> None:
     """A yes-or-no question works like any other."""
     y = [text in PARCEL for text in TEXTS]

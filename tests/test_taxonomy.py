@@ -82,7 +82,7 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path, raw: bytes) -> None:
 @pytest.mark.parametrize("name", ["missing.yaml", "."], ids=["missing", "folder"])
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
     """A missing file and a folder are told apart in one line."""
-    with pytest.raises(InputError, match="no such file|this is a folder"):
+    with pytest.raises(InputError, match=r"no such file|this is a folder"):
         Taxonomy.load(tmp_path / name)
 
 

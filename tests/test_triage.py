@@ -203,7 +203,7 @@ def test_a_named_engine_comes_from_the_settings(shop: Taxonomy, monkeypatch: pyt
     """Also one whose model's name holds an @, with a key of its own."""
     monkeypatch.setenv("MY_KEY", "sk-mine")
     backends = {"qwen": {"kind": "vllm", "model": "a@b", "url": "http://gpu:8000", "key_env": "MY_KEY", "timeout": 7}}
-    one = triage(shop, backend="qwen", settings=Settings(backends=backends))  # type: ignore[arg-type]
+    one = triage(shop, backend="qwen", settings=Settings(backends=backends))
     endpoint = one.backend._transport.endpoint  # type: ignore[attr-defined]
     assert (endpoint.url, endpoint.key.get_secret_value(), endpoint.timeout) == ("http://gpu:8000/v1", "sk-mine", 7)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+    import click
+
 INTERRUPTED = 130
 BROKEN = 70  # a fault of this program: the "internal software error" of sysexits.h
 
@@ -18,6 +21,8 @@ BROKEN = 70  # a fault of this program: the "internal software error" of sysexit
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with the exit code of the design."""
     signal.signal(signal.SIGTERM, _stop)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows no Chinese is no reason to stop
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
@@ -26,7 +31,6 @@ def run(arguments: list[str]) -> int:
     import click
 
     from llmtriage.cli.commands import llmtriage
-    from llmtriage.errors import LlmtriageError
 
     try:
         with llmtriage.make_context("llmtriage", arguments or ["--help"]) as context:
@@ -35,24 +39,47 @@ def run(arguments: list[str]) -> int:
         return int(result or 0)
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
-        return _say(" ".join(error.format_message().split()), error.exit_code)
-    except LlmtriageError as error:
-        return _say("; ".join([str(error), *_notes(error)]), error.exit_code)
-    except (KeyboardInterrupt, click.Abort) as stop:
-        return _say("; ".join(["stopped", *_notes(stop)]), INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit itself does not fail
         return 0
-    except Exception as error:
-        if "--debug" in arguments:
+    except (Exception, KeyboardInterrupt) as error:
+        message, code = _in_words(error)
+        if code == BROKEN and "--debug" in arguments:
             raise
-        return _say(f"a fault of llmtriage itself ({type(error).__name__}); run again with --debug and report it", BROKEN)
+        print(f"llmtriage: {'; '.join([message, *_notes(error)])}", file=sys.stderr)
+        return code
 
 
-def _say(message: str, code: int) -> int:
-    print(f"llmtriage: {message}", file=sys.stderr)
-    return code
+def _in_words(error: BaseException) -> tuple[str, int]:
+    """What is said about an error, and the exit code."""
+    import click
+
+    from llmtriage.errors import LlmtriageError
+
+    if isinstance(error, click.ClickException):
+        return _usage(error), error.exit_code
+    if isinstance(error, LlmtriageError):
+        return str(error), error.exit_code
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return "stopped", INTERRUPTED
+    kind = type(error).__name__
+    return f"a fault of llmtriage itself ({kind}); run again as 'llmtriage --debug ...' and report what it shows", BROKEN
+
+
+def _usage(error: click.ClickException) -> str:
+    """What click says, with where a value came from and where to look."""
+    import click
+
+    message = " ".join(error.format_message().split())
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return message
+    if not isinstance(error, click.BadParameter) or isinstance(error, click.MissingParameter):
+        return f"{message.rstrip('.')}; see {context.command_path} --help"
+    option = error.param
+    if option and option.name and context.get_parameter_source(option.name) is click.core.ParameterSource.ENVIRONMENT:
+        return f"{message.rstrip('.')}; it comes from the environment variable {option.envvar}"
+    return message
 
 
 def _notes(error: BaseException) -> list[str]:

@@ -10,8 +10,8 @@ from llmtriage.cli.display import cut, plain, show_json
 from llmtriage.cli.options import json_option, make_triage, quiet_option, text_or_stdin, triage_options
 
 if TYPE_CHECKING:
-    from llmtriage.settings import Settings
     from llmtriage.outcomes import Outcome
+    from llmtriage.settings import Settings
     from llmtriage.triage import Triage
 
 
@@ -62,7 +62,7 @@ def in_words(outcome: Outcome, triage: Triage, language: str) -> list[str]:
     from llmtriage.outcomes import Accepted
 
     chinese = language == "zh"
-    score = "" if outcome.score is None else f"  (得分 {outcome.score:.2f}，未校准)" if chinese else f"  (score {outcome.score:.2f}, uncalibrated)"
+    score = _score(outcome, chinese=chinese)
     if isinstance(outcome, Accepted):
         head = f"{'接受' if chinese else 'accepted'}: {named(triage, outcome.category, language)} -> {outcome.team or '-'}{score}"
         lines = [head]
@@ -75,6 +75,12 @@ def in_words(outcome: Outcome, triage: Triage, language: str) -> list[str]:
         for c in outcome.candidates
     ]
     return lines
+
+
+def _score(outcome: Outcome, *, chinese: bool) -> str:
+    if outcome.score is None:
+        return ""
+    return f"  (得分 {outcome.score:.2f}，未校准)" if chinese else f"  (score {outcome.score:.2f}, uncalibrated)"
 
 
 def named(triage: Triage, category: str, language: str) -> str:

@@ -53,4 +53,4 @@ def show_json(data: Any) -> None:
 
 def show_json_line(data: Any) -> None:
     """One line of JSON on stdout."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace").decode() + "\n")
+    sys.stdout.buffer.write(json.dumps(data, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from llmtriage.cli.options import (
     quiet_option,
     triage_options,
 )
-from llmtriage.errors import InputError
+from llmtriage.errors import InputError, UnknownNameError, short
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +49,7 @@ def evaluate(
     language = flags["language"]
     tickets = open_tickets(file, flags)
     triage = make_triage(flags, settings, quiet=quiet)
+    _check_names(limits, triage)
     report = evaluated(triage, tickets, quiet=quiet)
     if as_json:
         show_json(report.to_json())
@@ -98,9 +100,29 @@ def _warn_of_overlap(triage: Triage, judged: list[Judged], *, quiet: bool) -> No
 def _limit(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
     try:
-        return name.strip(), float(value)
+        number = float(value)
     except ValueError:
-        raise InputError(f"not FIGURE=VALUE: {text!r}", field="--fail-under", remedy="write it like accuracy=0.9") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"not FIGURE=VALUE: {short(text)!r}", field="--fail-under", remedy="write it like accuracy=0.9")
+    return name.strip(), number
+
+
+def _check_names(limits: list[tuple[str, float]], triage: Triage) -> None:
+    """A mistyped figure is found before anything is sent, in the report of a ticket that nobody answered."""
+    from llmtriage.evaluation import Judged, figure
+    from llmtriage.evaluation import evaluate as sum_up
+    from llmtriage.evaluation.baselines import baseline_accuracies
+    from llmtriage.outcomes import REASON_CODES, Pending, Reason
+
+    outcome = Pending(suggestion=None, reasons=tuple(Reason(code=code) for code in REASON_CODES))
+    judged = [Judged(gold=triage.taxonomy.leaves[0].id, outcome=outcome, text="")]
+    report = sum_up(judged, triage.taxonomy, baselines=baseline_accuracies((), []))
+    for name, _ in limits:
+        try:
+            figure(report, name)
+        except UnknownNameError as error:
+            raise UnknownNameError(error.problem, remedy=error.remedy, field="--fail-under") from None
 
 
 def _reaches(value: float | None, wanted: float) -> bool:

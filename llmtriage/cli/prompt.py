@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmtriage.cli.display import show_json, visible
-from llmtriage.cli.options import column_options, json_option, make_triage, open_tickets, quiet_option, text_or_stdin, triage_options
+from llmtriage.cli.options import (
+    column_options,
+    json_option,
+    make_triage,
+    open_tickets,
+    quiet_option,
+    text_or_stdin,
+    triage_options,
+)
 from llmtriage.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,7 +84,12 @@ def _ticket(text_or_file: str, row: int, flags: dict[str, Any]) -> Ticket:
 
 def _is_file(path: Path) -> bool:
     try:
-        return path.is_file()
+        return path.is_file() or _looks_like_one(path)
     except (OSError, ValueError):  # a long text is no file name
         return False
+
+
+def _looks_like_one(path: Path) -> bool:
+    """Whether this names a file, perhaps mistyped, and is no text of a customer."""
+    return path.suffix.lower() in (".csv", ".tsv", ".jsonl") and len(path.name.split()) == 1
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ import click
 
 from llmtriage.cli.display import plain
 from llmtriage.cli.options import column_options, file_argument, open_tickets, overwrite_option, quiet_option
-from llmtriage.errors import InputError
+from llmtriage.errors import InputError, short
 
 if TYPE_CHECKING:
     from llmtriage.tickets import TicketFile
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 @file_argument
 @click.option("--parts", default="train=0.8,test=0.2", show_default=True, help="Names and shares; the shares sum to 1.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another split.")
-@click.option("-o", "--out", "folder", type=click.Path(path_type=Path, file_okay=False), default=".", help="Folder of the parts [.].")
+@click.option(
+    "-o", "--out", "folder", type=click.Path(path_type=Path, file_okay=False), default=".", help="Folder of the parts [.]."
+)
 @column_options
 @overwrite_option
 @quiet_option
@@ -38,34 +42,39 @@ def split_file(
 ) -> dict[str, int]:
     """Write each row, as it stands, to the file of its part; how many went where."""
     from llmtriage.prepare import Preparation, prepare
+    from llmtriage.runner import refuse_overlap
     from llmtriage.split import split as divide
     from llmtriage.tables import open_writer
 
+    table = tickets.table
+    names = {part: f"{part}{table.path.suffix}" for part in fractions}
+    refuse_overlap([folder / name for name in names.values()], [table.path])
     rows = [(row.category, prepare(row.ticket, Preparation.default()).text) for row in tickets.labelled()]
     chosen = divide([label for label, _ in rows], [text for _, text in rows], fractions, seed)
-    table = tickets.table
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot be made ({error.strerror})", file=folder, remedy="name another folder") from None
-    names = {part: f"{part}{table.path.suffix}" for part in fractions}
-    writers = {part: open_writer(folder / name, table.columns, overwrite=overwrite) for part, name in names.items()}
-    try:
+    with ExitStack() as files:
+        writers = {
+            part: files.enter_context(open_writer(folder / name, table.columns, overwrite=overwrite)) for part, name in names.items()
+        }
         for row, part in zip(table, chosen, strict=True):
             writers[part].write(row.cells)
-    finally:
-        for writer in writers.values():
-            writer.close()
     counts = Counter(chosen)
     return {names[part]: counts[part] for part in fractions}
 
 
 def _fractions(text: str) -> dict[str, float]:
+    remedy = "write it like train=0.8,test=0.2"
     try:
         pairs = [part.split("=") for part in text.split(",")]
         fractions = {name.strip(): float(value) for name, value in pairs}
     except ValueError:
-        raise InputError(f"not NAME=SHARE,...: {text!r}", field="--parts", remedy="write it like train=0.8,test=0.2") from None
-    if len(fractions) < len(pairs) or not all(name and name.replace("-", "").replace("_", "").isalnum() for name in fractions):
-        raise InputError(f"names must be different plain words: {text!r}", field="--parts", remedy="write it like train=0.8,test=0.2")
+        raise InputError(f"not NAME=SHARE,...: {short(text)!r}", field="--parts", remedy=remedy) from None
+    if len(fractions) < len(pairs) or not all(name.replace("-", "").replace("_", "").isalnum() for name in fractions):
+        raise InputError(f"names must be different plain words: {short(text)!r}", field="--parts", remedy=remedy)
+    total = math.fsum(fractions.values())
+    if not all(share > 0 for share in fractions.values()) or not math.isclose(total, 1, abs_tol=1e-6):
+        raise InputError(f"shares are above 0 and sum to 1; these sum to {total:g}", field="--parts", remedy=remedy)
     return fractions

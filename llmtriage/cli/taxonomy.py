@@ -28,9 +28,12 @@ if TYPE_CHECKING:
 taxonomy_argument = click.argument("file", required=False, type=click.Path(path_type=Path))
 
 
-@click.group()
-def taxonomy() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def taxonomy(ctx: click.Context) -> None:
     """Show, check or make a taxonomy. Without FILE: ./taxonomy.yaml, else the sample."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 @taxonomy.command()
@@ -98,8 +101,10 @@ def lint(file: Path | None, *, as_json: bool, quiet: bool) -> int:
 @quiet_option
 def from_csv(file: Path, out: Path | None, none_label: str | None, *, overwrite: bool, quiet: bool, **flags: Any) -> None:
     """Make a flat taxonomy of the labels of a labelled FILE; they stay as they are."""
+    from llmtriage.runner import refuse_overlap
     from llmtriage.taxonomy import Taxonomy
 
+    refuse_overlap([out] if out else [], [file])
     rows = open_tickets(file, flags)
     labels = [row.category for row in rows.labelled()]
     if not labels:
@@ -135,7 +140,8 @@ def _branch(tree: Taxonomy, node: Category, language: str, indent: str, *, last:
 
     name = f" [{node.label(language)}]" if node.name else ""
     team = f" -> {tree.team(node.id)}" if not node.children and tree.team(node.id) else ""
-    marks = "".join(f" ({mark})" for mark, holds in (("always review", node.always_review), ("none of these", node.catch_all)) if holds)
+    held = (("always review", node.always_review), ("none of these", node.catch_all))
+    marks = "".join(f" ({mark})" for mark, holds in held if holds)
     about = f": {in_language(node.description, language)}" if node.description else ""
     yield indent + ("└─ " if last else "├─ ") + plain(f"{node.id}{name}{team}{marks}{about}")
     for index, child in enumerate(node.children, 1):
