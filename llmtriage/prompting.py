@@ -21,7 +21,7 @@ from llmtriage.resources import shipped
 from llmtriage.taxonomy import Taxonomy, digest, in_language
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from llmtriage.predictions import Example, Question
     from llmtriage.taxonomy import Category
@@ -77,6 +77,9 @@ class Prompt:
         self.examples = tuple(examples)
         self.rationale = rationale
         self._folder = folder or _shipped_folder(language)
+        # Read once: what is hashed is what is rendered, included templates too.
+        self._sources = {path.name: _source(path) for path in sorted(self._folder.glob("*.j2"))}
+        self._environment = _environment(self._sources)
         self._templates = {name: self._load(name) for name in (_SYSTEM, _USER)}
         self._prefixes: dict[tuple[str, ...], str] = {}
         self._check()
@@ -84,8 +87,8 @@ class Prompt:
     @property
     def hash(self) -> str:
         """Identity of the wording: templates, language, options. Taxonomy and examples have hashes of their own."""
-        sources = {name: (self._folder / name).read_text(encoding="utf-8") for name in (_SYSTEM, _USER)}
-        return digest({"format": _FORMAT, "templates": sources, "language": self.language, "rationale": self.rationale})
+        options = {"language": self.language, "rationale": self.rationale}
+        return digest({"format": _FORMAT, "templates": self._sources, **options})
 
     def render(self, question: Question) -> Messages:
         """The messages for one question."""
@@ -121,21 +124,13 @@ class Prompt:
             "description": in_language(category.description, self.language) if category.description else "",
             "includes": [in_language(line, self.language) for line in category.includes],
             "excludes": [in_language(line, self.language) for line in category.excludes],
-            "examples": list(category.examples),
+            "examples": [defused(text) for text in category.examples],
             "catch_all": category.catch_all,
         }
 
     def _load(self, name: str) -> jinja2.Template:
-        environment = ImmutableSandboxedEnvironment(
-            loader=jinja2.FileSystemLoader(self._folder),
-            undefined=jinja2.StrictUndefined,
-            autoescape=False,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters["json"] = _json
         try:
-            return environment.get_template(name)
+            return self._environment.get_template(name)
         except jinja2.TemplateNotFound:
             remedy = f"a prompt folder holds {_SYSTEM} and {_USER}"
             raise InputError(f"no template {name}", file=self._folder, remedy=remedy) from None
@@ -143,20 +138,18 @@ class Prompt:
             raise InputError(
                 str(error.message), file=self._folder / name, line=error.lineno, remedy="mend the template"
             ) from None
-        except UnicodeDecodeError:
-            raise InputError("not UTF-8", file=self._folder / name, remedy="save the template as UTF-8") from None
 
     def _run(self, name: str, **data: Any) -> str:
         try:
             return self._templates[name].render(**data).strip() + "\n"
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        except Exception as error:  # a template can raise anything
             remedy = "see the shipped templates for the names that exist"
-            raise InputError(short(str(error), 160), file=self._folder / name, remedy=remedy) from None
+            raise InputError(short(str(error) or type(error).__name__, 160), file=self._folder / name, remedy=remedy) from None
 
     def _check(self) -> None:
         """Fail at the start, not at the first ticket: both templates render, and the user message ends with the ticket."""
         self._prefix(self.taxonomy.leaves)
-        ticket = fenced("a text")
+        ticket = fenced("a text " * 1000)
         if not self._run(_USER, ticket=ticket, examples=[]).rstrip().endswith(ticket):
             raise InputError("the ticket is not last", file=self._folder / _USER, remedy="end the template with {{ ticket }}")
 
@@ -196,6 +189,27 @@ def _nonce(text: str) -> str:
 
 def _shown(examples: Sequence[Example]) -> list[dict[str, str]]:
     return [{"ticket": fenced(example.text), "category": example.category} for example in examples]
+
+
+def _environment(sources: Mapping[str, str]) -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        loader=jinja2.DictLoader(sources),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # the output is a prompt, not HTML
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["json"] = _json
+    return environment
+
+
+def _source(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError("not UTF-8", file=path, remedy="save the template as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=path, remedy="check its permissions") from None
 
 
 def _json(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -84,8 +85,10 @@ class Router:
         members = [[node.id in self._paths[leaf] for leaf in leaves] for node in self._inner]
         self._members = np.array(members, dtype=float).reshape(len(self._inner), len(leaves))
         self._leaves = leaves
+        self._below = {node.id: frozenset(n.id for n in node.walk() if not n.children) for node in taxonomy.nodes}
         self._matchers = tuple(_Matcher(rule, _keywords(rule.when.keywords)) for rule in taxonomy.rules)
 
+    @cached_property
     def fingerprint(self) -> str:
         """Identity of all that decides between the two outcomes."""
         nodes = [
@@ -127,10 +130,17 @@ class Router:
     def _rank(self, prediction: Prediction) -> _Ranked | Failure:
         answer = prediction.answer
         if isinstance(answer, SingleLabel):
-            return _Ranked((Candidate(category=answer.category, score=answer.score),), None)
+            return self._rank_label(answer)
         if answer.values.shape != (len(self._leaves),) or not np.isfinite(answer.values).all():
             return Failure(reason="bad_response", detail="the engine's scores are not finite numbers, one a category")
         return self._rank_scores(answer)
+
+    def _rank_label(self, answer: SingleLabel) -> _Ranked | Failure:
+        if answer.category not in self._below or self._below[answer.category] != {answer.category}:
+            return Failure(reason="unknown_label", detail="the engine named a category that is none of the leaves")
+        if answer.score is not None and not 0 <= answer.score <= 1:
+            return Failure(reason="bad_response", detail="the engine's number is not between 0 and 1")
+        return _Ranked((Candidate(category=answer.category, score=answer.score),), None)
 
     def _rank_scores(self, answer: Scores) -> _Ranked:
         shares = np.exp(answer.values - answer.values.max())
@@ -145,29 +155,32 @@ class Router:
         threshold = self.policy.threshold
         if threshold is None or leaf.score is None or leaf.score >= threshold or ranked.sums is None:
             return leaf
-        sure = [i for i, total in enumerate(ranked.sums) if total >= threshold]
+        above = self._paths[leaf.category]
+        sure = [i for i, total in enumerate(ranked.sums) if total >= threshold and self._inner[i].id in above]
         if not sure:
             return leaf
         best = max(sure, key=lambda i: (self._depths[i], ranked.sums[i]))  # type: ignore[index]
         return Candidate(category=self._inner[best].id, score=min(1.0, float(ranked.sums[best])))
 
     def _reasons(self, ticket: Ticket, text: str, ranked: _Ranked, choice: Candidate) -> tuple[Reason, ...]:
-        leaf = ranked.candidates[0].category
-        reasons = [*self._gates(leaf, ranked), *self._rules(ticket, text, leaf), *self._threshold(choice)]
-        return tuple(reasons)
+        # A department stands for all its leaves: what holds one of them back holds it back.
+        leaves = self._below[choice.category]
+        return (*self._gates(leaves, ranked), *self._rules(ticket, text, leaves), *self._threshold(choice))
 
-    def _gates(self, leaf: str, ranked: _Ranked) -> Iterable[Reason]:
-        if self.taxonomy.always_review(leaf):
-            yield Reason(code="always_review", detail=leaf)
+    def _gates(self, leaves: frozenset[str], ranked: _Ranked) -> Iterable[Reason]:
+        held = sorted(leaf for leaf in leaves if self.taxonomy.always_review(leaf))
+        if held:
+            yield Reason(code="always_review", detail=", ".join(held))
         catch_all = self.taxonomy.catch_all
-        if catch_all and leaf == catch_all.id and not self.taxonomy.team(leaf):
+        if catch_all and catch_all.id in leaves and not self.taxonomy.team(catch_all.id):
             yield Reason(code="none_of_these")
         if ranked.label_mass is not None and not ranked.label_mass >= self.policy.min_label_mass:
             yield Reason(code="low_label_mass", detail=f"{ranked.label_mass:.2f}")
 
-    def _rules(self, ticket: Ticket, text: str, leaf: str) -> Iterable[Reason]:
+    def _rules(self, ticket: Ticket, text: str, leaves: frozenset[str]) -> Iterable[Reason]:
+        path = frozenset[str]().union(*(self._paths[leaf] for leaf in leaves))
         for matcher in self._matchers:
-            if matcher.rule.always_review and matcher.matches(ticket, text, self._paths[leaf]):
+            if matcher.rule.always_review and matcher.matches(ticket, text, path):
                 yield Reason(code="always_review", detail=matcher.rule.name)
 
     def _threshold(self, choice: Candidate) -> Iterable[Reason]:

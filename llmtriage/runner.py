@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import Counter, deque
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmtriage.errors import InputError, short
 from llmtriage.outcomes import Accepted, Pending
-from llmtriage.tables import encode_row, format_of, open_writer, read_rows
+from llmtriage.tables import encode_header, encode_row, format_of, open_writer, read_rows
+from llmtriage.tickets import TicketFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from llmtriage.outcomes import Outcome
     from llmtriage.tables import Row, RowWriter, TableFormat
@@ -43,6 +45,38 @@ _FROM_INPUT = ("id", "title", "content")
 _PATIENCE = 0.2  # seconds that a decided ticket may wait for others to be written with
 
 
+class RepeatedIds:
+    """How many tickets have an id that an earlier one has, and the first of them with its line.
+
+    As long as ids are the numbers of the rows, as in a file without ids, nothing is kept; then 64 bits of each id.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first_id = ""
+        self.first_line = 0
+        self._numbered = 0
+        self._seen: set[int] | None = None
+
+    def see(self, row: TicketRow) -> None:
+        """Count one ticket."""
+        ticket_id = row.ticket.id or ""
+        if self._seen is None and ticket_id == str(self._numbered + 1):
+            self._numbered += 1
+            return
+        seen = self._seen = self._seen or set()
+        if self._is_number_before(ticket_id) or (key := hash(ticket_id)) in seen:
+            self.count += 1
+            if self.count == 1:
+                self.first_id, self.first_line = ticket_id, row.line
+        else:
+            seen.add(key)
+
+    def _is_number_before(self, ticket_id: str) -> bool:
+        number = int(ticket_id) if ticket_id.isascii() and ticket_id.isdigit() and len(ticket_id) < 20 else 0
+        return 0 < number <= self._numbered and ticket_id == str(number)
+
+
 @dataclass(slots=True)
 class Summary:
     """What a run has done so far."""
@@ -52,6 +86,7 @@ class Summary:
     reasons: Counter[str] = field(default_factory=Counter)
     teams: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    repeated_ids: RepeatedIds = field(default_factory=RepeatedIds)
 
     @property
     def pending(self) -> int:
@@ -81,21 +116,28 @@ class Summary:
             "pending": self.pending,
             "reasons": dict(self.reasons.most_common()),
             "teams": dict(self.teams.most_common()),
+            "repeated_ids": self.repeated_ids.count,
             "seconds": round(self.seconds, 3),
         }
 
 
 def classified(triage: Triage, rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow, Outcome]]:
-    """Each row with its outcome, in order; a bounded number is under way."""
+    """Each row with its outcome, in order; a bounded number is under way. A row that cannot be read ends it behind all rows before."""
     under_way: deque[AnyRow] = deque()
+    unreadable: list[InputError] = []
 
     def tickets() -> Iterator[Any]:
-        for row in rows:
-            under_way.append(row)
-            yield row.ticket
+        try:
+            for row in rows:
+                under_way.append(row)
+                yield row.ticket
+        except InputError as error:
+            unreadable.append(error)  # raised below: what is under way is paid for
 
     for outcome in triage.classify_many(tickets()):
         yield under_way.popleft(), outcome
+    for error in unreadable:
+        raise error
 
 
 def classify_file(
@@ -130,6 +172,7 @@ def classify_file(
         InputError: A file cannot be used, or `out` does not belong to this input and these settings.
         BackendError: The engine cannot work; what was decided is written.
     """
+    refuse_overlap([Path(path) for path in (out, pending) if path], [rows.table.path] if isinstance(rows, TicketFile) else [])
     summary = Summary()
     sink = _Sink(Path(out), triage.run_id, language, summary, pending=Path(pending) if pending else None)
     source = iter(rows)
@@ -141,6 +184,23 @@ def classify_file(
             if progress:
                 progress(summary)
     return summary
+
+
+def refuse_overlap(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Refuse to write over a file that is read, or twice to one; raises InputError before anything is written."""
+    for number, out in enumerate(outputs):
+        if any(_is_same(out, path) for path in inputs):
+            problem = "this is a file to read; writing to it would destroy it"
+            raise InputError(problem, file=out, remedy="name another file for the output")
+        if any(_is_same(out, path) for path in outputs[:number]):
+            raise InputError("two outputs cannot stand in one file", file=out, remedy="name another file for one of them")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them does not exist yet
+        return os.path.realpath(one) == os.path.realpath(other)
 
 
 class _Sink:
@@ -157,11 +217,20 @@ class _Sink:
     @contextmanager
     def opened(self, source: Iterator[TicketRow], *, resume: bool, overwrite: bool) -> Iterator[None]:
         """Open the files; to resume, draw from `source` what is done already."""
+        done = resume and self._continue(source)
         with ExitStack() as files:
+            is_new = self._pending is not None and not self._pending.exists()
             if self._pending:
                 self._waiting = files.enter_context(open_writer(self._pending, COLUMNS, overwrite=overwrite or resume))
-            done = resume and self._continue(source)
-            self._writer = files.enter_context(open_writer(self._out, COLUMNS, append=done, overwrite=overwrite or resume))
+            try:
+                self._writer = files.enter_context(open_writer(self._out, COLUMNS, append=done, overwrite=overwrite or resume))
+            except InputError:
+                if self._pending and self._waiting and is_new:
+                    self._waiting.close()
+                    self._pending.unlink(missing_ok=True)  # else the next try would stumble over it
+                raise
+            if done:
+                self._copy_waiting()
             yield
 
     def write(self, row: TicketRow, outcome: Outcome) -> None:
@@ -171,6 +240,7 @@ class _Sink:
         if self._waiting and isinstance(outcome, Pending):
             self._waiting.write(_fitting(cells, self._waiting.fmt))
         self._summary.add(outcome)
+        self._summary.repeated_ids.see(row)
         if time.monotonic() - self._flushed > _PATIENCE:
             self.flush()
 
@@ -182,8 +252,16 @@ class _Sink:
             self._waiting.flush()
 
     def _continue(self, source: Iterator[TicketRow]) -> bool:
-        """Check what the output holds against the input, count it, and copy what waits. False: it holds no row."""
-        if not self._out.exists() or not cut_torn_row(self._out):
+        """Check what the output holds against the input, and count it. False: it holds no row."""
+        if not self._out.is_file() or not self._out.stat().st_size:
+            return False
+        if not _begins_like_a_run(self._out):
+            raise self._mismatch("its columns are not those of a run", line=1)
+        if self._pending and (format_of(self._out) == "jsonl") != (format_of(self._pending) == "jsonl"):
+            # What a CSV holds as text, such as lists, cannot be told from text when it is copied to JSONL, nor the other way round.
+            remedy = f"name it like {self._out.name}, or start anew with --overwrite"
+            raise InputError("to go on, both outputs must have one format", file=self._pending, remedy=remedy)
+        if not cut_torn_row(self._out):
             return False
         table = read_rows(self._out)
         if tuple(table.columns) != COLUMNS:
@@ -198,6 +276,7 @@ class _Sink:
     def _check(self, done: Row, row: TicketRow | None) -> None:
         if row is None:
             raise self._mismatch("it holds more rows than the input", line=done.line)
+        self._summary.repeated_ids.see(row)
         if _from_input(done.cells) != _from_input(_input_cells(row)):
             raise self._mismatch(f"this row is not line {row.line} of the input", line=done.line)
         if done.cells.get("run") != self._run:
@@ -209,8 +288,13 @@ class _Sink:
         listed = codes.split() if isinstance(codes, str) else [str(code) for code in codes]  # type: ignore[attr-defined]
         accepted = cells.get("outcome") == "accepted"
         self._summary.count(accepted=accepted, team=str(cells.get("team") or ""), codes=listed)
-        if self._waiting and not accepted:
-            self._waiting.write(_fitting(cells, self._waiting.fmt))
+
+    def _copy_waiting(self) -> None:
+        """What waits among the tickets decided before."""
+        if self._waiting:
+            for done in read_rows(self._out):
+                if done.cells.get("outcome") != "accepted":
+                    self._waiting.write(_fitting(done.cells, self._waiting.fmt))
 
     def _mismatch(self, problem: str, *, line: int) -> InputError:
         remedy = "resume with the input and settings of the first run, or start anew with --overwrite"
@@ -253,6 +337,20 @@ def cut_torn_row(path: Path) -> bool:
     if whole < path.stat().st_size:
         os.truncate(path, whole)
     return rows > 1 or (rows == 1 and format_of(path) == "jsonl")
+
+
+def _begins_like_a_run(path: Path) -> bool:
+    """Whether the first line is that of a run, perhaps cut off: a file of anything else is left as it is."""
+    with path.open("rb") as stream:
+        first = stream.readline().removeprefix(b"\xef\xbb\xbf")
+    fmt = format_of(path)
+    if fmt != "jsonl":
+        return encode_header(COLUMNS, fmt).startswith(first)
+    try:
+        row = json.loads(first)
+    except ValueError:
+        return not first.endswith(b"\n") and first[:6] == b'{"id":'[: len(first)]
+    return isinstance(row, dict) and tuple(row) == COLUMNS
 
 
 def _whole_rows(path: Path) -> tuple[int, int]:

@@ -15,18 +15,44 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 WINDOW = 2048  # items of one stream that are under way at most
+_THREAD = "llmtriage-loop"
 _CHUNK = 128  # items handed to the loop at once; a hand-over costs as much as ten items
 _PATIENCE = 0.05  # seconds an item waits for others to be handed over with
 
 
-async def then_end(work: Coroutine[Any, Any, None], items: asyncio.Queue[T | None]) -> None:
-    """Run `work`, which puts items, and put None behind the last one, also when it fails."""
-    try:
-        await work
-    except Exception:
-        await items.put(None)
-        raise
-    await items.put(None)
+class Puts(Generic[T]):
+    """A bounded queue that one coroutine fills and one consumer empties; it ends when the coroutine ends, however it ends."""
+
+    def __init__(self, size: int) -> None:
+        """Hold at most `size` items."""
+        self._items: asyncio.Queue[T | None] = asyncio.Queue()  # unbounded, so that the end always fits
+        self._room = asyncio.Semaphore(size)
+        self._maker: asyncio.Task[None]
+
+    def fill(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start the coroutine that puts."""
+        self._maker = asyncio.create_task(work)
+        self._maker.add_done_callback(lambda _: self._items.put_nowait(None))
+
+    async def put(self, item: T) -> None:
+        """Put one item, when there is room."""
+        await self._room.acquire()
+        self._items.put_nowait(item)
+
+    async def get(self) -> T | None:
+        """The next item; None at the end. Raises what ended the coroutine."""
+        item = await self._items.get()
+        self._room.release()
+        if item is None:
+            await self._maker
+        return item
+
+    async def close(self) -> list[T]:
+        """Stop the coroutine; what was put and not taken."""
+        self._maker.cancel()
+        await asyncio.gather(self._maker, return_exceptions=True)
+        left = [self._items.get_nowait() for _ in range(self._items.qsize())]
+        return [item for item in left if item is not None]
 
 
 async def as_async(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
@@ -50,15 +76,18 @@ class PrivateLoop:
 
     def run(self, work: Coroutine[Any, Any, R]) -> R:
         """Run a coroutine to its end and return its result; an interrupted caller cancels it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._running())
-        try:
-            return future.result()
-        finally:
-            future.cancel()
+
+        async def only(_: AsyncIterator[None]) -> AsyncIterator[R]:
+            yield await work
+
+        [result] = self.stream(only, [None])
+        return result
 
     def stream(self, function: Callable[[AsyncIterator[T]], AsyncIterator[R]], items: Iterable[T]) -> Iterator[R]:
         """Results of `function` over `items`, one for each; items are drawn in the caller's thread, at most `WINDOW` ahead."""
         loop = self._running()
+        if threading.current_thread().name == _THREAD:
+            raise RuntimeError("a sync call inside the loop would wait for itself; use the async one")
         bridge: _Bridge[T, R] = _Bridge(loop)
         future = asyncio.run_coroutine_threadsafe(bridge.work(function), loop)
         try:
@@ -70,7 +99,7 @@ class PrivateLoop:
         with self._lock:
             if self._loop is None or self._process != os.getpid():  # a forked child has no thread
                 self._loop, self._process = asyncio.new_event_loop(), os.getpid()
-                threading.Thread(target=_serve, args=(self._loop,), name="llmtriage", daemon=True).start()
+                threading.Thread(target=_serve, args=(self._loop,), name=_THREAD, daemon=True).start()
                 weakref.finalize(self, _stop, self._loop, self._process)
             return self._loop
 
@@ -89,9 +118,11 @@ class _Bridge(Generic[T, R]):
             async for result in function(self._source()):
                 self._outbox.put((result, None))
             self._outbox.put((None, RuntimeError("fewer results than items")))  # read only by a caller who still waits for one
-        except BaseException as error:
-            self._outbox.put((None, error))
+        except asyncio.CancelledError:
+            self._outbox.put((None, RuntimeError("cancelled")))
             raise
+        except BaseException as error:  # also SystemExit: it must reach the caller and not end the loop's thread
+            self._outbox.put((None, error))
 
     async def _source(self) -> AsyncIterator[T]:
         while (chunk := await self._inbox.get()) is not None:

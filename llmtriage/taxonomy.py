@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -222,7 +222,13 @@ class Taxonomy(_Strict):
         """Identity of what is chosen among and how it is described; teams and rules are not in it (they belong to the policy)."""
         fields = ("id", "name", "description", "includes", "excludes", "examples", "catch_all")
         tree = [_only(top.model_dump(mode="json"), fields) for top in self.categories]
-        return digest({"precedence": self.model_dump(mode="json")["precedence"], "categories": tree})
+        head = self.model_dump(mode="json", include={"name", "precedence"})
+        return digest({**head, "categories": tree})
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002 - pydantic's
+        """A checked copy with other fields; what is derived from them is derived anew."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self).model_validate({**fields, **(update or {})})
 
     # -- in and out ----------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from llmtriage.prepare import Preparation, prepare
 from llmtriage.prompting import Prompt
 from llmtriage.routing import Policy, Router
 from llmtriage.settings import Settings, load_settings
-from llmtriage.streams import PrivateLoop, as_async, then_end
+from llmtriage.streams import PrivateLoop, Puts, as_async
 from llmtriage.taxonomy import Taxonomy, digest
 from llmtriage.tickets import Ticket
 
@@ -40,7 +40,7 @@ class _Slot:
     """A ticket on its way, in its place in the order."""
 
     ticket: Ticket
-    text: str
+    text: str = field(repr=False)
     gated: Pending | None
     answer: asyncio.Future[Prediction | Failure] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -132,17 +132,15 @@ class Triage:
         return self._stream(as_async(tickets), online=False)
 
     async def _stream(self, tickets: AsyncIterator[Ticket | str], *, online: bool) -> AsyncIterator[Outcome]:
-        slots: asyncio.Queue[_Slot | None] = asyncio.Queue(_HELD)
-        asking = asyncio.create_task(then_end(self._ask(tickets, slots, online=online), slots))
+        slots: Puts[_Slot] = Puts(_HELD)
+        slots.fill(self._ask(tickets, slots, online=online))
         try:
             while (slot := await slots.get()) is not None:
                 yield slot.gated or self.router.route(slot.ticket, slot.text, await slot.answer)
-            await asking
         finally:
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
+            await slots.close()
 
-    async def _ask(self, tickets: AsyncIterator[Ticket | str], slots: asyncio.Queue[_Slot | None], *, online: bool) -> None:
+    async def _ask(self, tickets: AsyncIterator[Ticket | str], slots: Puts[_Slot], *, online: bool) -> None:
         """Put a slot for each ticket and fill it when the engine has answered; a gated ticket is not asked about."""
         asked: deque[_Slot] = deque()
         all_asked = False
@@ -160,14 +158,19 @@ class Triage:
 
         try:
             async for answer in self.backend.predict(questions(), online=online):
+                if not asked:
+                    raise self._broken("it answered more questions than it was asked")  # noqa: TRY301
                 asked.popleft().answer.set_result(answer)
         except BaseException as error:
             _fail(asked, error)
             raise
         if asked or not all_asked:
-            broken = BackendError("it answered fewer questions than it was asked", backend=self.backend.name)
+            broken = self._broken("it answered fewer questions than it was asked")
             _fail(asked, broken)
             raise broken
+
+    def _broken(self, problem: str) -> BackendError:
+        return BackendError(problem, backend=self.backend.name)
 
     def _slot(self, ticket: Ticket) -> _Slot:
         text = prepare(ticket, self.preparation).text
@@ -187,7 +190,7 @@ class Triage:
             **self.backend.fingerprint(),
             **{f"prepare.{key}": value for key, value in self.preparation.fingerprint().items()},
             "taxonomy": self.taxonomy.hash,
-            "policy": self.router.fingerprint(),
+            "policy": self.router.fingerprint,
         }
 
     @property
@@ -196,18 +199,30 @@ class Triage:
         return digest(dict(self.fingerprint()))
 
     def close(self) -> None:
-        """Close the engine's connections."""
+        """Close the connections that sync calls opened."""
+        self._loop.run(self.aclose())
+
+    async def aclose(self) -> None:
+        """Close the connections that async calls opened in the running loop."""
         aclose = getattr(self.backend, "aclose", None)
         if aclose is not None:
-            self._loop.run(aclose())
+            await aclose()
 
     def __enter__(self) -> Self:
         """Use as a context manager to close connections at the end."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the engine's connections."""
+        """Close the connections that sync calls opened."""
         self.close()
+
+    async def __aenter__(self) -> Self:
+        """Use as an async context manager to close connections at the end."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections that async calls opened."""
+        await self.aclose()
 
     def _known(self, examples: Sequence[Example] | str | Path | None) -> tuple[Example, ...]:
         if examples is None:
@@ -236,11 +251,18 @@ def classify(ticket: Ticket | str, **options: Any) -> Outcome:
         ticket: The ticket, or its text.
         options: Those of `Triage`; all must be hashable.
     """
-    return _kept(tuple(sorted(options.items()))).classify(ticket)
+    try:
+        return _kept(str(Path.cwd()), tuple(sorted(options.items()))).classify(ticket)
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        raise InputError(
+            "an option is an object that cannot be remembered", remedy="make a Triage of your own and keep it"
+        ) from None
 
 
 @lru_cache(maxsize=8)
-def _kept(options: tuple[tuple[str, Any], ...]) -> Triage:
+def _kept(folder: str, options: tuple[tuple[str, Any], ...]) -> Triage:  # noqa: ARG001 - paths among the options are relative to it
     return Triage(**dict(options))
 
 

@@ -191,4 +191,4 @@ def test_the_fingerprint_sees_policy_teams_and_rules(shop: Taxonomy) -> None:
         Router(shop.model_copy(update={"rules": (rule,)})),
         Router(Taxonomy.model_validate(data)),
     ]
-    assert len({router.fingerprint() for router in routers}) == len(routers)
+    assert len({router.fingerprint for router in routers}) == len(routers)

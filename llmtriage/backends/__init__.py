@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from llmtriage.errors import InputError, UnknownNameError, short
 from llmtriage.settings import BackendSettings, Settings
@@ -81,10 +81,13 @@ def base_url(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
+        _ = parts.port
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"not an HTTP address: {short(url)!r}", field="backend", remedy="write http://HOST:PORT/v1")
+        raise InputError(
+            f"not an HTTP address: {short(url.rpartition('@')[2])!r}", field="backend", remedy="write http://HOST:PORT/v1"
+        )
     if "@" in parts.netloc:
         raise InputError("a password does not belong in a URL", field="backend", remedy="set LLMTRIAGE_API_KEY instead")
     path = parts.path.rstrip("/") or "/v1"
@@ -114,14 +117,23 @@ def _chat(name: str, backend: BackendSettings, setup: Setup) -> Backend:
     url = base_url(backend.url or _URLS[backend.kind])
     own_host = urlsplit(url).hostname == OPENAI_HOST
     settings = setup.settings
+    hint = backend.key_env or ("OPENAI_API_KEY" if own_host else "LLMTRIAGE_API_KEY")
     endpoint = Endpoint(
         name=name,
         url=url,
-        key=settings.key_for(backend, own_host=own_host),
-        key_hint=backend.key_env or ("OPENAI_API_KEY" if own_host else "LLMTRIAGE_API_KEY"),
+        key=_sendable(settings.key_for(backend, own_host=own_host), hint),
+        key_hint=hint,
         headers=backend.headers,
         attempts=settings.attempts,
         timeout=backend.timeout or settings.timeout,
+        concurrency=backend.concurrency or settings.concurrency,
     )
-    concurrency = backend.concurrency or settings.concurrency
-    return ChatBackend(name, backend, setup.prompt(), Transport(endpoint), concurrency=concurrency)
+    return ChatBackend(name, backend, setup.prompt(), Transport(endpoint))
+
+
+def _sendable(key: SecretStr | None, hint: str) -> SecretStr | None:
+    """The key without the line end of the file it was pasted from; None where nothing is left."""
+    text = key.get_secret_value().strip() if key else ""
+    if not (text.isascii() and text.isprintable()):
+        raise InputError("the key holds a character that no HTTP header can carry", field=hint, remedy="set it anew")
+    return SecretStr(text) if text else None

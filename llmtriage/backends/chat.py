@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 _ANSWER_TOKENS, _RATIONALE_TOKENS = 200, 300
 _HOSTED_TOKENS = 4000  # OpenAI's models spend some of it on thinking before they answer
+_BROKEN_OFF = frozenset({"insufficient_system_resource", "aborted", "error"})
 _FILTERED = frozenset({"content_filter", "sensitive", "PROHIBITED_CONTENT"})
 _MOST_RAW = 2000  # characters of a reply kept for people
 
@@ -35,7 +35,7 @@ _MOST_RAW = 2000  # characters of a reply kept for people
 class ChatBackend:
     """Asks a chat model for one category and its own number for it. There is no distribution."""
 
-    def __init__(self, name: str, settings: BackendSettings, prompt: Prompt, transport: Transport, *, concurrency: int) -> None:
+    def __init__(self, name: str, settings: BackendSettings, prompt: Prompt, transport: Transport) -> None:
         """Put the parts together; nothing is sent yet.
 
         Args:
@@ -43,13 +43,11 @@ class ChatBackend:
             settings: Model, temperature, extra fields.
             prompt: Renders the questions.
             transport: Sends them.
-            concurrency: Requests in flight.
         """
         self.name = name
         self.prompt = prompt
         self._settings = settings
         self._transport = transport
-        self._concurrency = concurrency
         self._schemas: dict[tuple[str, ...], dict[str, Any]] = {}
         self._left_out: set[str] = set()
 
@@ -66,7 +64,7 @@ class ChatBackend:
 
     def predict(self, questions: AsyncIterable[Question], *, online: bool) -> AsyncIterator[Prediction | Failure]:  # noqa: ARG002
         """See `llmtriage.protocols.Backend`."""
-        return in_flight(self._one, questions, self._concurrency)
+        return in_flight(self._one, questions, self._transport.endpoint.concurrency)
 
     def request(self, question: Question) -> dict[str, Any]:
         """The body of the request for one question."""
@@ -134,9 +132,9 @@ def request_body(settings: BackendSettings, messages: Messages, answer: Mapping[
 
 def _number(value: object) -> float | None:
     """The model's own number if it is one between 0 and 1, else None: the label stands without it."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         return None
-    return float(value) if 0 <= value <= 1 else None
+    return float(value)
 
 
 class _Answer(BaseModel):
@@ -163,6 +161,8 @@ def read_reply(reply: Reply, ids: Collection[str]) -> Prediction | Failure:
     choice = _mapping(choices[0] if isinstance(choices, list) and choices else None)
     message = _mapping(choice.get("message"))
     text, finish = message.get("content"), str(choice.get("finish_reason"))
+    if finish in _BROKEN_OFF:
+        return failure(reason="backend_unavailable", detail=f"the server broke off ({finish})")
     if message.get("refusal") or finish in _FILTERED:
         return failure(reason="refused", detail="the model or its filter refused to answer")
     if finish == "length":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -17,9 +19,8 @@ if TYPE_CHECKING:
     from llmtriage.predictions import EngineReason
 
 # Names, because openai 3 speaks httpx2 and a caller may hand in a client of httpx.
-_NO_CONNECTION = frozenset(
-    {"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError", "InvalidURL"}
-)
+_NO_CONNECTION = frozenset({"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"})
+_LONGEST_STATED_WAIT = 120.0  # seconds; a server that asks for more is not waited for
 _NO_MODEL = frozenset({"model", "model_not_found"})
 _TOO_LONG = frozenset({"context_length_exceeded", "input_tokens", "input_text", "string_above_max_length"})
 _FILTERED = frozenset(
@@ -68,29 +69,44 @@ def fault_of(error: Exception, endpoint: Endpoint) -> Fault:
 
 
 def _of_status(error: openai.APIStatusError, endpoint: Endpoint) -> Fault:
-    """What concerns the run comes first, then what concerns the text, then what may pass by itself."""
-    status, body = error.status_code, _inner(error.body)
+    return of_body(error.status_code, _inner(error.body), endpoint, wait=_stated_wait(error))
+
+
+def of_body(status: int, body: Mapping[str, Any], endpoint: Endpoint, *, wait: float | None = None) -> Fault:
+    """What an error object means: for this text, else for the run, else something that may pass by itself."""
     codes = {str(body.get(key)) for key in ("code", "type", "param")}
+    return (
+        _of_text(status, codes, body)
+        or _of_run(status, codes, body, endpoint)
+        or _passing(status, wait)
+        or _bad_request(status, body, endpoint)
+    )
+
+
+def _of_run(status: int, codes: set[str], body: Mapping[str, Any], endpoint: Endpoint) -> Fault | None:
     if status in (401, 402, 403) or codes & _NO_MONEY:
         return _refused(status, codes, endpoint)
     if status == 404 or codes & _NO_MODEL:
         return _not_found(codes, str(body.get("message") or ""), endpoint)
-    return _of_text(status, codes) or _passing(status, error) or _bad_request(status, body, endpoint)
+    return None
 
 
-def _of_text(status: int, codes: set[str]) -> Fault | None:
+def _of_text(status: int, codes: set[str], body: Mapping[str, Any]) -> Fault | None:
     if codes & _TOO_LONG or status == 413:
         return Fault("too_long", "the prompt is longer than the model's context")
-    if codes & _FILTERED:
+    metadata = body.get("metadata")
+    moderated = status == 403 and isinstance(metadata, dict) and bool(metadata.get("reasons"))
+    if codes & _FILTERED or moderated:
         return Fault("refused", "the server's content filter refused the text")
     return None
 
 
-def _passing(status: int, error: openai.APIStatusError) -> Fault | None:
+def _passing(status: int, wait: float | None) -> Fault | None:
+    retryable = wait is None or wait <= _LONGEST_STATED_WAIT
     if status == 429:
-        return Fault("rate_limited", "the server takes no more requests for now", retryable=True, wait=_stated_wait(error))
+        return Fault("rate_limited", "the server takes no more requests for now", retryable=retryable, wait=wait)
     if status in (408, 409) or status >= 500:
-        return Fault("backend_unavailable", f"the server answered {status}", retryable=True, wait=_stated_wait(error))
+        return Fault("backend_unavailable", f"the server answered {status}", retryable=retryable, wait=wait)
     return None
 
 
@@ -146,12 +162,25 @@ def _cause(error: BaseException) -> str:
 
 
 def _stated_wait(error: openai.APIStatusError) -> float | None:
-    """Seconds from `retry-after-ms` or `retry-after`; None where there is none that makes sense."""
-    for header, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(error.response.headers.get(header, "")) * unit
-        except ValueError:
-            continue
-        if math.isfinite(seconds) and seconds >= 0:
-            return seconds
-    return None
+    """Seconds from `retry-after-ms` or `retry-after`, a number or a date; None where there is none that makes sense."""
+    headers = error.response.headers
+    candidates = (
+        (_float(headers.get("retry-after-ms", "")) or math.nan) / 1000,
+        _float(headers.get("retry-after", "")),
+        _seconds_until(headers.get("retry-after", "")),
+    )
+    return next((seconds for seconds in candidates if seconds is not None and math.isfinite(seconds) and seconds >= 0), None)
+
+
+def _float(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _seconds_until(date: str) -> float | None:
+    try:
+        return max(0.0, (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return None

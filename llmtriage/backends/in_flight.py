@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from llmtriage.streams import then_end
+from llmtriage.streams import Puts
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -17,11 +17,11 @@ _HELD_PER_CALL = 16  # results that may wait behind a slow one, for each call in
 async def in_flight(one: Callable[[T], Awaitable[R]], items: AsyncIterable[T], concurrency: int) -> AsyncIterator[R]:
     """Apply `one` to each item, `concurrency` at a time, and yield the results in the order of the items.
 
-    Items are taken as they come. When `_HELD_PER_CALL * concurrency` items are held, finished or not, no new one is taken: memory is
-    bounded however slow one of them is. The first exception of `one` stops the taking of new items and is raised in its turn.
+    Items are taken as they come. When `_HELD_PER_CALL * concurrency` items are held, finished or not, no new one is taken: memory
+    is bounded however slow one of them is. The first exception of `one` stops the taking and is raised in its turn.
     """
     slots = asyncio.Semaphore(concurrency)
-    held: asyncio.Queue[asyncio.Task[R] | None] = asyncio.Queue(_HELD_PER_CALL * concurrency)
+    held: Puts[asyncio.Task[R]] = Puts(_HELD_PER_CALL * concurrency)
     broken = asyncio.Event()
 
     async def run(item: T) -> R:
@@ -37,22 +37,20 @@ async def in_flight(one: Callable[[T], Awaitable[R]], items: AsyncIterable[T], c
         async for item in items:
             await slots.acquire()
             if broken.is_set():
-                break
-            await held.put(asyncio.create_task(run(item)))
+                return
+            task = asyncio.create_task(run(item))
+            try:
+                await held.put(task)
+            except BaseException:
+                task.cancel()
+                raise
 
-    taker = asyncio.create_task(then_end(take(), held))
+    held.fill(take())
     try:
         while (task := await held.get()) is not None:
             yield await task
-        await taker
     finally:
-        await _cancel(taker, held)
-
-
-async def _cancel(taker: asyncio.Task[None], held: asyncio.Queue[asyncio.Task[R] | None]) -> None:
-    taker.cancel()
-    unread = [held.get_nowait() for _ in range(held.qsize())]
-    tasks = [task for task in unread if task is not None]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(taker, *tasks, return_exceptions=True)
+        tasks = await held.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import openai
 import tenacity
 
-from llmtriage.backends.faults import Fault, fault_of, unreadable
+from llmtriage.backends.faults import Fault, fault_of, of_body, unreadable
 from llmtriage.predictions import Failure, Usage
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 OPENAI_HOST = "api.openai.com"
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0  # seconds
-_LONGEST_STATED_WAIT = 120.0  # seconds; a server that asks for more is not waited for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +36,7 @@ class Endpoint:
         headers: Extra headers.
         attempts: The most requests for one ticket.
         timeout: Seconds for one attempt, by the clock on the wall.
+        concurrency: Requests in flight, however many callers there are.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     attempts: int = 3
     timeout: float = 60.0
+    concurrency: int = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,13 @@ class Reply:
     body: Any = field(repr=False)
     attempts: int
     seconds: float
+
+
+class _Session(NamedTuple):
+    """What belongs to one event loop."""
+
+    client: openai.AsyncOpenAI
+    slots: asyncio.Semaphore
 
 
 class Transport:
@@ -74,7 +82,7 @@ class Transport:
         self._sleep = sleep
         self._http_client = http_client
         # Connections belong to an event loop, and one engine may be asked from several: sync calls have a loop of their own.
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, openai.AsyncOpenAI] = WeakKeyDictionary()
+        self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Reply | Failure:
         """Post `body` to `path`; try again where that can help.
@@ -89,7 +97,7 @@ class Transport:
                 with attempt:
                     attempts = attempt.retry_state.attempt_number
                     text = await self._once(path, body)
-                    return Reply(body=_parsed(text), attempts=attempts, seconds=time.monotonic() - start)
+                    return Reply(body=self._read(text), attempts=attempts, seconds=time.monotonic() - start)
         except Fault as fault:
             if fault.error is not None:
                 raise fault.error from None
@@ -99,15 +107,17 @@ class Transport:
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.close()
+        session = self._sessions.pop(asyncio.get_running_loop(), None)
+        if session is not None and self._http_client is None:
+            await session.client.close()
 
-    def _client(self) -> openai.AsyncOpenAI:
+    def _session(self) -> _Session:
         loop = asyncio.get_running_loop()
-        if loop not in self._clients:
-            self._clients[loop] = _client(self.endpoint, self._http_client)
-        return self._clients[loop]
+        if loop not in self._sessions:
+            self._sessions = {known: kept for known, kept in self._sessions.items() if not known.is_closed()}
+            slots = asyncio.Semaphore(self.endpoint.concurrency)
+            self._sessions[loop] = _Session(_client(self.endpoint, self._http_client), slots)
+        return self._sessions[loop]
 
     def _retrying(self) -> tenacity.AsyncRetrying:
         return tenacity.AsyncRetrying(
@@ -118,11 +128,20 @@ class Transport:
             reraise=True,
         )
 
+    def _read(self, text: str) -> Any:
+        """The JSON of an answer; an error object in a 200 counts as what it says."""
+        body = _parsed(text)
+        if isinstance(body, dict) and isinstance(body.get("error"), dict) and not body.get("choices"):
+            status = body["error"].get("code")
+            raise of_body(status if isinstance(status, int) else 500, body["error"], self.endpoint)
+        return body
+
     async def _once(self, path: str, body: Mapping[str, Any]) -> str:
+        session = self._session()
         try:
-            async with asyncio.timeout(self.endpoint.timeout):
+            async with session.slots, asyncio.timeout(self.endpoint.timeout):
                 # The typed methods of the client walk through the whole request; a plain post with a text answer does not.
-                return await self._client().post(path, body=dict(body), cast_to=str)
+                return await session.client.post(path, body=dict(body), cast_to=str)
         except (openai.OpenAIError, TimeoutError) as error:
             raise fault_of(error, self.endpoint) from None
 
@@ -132,7 +151,7 @@ def _wait(state: tenacity.RetryCallState) -> float:
     fault = state.outcome.exception() if state.outcome else None
     stated = fault.wait if isinstance(fault, Fault) else None
     if stated is not None:
-        return min(stated, _LONGEST_STATED_WAIT)
+        return stated * random.uniform(1.0, 1.1)  # noqa: S311 - so that not all come back at once
     return tenacity.wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT)(state)
 
 

@@ -32,6 +32,7 @@ def run(arguments: list[str]) -> int:
 
     from llmtriage.cli.commands import llmtriage
 
+    debug = "--debug" in arguments  # asked now, for click empties the list
     try:
         with llmtriage.make_context("llmtriage", arguments or ["--help"]) as context:
             result = llmtriage.invoke(context)
@@ -44,7 +45,7 @@ def run(arguments: list[str]) -> int:
         return 0
     except (Exception, KeyboardInterrupt) as error:
         message, code = _in_words(error)
-        if code == BROKEN and "--debug" in arguments:
+        if code == BROKEN and debug:
             raise
         print(f"llmtriage: {'; '.join([message, *_notes(error)])}", file=sys.stderr)
         return code

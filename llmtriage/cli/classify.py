@@ -19,14 +19,14 @@ from llmtriage.cli.options import (
     quiet_option,
     triage_options,
 )
-from llmtriage.errors import BackendError, InputError, LlmtriageError
+from llmtriage.errors import BackendError, InputError, LlmtriageError, short
 
 if TYPE_CHECKING:
-    from llmtriage.settings import Settings
     from collections.abc import Callable, Iterator, Sequence
 
     from llmtriage.outcomes import Outcome
     from llmtriage.runner import Summary
+    from llmtriage.settings import Settings
     from llmtriage.tickets import TicketFile, TicketRow
     from llmtriage.triage import Triage
 
@@ -35,7 +35,9 @@ _WIDTHS = (10, 9, 22, 14, 5, 44)
 
 @click.command(short_help="Route a file of tickets.")
 @file_argument
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the outcomes go: .csv or .jsonl [a table on the terminal].")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Where the outcomes go: .csv or .jsonl [a table on the terminal]."
+)
 @click.option("--pending", type=click.Path(path_type=Path), help="A second file for the tickets that wait.")
 @click.option("--resume", is_flag=True, help="Go on behind what OUT holds.")
 @overwrite_option
@@ -58,8 +60,11 @@ def classify(
     **flags: Any,
 ) -> None:
     """Route the tickets of FILE (.csv or .jsonl): each is accepted for a team, or waits for a person with a reason."""
+    from llmtriage.runner import refuse_overlap
+
     if out is None and (resume or pending):
         raise InputError("needs an output file", field="--resume" if resume else "--pending", remedy="add -o OUT.csv")
+    refuse_overlap([path for path in (out, pending) if path], [path for path in (file, flags["examples"]) if path])
     language = flags["language"]
     tickets = open_tickets(file, flags)
     triage = make_triage(flags, settings, quiet=quiet)
@@ -73,10 +78,19 @@ def classify(
         show_json(summary.to_json())
     elif not quiet:
         _report(summary, out, pending)
+    _tell_repeated_ids(summary, quiet=quiet)
 
 
 def _to_file(
-    triage: Triage, tickets: TicketFile, out: Path, pending: Path | None, language: str, *, resume: bool, overwrite: bool, quiet: bool
+    triage: Triage,
+    tickets: TicketFile,
+    out: Path,
+    pending: Path | None,
+    language: str,
+    *,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
 ) -> Summary:
     from llmtriage.runner import Summary, classify_file
 
@@ -95,6 +109,10 @@ def _to_file(
         except (BackendError, KeyboardInterrupt) as stop:
             _tell_stop(stop, latest, tickets, out)
             raise
+        except InputError as error:
+            if latest.tickets and error.file == str(tickets.table.path):
+                error.add_note(f"{latest.tickets} tickets before it are decided; go on with --resume")
+            raise
 
 
 def _to_terminal(triage: Triage, tickets: TicketFile, language: str, *, as_json: bool) -> Summary:
@@ -106,6 +124,7 @@ def _to_terminal(triage: Triage, tickets: TicketFile, language: str, *, as_json:
             click.echo(next(iter(table([("id", "outcome", "category", "team", "score", "text, or why it waits")], _WIDTHS))))
         for row, outcome in classified(triage, tickets):
             summary.add(outcome)
+            summary.repeated_ids.see(row)
             if as_json:
                 show_json_line(outcome_cells(row, outcome, run=triage.run_id, language=language))
             else:
@@ -145,7 +164,13 @@ def progress_bar(tickets: TicketFile, *, quiet: bool) -> Iterator[Callable[[Summ
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.0f}/s"), TimeRemainingColumn(), TextColumn("{task.fields[so_far]}"))
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.0f}/s"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[so_far]}"),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=sum(1 for _ in tickets), rate=0.0, so_far="")
 
@@ -168,9 +193,19 @@ def _tell_stop(stop: BaseException, summary: Summary, tickets: TicketFile, out: 
     stop.add_note(where)
 
 
+def _tell_repeated_ids(summary: Summary, *, quiet: bool) -> None:
+    """Both rows are decided, but who looks an outcome up by its id finds two."""
+    ids = summary.repeated_ids
+    if ids.count:
+        have = "1 ticket has" if ids.count == 1 else f"{ids.count} tickets have"
+        notice(f"{have} an id that an earlier one has (first: {short(ids.first_id)!r}, line {ids.first_line})", quiet=quiet)
+
+
 def _report(summary: Summary, out: Path | None, pending: Path | None) -> None:
     share = summary.accepted / summary.tickets if summary.tickets else 0.0
-    lines = [f"{summary.tickets} tickets: {summary.accepted} accepted ({share:.0%}), {summary.pending} pending, {summary.seconds:.1f} s"]
+    lines = [
+        f"{summary.tickets} tickets: {summary.accepted} accepted ({share:.0%}), {summary.pending} pending, {summary.seconds:.1f} s"
+    ]
     if summary.tickets == 0:
         lines = ["the file holds no tickets: the result is empty"]
     lines += [f"  {cut(code, 20)} {count}" for code, count in summary.reasons.most_common()]

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from llmtriage import __version__
-from llmtriage.errors import UnknownNameError, nearest
+from llmtriage.errors import InputError, UnknownNameError, nearest, short
 from llmtriage.settings import ENGINE_KEYS, SETTINGS_FILE, load_settings, read_settings_file
 
 _COMMANDS = {
@@ -65,11 +65,13 @@ def flag_key(option: click.Option) -> str:
 
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, message="%(prog)s %(version)s")
-@click.option("--settings", type=click.Path(path_type=Path), envvar="LLMTRIAGE_SETTINGS", help="Settings file [./llmtriage.toml].")
+@click.option(
+    "--settings", type=click.Path(path_type=Path), envvar="LLMTRIAGE_SETTINGS", help="Settings file [./llmtriage.toml]."
+)
 @click.option("--debug", is_flag=True, help="Show a traceback and the library's log.")
 @click.pass_context
 def llmtriage(ctx: click.Context, settings: Path | None, *, debug: bool) -> None:
-    r"""Sort support tickets with an LLM, by itself only where it is sure; everything else waits for a person.
+    """Sort support tickets with an LLM, by itself only where it is sure; everything else waits for a person.
 
     \b
     Start here:
@@ -77,7 +79,7 @@ def llmtriage(ctx: click.Context, settings: Path | None, *, debug: bool) -> None
       llmtriage classify tickets.csv --backend openai:MODEL -o routed.csv
 
     Each flag of a command has an environment variable (--backend: LLMTRIAGE_BACKEND) and a key in llmtriage.toml (backend = "...").
-    """
+    """  # noqa: D301 - click knows a paragraph to leave as it is by the character, which a raw string does not hold
     if debug:
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     path = settings or Path(SETTINGS_FILE)
@@ -95,22 +97,46 @@ def _defaults(ctx: click.Context, flags: dict[str, Any], path: Path) -> dict[str
     for name in _COMMANDS:
         command = llmtriage.get_command(ctx, name)
         if command is not None:
-            defaults[name] = _of_command(command, flags, known)
+            defaults[name] = _of_command(command, flags, known, path)
     for key in flags:
         if key not in known:
             raise UnknownNameError.among("key", key, sorted(known | ENGINE_KEYS), file=path)
     return defaults
 
 
-def _of_command(command: click.Command, flags: dict[str, Any], known: set[str]) -> dict[str, Any]:
+def _of_command(command: click.Command, flags: dict[str, Any], known: set[str], path: Path) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for parameter in command.params:
         if isinstance(parameter, click.Option) and parameter.name:
             key = flag_key(parameter)
             known.add(key)
             if key in flags:
-                values[parameter.name] = flags[key]
+                values[parameter.name] = _checked(parameter, flags[key], key, path)
     for name, child in getattr(command, "commands", {}).items():
-        values[name] = _of_command(child, flags, known)
+        values[name] = _of_command(child, flags, known, path)
     return values
 
+
+def _checked(option: click.Option, value: Any, key: str, path: Path) -> Any:
+    """`value` if it is what the flag takes; click alone would take 1.5 for the whole number 1, and would not name the file."""
+    wanted, example, types = _expected(option)
+    values = value if option.multiple else [value]
+    if not isinstance(values, list) or not all(type(one) in types for one in values):
+        raise InputError(f"{short(repr(value))} is not {wanted}", file=path, field=key, remedy=f"write {key} = {example}")
+    for one in [] if option.is_flag else values:
+        try:
+            option.type(one, option)
+        except click.BadParameter as error:
+            raise InputError(error.message.rstrip("."), file=path, field=key, remedy="mend that value") from None
+    return value
+
+
+def _expected(option: click.Option) -> tuple[str, str, tuple[type, ...]]:
+    """What an option takes: in words, as an example, as types."""
+    if option.is_flag:
+        return "true or false", "true", (bool,)
+    if isinstance(option.type, click.types.IntParamType):
+        return "a whole number", "10", (int,)
+    if isinstance(option.type, click.types.FloatParamType):
+        return "a number", "0.5", (int, float)
+    return ("a list of texts", '["..."]', (str,)) if option.multiple else ("text in quotes", '"..."', (str,))

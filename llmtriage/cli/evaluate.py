@@ -38,9 +38,7 @@ if TYPE_CHECKING:
 @json_option
 @quiet_option
 @click.pass_obj
-def evaluate(
-    settings: Settings, /, file: Path, fail_under: tuple[str, ...], *, as_json: bool, quiet: bool, **flags: Any
-) -> int:
+def evaluate(settings: Settings, /, file: Path, fail_under: tuple[str, ...], *, as_json: bool, quiet: bool, **flags: Any) -> int:
     """Classify the labelled tickets of FILE and compare: accuracy, what would be accepted, confusions, baselines."""
     from llmtriage.evaluation import figure
     from llmtriage.evaluation.text import report_text
@@ -49,7 +47,8 @@ def evaluate(
     language = flags["language"]
     tickets = open_tickets(file, flags)
     triage = make_triage(flags, settings, quiet=quiet)
-    _check_names(limits, triage)
+    if limits:
+        _check_names(limits, triage)
     report = evaluated(triage, tickets, quiet=quiet)
     if as_json:
         show_json(report.to_json())
@@ -68,10 +67,13 @@ def evaluated(triage: Triage, tickets: TicketFile, *, quiet: bool) -> Report:
     from llmtriage.evaluation.baselines import baseline_accuracies
     from llmtriage.runner import Summary, classified
 
+    labelled = tickets.labelled(triage.taxonomy)
+    for _ in labelled:
+        pass  # a wrong label in the last row is found before anything is sent
     summary, judged = Summary(), []
     start = time.perf_counter()
     with progress_bar(tickets, quiet=quiet) as show:
-        for row, outcome in classified(triage, tickets.labelled(triage.taxonomy)):
+        for row, outcome in classified(triage, labelled):
             judged.append(Judged(gold=row.category, outcome=outcome, text=outcome.text))
             summary.add(outcome)
             summary.seconds = time.perf_counter() - start

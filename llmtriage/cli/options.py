@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,18 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+class _Number(click.FloatRange):
+    """A float in a range; NaN and infinity are in none."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a valid number.", param, ctx)
+        return number
+
+
 def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -36,7 +49,9 @@ taxonomy_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 quiet_option = click.option("--quiet", is_flag=True, help="No notices and no progress.")
-language_option = click.option("--language", type=click.Choice(["en", "zh"]), default="en", help="Of prompt, reasons and reports.")
+language_option = click.option(
+    "--language", type=click.Choice(["en", "zh"]), default="en", help="Of prompt, reasons and reports."
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 
@@ -51,18 +66,24 @@ column_options = _together(
 
 triage_options = _together(
     taxonomy_option,
-    click.option("--backend", default="lexical", show_default=True, help="lexical, openai:MODEL[@URL], vllm:MODEL[@URL] or a name."),
+    click.option(
+        "--backend", default="lexical", show_default=True, help="lexical, openai:MODEL[@URL], vllm:MODEL[@URL] or a name."
+    ),
     click.option("--examples", type=click.Path(path_type=Path), help="Labelled tickets to learn from or to show to the model."),
     click.option("--shots", type=click.IntRange(min=0), help="Examples used a category, at most [all]."),
-    click.option("--prompt-examples", type=click.IntRange(min=0), default=20, show_default=True, help="Examples in a prompt, at most."),
+    click.option(
+        "--prompt-examples", type=click.IntRange(min=0), default=20, show_default=True, help="Examples in a prompt, at most."
+    ),
     click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of examples."),
-    click.option("--threshold", type=click.FloatRange(0, 1), help="Accept from this score on. A wish, not a guarantee."),
+    click.option("--threshold", type=_Number(0, 1), help="Accept from this score on. A wish, not a guarantee."),
     click.option("--departments", is_flag=True, help="Accept a department where only that is sure."),
-    click.option("--prompts", type=click.Path(path_type=Path), help="Folder with system.j2 and user.j2."),
+    click.option(
+        "--prompts", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder with system.j2 and user.j2."
+    ),
     click.option("--rationale", is_flag=True, help="Ask a chat model why, before it chooses."),
     click.option("--without", multiple=True, metavar="STEP", help="Leave out a step of preparation; may be repeated."),
     click.option("--concurrency", type=click.IntRange(1, 1024), help="Requests in flight [16]."),
-    click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for one attempt [60]."),
+    click.option("--timeout", type=_Number(min=0, min_open=True), help="Seconds for one attempt [60]."),
     click.option("--attempts", type=click.IntRange(1, 10), help="Requests for one ticket, at most [3]."),
     language_option,
 )
@@ -108,7 +129,7 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool) -> Tr
 
     given = {key: flags.pop(key) for key in _TRIAGE_KEYS}
     engine = {key: value for key in ("concurrency", "timeout", "attempts") if (value := given.pop(key)) is not None}
-    return Triage(
+    triage = Triage(
         taxonomy=make_taxonomy(given.pop("taxonomy"), quiet=quiet),
         policy=Policy(threshold=given.pop("threshold"), departments=given.pop("departments")),
         preparation=make_preparation(given.pop("without")),
@@ -116,6 +137,8 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool) -> Tr
         cache_dir=default_cache_dir(),
         **given,
     )
+    click.get_current_context().call_on_close(triage.close)
+    return triage
 
 
 def make_preparation(without: tuple[str, ...]) -> Preparation:

@@ -92,4 +92,3 @@ def _is_file(path: Path) -> bool:
 def _looks_like_one(path: Path) -> bool:
     """Whether this names a file, perhaps mistyped, and is no text of a customer."""
     return path.suffix.lower() in (".csv", ".tsv", ".jsonl") and len(path.name.split()) == 1
-

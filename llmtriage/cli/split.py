@@ -57,7 +57,8 @@ def split_file(
         raise InputError(f"cannot be made ({error.strerror})", file=folder, remedy="name another folder") from None
     with ExitStack() as files:
         writers = {
-            part: files.enter_context(open_writer(folder / name, table.columns, overwrite=overwrite)) for part, name in names.items()
+            part: files.enter_context(open_writer(folder / name, table.columns, overwrite=overwrite))
+            for part, name in names.items()
         }
         for row, part in zip(table, chosen, strict=True):
             writers[part].write(row.cells)

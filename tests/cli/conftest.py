@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,3 +60,75 @@ def cli(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPa
         return Done(code, out.decode("utf-8"), err.decode("utf-8"))
 
     return call
+
+
+class Server:
+    """A chat server on this machine that answers as a test wants it to."""
+
+    def __init__(self, reply: Callable[[int], tuple[int, bytes]], *, delay: float = 0) -> None:
+        """Start to listen.
+
+        Args:
+            reply: Status and body for the number of the request, from 1.
+            delay: Seconds before each answer.
+        """
+        self.requests = 0
+        self._lock, self._stopped = threading.Lock(), threading.Event()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                status, body = reply(server._count())
+                server._stopped.wait(delay)
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        class Quiet(ThreadingHTTPServer):
+            def handle_error(self, *args: Any) -> None:
+                pass  # a client that waits no longer is what some tests are about
+
+        self._http = Quiet(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._http.server_address[1]}"
+        self.url = f"http://{self.address}/v1"
+        self.backend = f"openai:m@{self.url}"
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def stop(self) -> None:
+        """From now on nobody listens."""
+        self._stopped.set()
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+
+    def _count(self) -> int:
+        with self._lock:
+            self.requests += 1
+            return self.requests
+
+
+def chat(text: str) -> bytes:
+    """The body of an answer with this text."""
+    return json.dumps({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}).encode()
+
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start a `Server`; it is stopped at the end of the test."""
+    servers: list[Server] = []
+
+    def start(reply: Callable[[int], tuple[int, bytes]], *, delay: float = 0) -> Server:
+        servers.append(Server(reply, delay=delay))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()

@@ -17,7 +17,7 @@ import pytest
 from llmtriage.runner import COLUMNS
 
 if TYPE_CHECKING:
-    from conftest import Cli
+    from cli.conftest import Cli
 
 RUN = (sys.executable, "-m", "llmtriage")
 
@@ -55,7 +55,12 @@ def test_jsonl_keeps_lists_and_text_as_they_are(cli: Cli, tmp_path: Path) -> Non
     assert cli("classify", "in.jsonl", "-o", "out.jsonl", "--language", "zh").code == 0
     text = (tmp_path / "out.jsonl").read_text(encoding="utf-8")
     row = json.loads(text)
-    assert (row["id"], row["content"], row["outcome"], row["reasons"]) == ("7", "=1+1 退款什么时候到账", "pending", ["uncalibrated"])
+    assert (row["id"], row["content"], row["outcome"], row["reasons"]) == (
+        "7",
+        "=1+1 退款什么时候到账",
+        "pending",
+        ["uncalibrated"],
+    )
     assert "没有校准" in text
     assert row["candidates"][0].keys() == {"category", "score"}
 
@@ -137,7 +142,9 @@ def test_resume_makes_the_output_of_an_unbroken_run(cli: Cli, tmp_path: Path, su
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        pytest.param(lambda t: t.replace("快递", "包裹"), "line 3: cannot go on behind it: this row is not line 3", id="changed text"),
+        pytest.param(
+            lambda t: t.replace("快递", "包裹"), "line 3: cannot go on behind it: this row is not line 3", id="changed text"
+        ),
         pytest.param(lambda t: t.replace("T1", "T9"), "this row is not line 2 of the input", id="changed id"),
         pytest.param(lambda t: "\n".join(t.splitlines()[:3]) + "\n", "it holds more rows than the input", id="shorter input"),
     ],
@@ -156,7 +163,8 @@ def test_resume_on_another_input_is_refused(cli: Cli, tmp_path: Path, change: ob
 
 
 @pytest.mark.parametrize(
-    ("flags", "words"), [(["--threshold", "0.9"], "it was written by run"), (["--shots", "1"], ""), (["--without", "html"], "it was written by run")]
+    ("flags", "words"),
+    [(["--threshold", "0.9"], "it was written by run"), (["--shots", "1"], ""), (["--without", "html"], "it was written by run")],
 )
 def test_resume_with_other_settings_is_refused(cli: Cli, flags: list[str], words: str) -> None:
     """Two policies in one file would be nobody's result; a setting that changes nothing is no other setting."""
