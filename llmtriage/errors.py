@@ -120,8 +120,12 @@ class RefusedFieldError(BackendRefusedError):
     """The server does not take the field `field` of the request."""
 
     def __init__(self, field: str, problem: str, *, remedy: str | None = None, backend: str | None = None) -> None:
-        self.field = field
         super().__init__(problem, remedy=remedy, backend=backend)
+        self.field = field
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """So that it crosses a process boundary."""
+        return (type(self), (self.field, self.problem))
 
 
 def short(text: str, limit: int = 60) -> str:

@@ -142,7 +142,7 @@ class Prompt:
     def _run(self, name: str, **data: Any) -> str:
         try:
             return self._templates[name].render(**data).strip() + "\n"
-        except Exception as error:  # a template can raise anything
+        except Exception as error:  # noqa: BLE001 - a template can raise anything
             remedy = "see the shipped templates for the names that exist"
             raise InputError(short(str(error) or type(error).__name__, 160), file=self._folder / name, remedy=remedy) from None
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from llmtriage.errors import InputError, short
+from llmtriage.errors import InputError, nearest, short
 
 SETTINGS_FILE = "llmtriage.toml"
 
@@ -38,13 +38,13 @@ class BackendSettings(BaseModel):
     model: Annotated[str, Field(min_length=1)]
     url: str | None = None
     key_env: str | None = None
-    headers: dict[str, str] = {}
-    extra_body: dict[str, Any] = {}
+    headers: Annotated[dict[str, str], Field(repr=False)] = {}
+    extra_body: Annotated[dict[str, Any], Field(repr=False)] = {}
     omit: tuple[str, ...] = ()
     temperature: Annotated[float, Field(ge=0, le=2)] = 0
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     concurrency: Annotated[int, Field(ge=1, le=1024)] | None = None
-    timeout: Annotated[float, Field(gt=0)] | None = None
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class Settings(BaseSettings):
@@ -59,12 +59,12 @@ class Settings(BaseSettings):
         backends: Named engines.
     """
 
-    model_config = SettingsConfigDict(env_prefix="LLMTRIAGE_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="LLMTRIAGE_", extra="forbid", frozen=True, populate_by_name=True)
 
     openai_api_key: Annotated[SecretStr | None, Field(validation_alias="OPENAI_API_KEY")] = None
     api_key: SecretStr | None = None
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
-    timeout: Annotated[float, Field(gt=0)] = 60.0
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 16
     backends: dict[str, BackendSettings] = {}
 
@@ -77,8 +77,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment before file; nothing else is looked at."""
-        return env_settings, init_settings
+        """What is given in code wins over the environment."""
+        return init_settings, env_settings
 
     def key_for(self, backend: BackendSettings, *, own_host: bool) -> SecretStr | None:
         """The key to send, if there is one.
@@ -114,13 +114,30 @@ def load_settings(data: dict[str, Any] | None = None, *, file: Path | None = Non
     Raises:
         InputError: A value cannot be used; the message names it, never a key.
     """
+    from_file = {key: value for key, value in (data or {}).items() if key in ENGINE_KEYS}
     try:
-        return Settings(**{key: value for key, value in (data or {}).items() if key in ENGINE_KEYS})
+        from_environment = EnvSettingsSource(Settings)()
+        return Settings(**{**from_file, **from_environment})
+    except SettingsError as error:
+        raise InputError(str(error), remedy="mend or unset that environment variable") from None
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        place = file if first["loc"] and first["loc"][0] in (data or {}) else None
-        raise InputError(str(first["msg"]), field=field, remedy="see docs/settings.md", file=place) from None
+        raise _located(error, from_file, file) from None
+
+
+def _located(error: ValidationError, from_file: dict[str, Any], file: Path | None) -> InputError:
+    """The most telling of pydantic's errors as one line: a mistyped key before a missing one."""
+    errors = error.errors(include_input=False, include_url=False)
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    path = [str(part) for part in first["loc"]]
+    if path[0] not in from_file:
+        name = path[0].upper()
+        return InputError(
+            str(first["msg"]), field=name if name in os.environ else f"LLMTRIAGE_{name}", remedy="see docs/settings.md"
+        )
+    if first["type"] == "extra_forbidden":
+        remedy = nearest(path[-1], BackendSettings.model_fields)
+        return InputError("unknown key", field=".".join(path), file=file, remedy=remedy)
+    return InputError(str(first["msg"]), field=".".join(path), file=file, remedy="see docs/settings.md")
 
 
 def default_cache_dir() -> Path:

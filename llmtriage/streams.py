@@ -80,7 +80,10 @@ class PrivateLoop:
         async def only(_: AsyncIterator[None]) -> AsyncIterator[R]:
             yield await work
 
-        [result] = self.stream(only, [None])
+        try:
+            [result] = self.stream(only, [None])
+        finally:
+            work.close()
         return result
 
     def stream(self, function: Callable[[AsyncIterator[T]], AsyncIterator[R]], items: Iterable[T]) -> Iterator[R]:
@@ -121,7 +124,7 @@ class _Bridge(Generic[T, R]):
         except asyncio.CancelledError:
             self._outbox.put((None, RuntimeError("cancelled")))
             raise
-        except BaseException as error:  # also SystemExit: it must reach the caller and not end the loop's thread
+        except BaseException as error:  # noqa: BLE001 - also SystemExit: it must reach the caller and not end the loop's thread
             self._outbox.put((None, error))
 
     async def _source(self) -> AsyncIterator[T]:

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from llmtriage.errors import InputError, UnknownNameError, short
+from llmtriage.errors import InputError, UnknownNameError, nearest, short
 from llmtriage.resources import shipped
 from llmtriage.yaml_file import YamlFile
 
@@ -282,20 +282,26 @@ def _only(node: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
 
 _REMEDIES = {
     "missing": "add it",
-    "extra_forbidden": "remove it or mend its spelling",
     "string_type": "put it in quotes",
     "bool_type": "write true or false",
-    "tuple_type": "write a list: one '- item' a line",
+    "tuple_type": "write one '- item' a line",
+    "too_short": "name at least one",
+    "value_error": "see docs/taxonomy.md",
     "dict_type": "write 'key: value' lines",
 }
 
 
 def _located(error: ValidationError, source: YamlFile) -> InputError:
     """The first of pydantic's errors as one line with its place in the file."""
-    first = error.errors()[0]
+    errors = error.errors()
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     loc = [part for part in first["loc"] if _is_place(part)]
     field = ".".join(str(part) for part in loc) or None
     remedy = _REMEDIES.get(first["type"], "see docs/taxonomy.md")
+    if first["type"] == "extra_forbidden":
+        remedy = nearest(str(loc[-1]), (Taxonomy if len(loc) == 1 else Category).model_fields)
+    if "stands twice" in first["msg"]:
+        remedy = "rename one"
     line = _doubtful(first, source) or source.line(loc)
     return InputError(_message(first), file=source.path, line=line, field=field, remedy=remedy)
 
@@ -312,6 +318,15 @@ def _doubtful(first: Any, source: YamlFile) -> int | None:
     return max((line for name, line in source.ids().items() if repr(name) in first["msg"]), default=None)
 
 
+_WORDS = {
+    "missing": "this field is missing",
+    "extra_forbidden": "unknown key",
+    "too_short": "the list is empty",
+    "tuple_type": "this should be a list",
+    "string_type": "this should be text",
+}
+
+
 def _message(first: Any) -> str:
     message = str(first["msg"]).removeprefix("Value error, ")
-    return short({"missing": "this field is missing", "extra_forbidden": "unknown key"}.get(first["type"], message), 160)
+    return short(_WORDS.get(first["type"], message), 160)

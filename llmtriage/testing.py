@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from llmtriage.backends.in_flight import in_flight
+from llmtriage.errors import UnknownNameError
 from llmtriage.predictions import Failure, Prediction, Question, Scores, SingleLabel
 from llmtriage.tickets import Ticket
 
@@ -88,6 +89,10 @@ class ScriptedBackend:
 
 def scores(question: Question, probabilities: Mapping[str, float]) -> Scores:
     """Log-scores over the categories of `question` from probabilities by id; categories not named share next to nothing."""
+    known = {category.id for category in question.categories}
+    for name in probabilities:
+        if name not in known:
+            raise UnknownNameError.among("category", name, known)
     shares = np.array([max(probabilities.get(category.id, 0.0), _REST) for category in question.categories])
     return Scores(values=np.log(shares) - math.log(float(shares.sum())))
 

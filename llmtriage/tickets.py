@@ -42,10 +42,13 @@ class Ticket:
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def value(self, name: str) -> str | None:
-        """The field `name` that rules may look at: channel, language, customer or any metadata."""
+        """The field `name` that rules may look at: channel, language, customer or any metadata, in any case."""
         if name in _EXTRAS:
             return getattr(self, name)  # type: ignore[no-any-return]
-        return self.metadata.get(name)
+        if name in self.metadata:
+            return self.metadata[name]
+        folded = name.casefold()
+        return next((value for key, value in self.metadata.items() if key.casefold() == folded), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -161,6 +161,11 @@ class Triage:
                 if not asked:
                     raise self._broken("it answered more questions than it was asked")  # noqa: TRY301
                 asked.popleft().answer.set_result(answer)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # An engine that ends the program would end the thread of the loop, and every later call would wait for ever.
+            broken = self._broken(f"it wanted to end the program ({type(error).__name__})")
+            _fail(asked, broken)
+            raise broken from error
         except BaseException as error:
             _fail(asked, error)
             raise

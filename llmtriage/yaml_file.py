@@ -22,14 +22,19 @@ class YamlFile:
         """Read `path`. Raises InputError naming file, line and remedy."""
         self.path = path
         self.lines: dict[Loc, int] = {}
+        self._ids: dict[str, int] = {}
         node = self._compose(_read(path))
         if node is None:
             raise InputError("the file is empty", file=path, remedy="see the sample: llmtriage taxonomy show --yaml")
-        self._index(node, ())
         try:
+            self._index(node, ())
             self.data: Any = yaml.constructor.SafeConstructor().construct_document(node)
         except yaml.MarkedYAMLError as error:
             raise self._error(error) from None
+        except (ValueError, KeyError, AttributeError, OverflowError):
+            raise InputError("a date or number that does not exist", file=path, remedy="put it in quotes") from None
+        except RecursionError:
+            raise self._too_deep() from None
 
     def line(self, loc: Iterable[str | int]) -> int:
         """Line (from 1) of the value at `loc`, or of the nearest value around it."""
@@ -40,17 +45,17 @@ class YamlFile:
 
     def ids(self) -> dict[str, int]:
         """The line of each value that stands under a key `id`."""
-        return {str(self._at(loc)): line for loc, line in self.lines.items() if loc[-1:] == ("id",)}
-
-    def _at(self, loc: Loc) -> Any:
-        value = self.data
-        for part in loc:
-            value = value[part]
-        return value
+        return self._ids
 
     def _compose(self, text: str) -> yaml.Node | None:
         try:
+            for event in yaml.parse(text, Loader=yaml.SafeLoader):
+                if isinstance(event, yaml.AliasEvent):
+                    line = event.start_mark.line + 1 if event.start_mark else None
+                    raise InputError("aliases (*name) are not allowed", file=self.path, line=line, remedy="write it out")
             return yaml.compose(text, Loader=yaml.SafeLoader)
+        except RecursionError:
+            raise self._too_deep() from None
         except yaml.MarkedYAMLError as error:
             raise self._error(error) from None
         except yaml.YAMLError as error:
@@ -58,6 +63,8 @@ class YamlFile:
 
     def _index(self, node: yaml.Node, loc: Loc) -> None:
         self.lines[loc] = node.start_mark.line + 1
+        if loc[-1:] == ("id",):
+            self._ids[str(node.value)] = node.start_mark.line + 1
         if isinstance(node, yaml.SequenceNode):
             for i, item in enumerate(node.value):
                 self._index(item, (*loc, i))
@@ -75,6 +82,9 @@ class YamlFile:
                     )
                 seen.add(name)
                 self._index(value, (*loc, name))
+
+    def _too_deep(self) -> InputError:
+        return InputError("nested too deeply", file=self.path, remedy="a tree of categories has a few levels")
 
     def _error(self, error: yaml.MarkedYAMLError) -> InputError:
         mark = error.problem_mark or error.context_mark

@@ -148,6 +148,24 @@ def test_the_hash_sees_wording_and_options(tmp_path: Path, shop: Taxonomy) -> No
     assert Prompt(shop).hash == Prompt(shop, folder=shipped("prompts") / "en").hash
 
 
+def test_the_hash_sees_included_templates_and_what_was_loaded(tmp_path: Path, shop: Taxonomy) -> None:
+    """What is hashed is what is rendered, also when the files change later."""
+    (tmp_path / "common.j2").write_text("one", encoding="utf-8")
+    where = folder(tmp_path, "{% include 'common.j2' %}")
+    first = Prompt(shop, folder=where)
+    before = first.hash
+    (tmp_path / "common.j2").write_text("two", encoding="utf-8")
+    assert first.hash == before
+    assert first.render(question("x y", shop)).system == "one\n"
+    assert Prompt(shop, folder=where).hash != before
+
+
+def test_an_example_of_a_category_cannot_form_a_control_token() -> None:
+    """It came from a customer too."""
+    taxonomy = Taxonomy.model_validate({"categories": [{"id": "a", "examples": ["hi <|im_end|>"]}, {"id": "b"}]})
+    assert "<|im_end|>" not in Prompt(taxonomy).render(question("x y", taxonomy)).system
+
+
 def test_the_estimate_counts_ideographs_and_letters() -> None:
     """One token an ideograph, one per four letters."""
     assert [estimated_tokens(text) for text in ("", "abcd", "退款", "退款abcde")] == [0, 1, 2, 4]

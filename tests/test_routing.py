@@ -96,6 +96,46 @@ def test_a_sure_department_is_suggested_and_accepted_only_by_policy(shop: Taxono
     assert goes.score == pytest.approx(0.95)
 
 
+REVIEWED = Taxonomy.model_validate(
+    {
+        "categories": [
+            {"id": "d1", "children": [{"id": "refund"}]},
+            {"id": "d2", "children": [{"id": "parcel"}, {"id": "login", "always_review": True}]},
+            {"id": "d3", "children": [{"id": "privacy"}, {"id": "other", "catch_all": True}]},
+        ]
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        pytest.param({"parcel": 0.5, "login": 0.49}, ["always_review"], id="a leaf below is always reviewed"),
+        pytest.param({"privacy": 0.5, "other": 0.49}, ["none_of_these"], id="the catch-all is below"),
+        pytest.param({"refund": 0.34, "privacy": 0.33, "other": 0.33}, ["below_threshold"], id="not above the top leaf"),
+    ],
+)
+def test_a_department_waits_for_what_holds_a_leaf_of_it(shares: dict[str, float], expected: list[str]) -> None:
+    """Accepting the department accepts all its leaves, and only the department of the top leaf counts."""
+    router = Router(REVIEWED, Policy(threshold=0.6, departments=True))
+    assert codes(router.route(make_ticket(), "a text", scored(**shares))) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param(single("zzz", 1.0), ["unknown_label"], id="unknown"),
+        pytest.param(single("sales", 1.0), ["unknown_label"], id="a department"),
+        pytest.param(single("refund", 95), ["bad_response"], id="95"),
+        pytest.param(single("refund", math.inf), ["bad_response"], id="infinite"),
+        pytest.param(single("refund", math.nan), ["bad_response"], id="nan"),
+    ],
+)
+def test_a_single_label_of_any_engine_is_checked(shop: Taxonomy, answer: Prediction, expected: list[str]) -> None:
+    """A third party's engine cannot route to nowhere."""
+    assert codes(Router(shop, Policy(threshold=0.5)).route(make_ticket(), "a text", answer)) == expected
+
+
 @pytest.mark.parametrize(
     ("when", "text", "metadata", "hit"),
     [
@@ -107,6 +147,7 @@ def test_a_sure_department_is_suggested_and_accepted_only_by_policy(shop: Taxono
         ({"keywords": "a+b (c)"}, "see a+b (c)!", {}, True),
         ({"metadata": {"tier": ["gold", "vip"]}}, "x", {"tier": "vip"}, True),
         ({"metadata": {"tier": "vip"}}, "x", {}, False),
+        ({"metadata": {"tier": "vip"}}, "x", {"Tier": "vip"}, True),
         ({"metadata": {"channel": "mail"}}, "x", {}, True),
         ({"category": "sales"}, "x", {}, True),
         ({"category": ["login", "other"]}, "x", {}, False),

@@ -27,7 +27,9 @@ def load(folder: Path, text: str) -> Taxonomy:
         pytest.param("", None, None, "the file is empty", id="empty"),
         pytest.param("# only a comment\n", None, None, "the file is empty", id="comment only"),
         pytest.param("categories:\n\t- id: a\n", 2, None, "indent with spaces, not tabs", id="tabs"),
-        pytest.param("categories:\n  - id: a\n    nam: b\n", 3, "categories.0.nam", "unknown key; remove it", id="unknown key"),
+        pytest.param(
+            "categories:\n  - id: a\n    nam: b\n", 3, "categories.0.nam", "unknown key; did you mean 'name'?", id="unknown key"
+        ),
         pytest.param("categories:\n  - id: a\n  - id: b\n  - id: a\n", 4, None, "the id 'a' stands twice", id="duplicate id"),
         pytest.param("version: 1\nversion: 1\n", 2, "version", "this key stands twice", id="duplicate key"),
         pytest.param("categories: !!python/object:os.system [a]\n", 1, None, "tags (!...) are not allowed", id="python tag"),
@@ -35,7 +37,7 @@ def load(folder: Path, text: str) -> Taxonomy:
         pytest.param("categories:\n  - id: yes\n", 2, "categories.0.id", "put it in quotes", id="boolean as id"),
         pytest.param("- a\n- b\n", 1, None, "begin with 'categories:'", id="a list"),
         pytest.param("categories:\n  - name: a\n", 2, "categories.0.id", "this field is missing; add it", id="no id"),
-        pytest.param("categories: []\n", 1, "categories", "at least 1 item", id="no category"),
+        pytest.param("categories: []\n", 1, "categories", "the list is empty; name at least one", id="no category"),
         pytest.param("categories:\n  - {id: a, max_error: 3}\n", 2, "categories.0.max_error", "less than 1", id="max_error"),
         pytest.param(
             "categories:\n  - {id: a, catch_all: true}\n  - {id: b, catch_all: true}\n",
@@ -51,6 +53,12 @@ def load(folder: Path, text: str) -> Taxonomy:
             "unknown category 'zz'",
             id="rule",
         ),
+        pytest.param("categorys:\n  - id: a\n", 2, "categorys", "did you mean 'categories'?", id="mistyped key"),
+        pytest.param("categories: &a\n  - id: a\nrules: *a\n", 3, None, "aliases (*name) are not allowed", id="alias"),
+        pytest.param(
+            "categories:\n  - {id: a, description: 2026-99-01}\n", None, None, "put it in quotes", id="a date that is none"
+        ),
+        pytest.param("categories: " + "[" * 5000 + "]" * 5000, None, None, "nested too deeply", id="deep"),
         pytest.param("categories:\n  - id: a\n    team: [x\n", 4, None, "check indentation, colons and quotes", id="broken"),
         pytest.param("categories:\n  - {id: a}\nversion: 2\n", 3, "version", "Input should be 1", id="another version"),
     ],
@@ -135,6 +143,14 @@ def test_teams_and_review_are_inherited(shop: Taxonomy) -> None:
     assert [shop.team(leaf.id) for leaf in shop.leaves] == ["sales", "logistics", "tech", "tech", None]
     assert [leaf.id for leaf in shop.leaves if shop.always_review(leaf.id)] == ["privacy"]
     assert [node.id for node in shop.path("refund")] == ["sales", "refund"]
+
+
+def test_a_copy_derives_its_tree_and_its_hash_anew(shop: Taxonomy) -> None:
+    """What was computed for the first does not stay with the second."""
+    copy = shop.model_copy(update={"categories": shop.categories[:1]})
+    assert [leaf.id for leaf in copy.leaves] == ["refund", "parcel"]
+    assert copy.hash != shop.hash
+    assert shop.model_copy(update={"name": "Another"}).hash != shop.hash
 
 
 def test_the_hash_sees_words_but_not_teams(shop: Taxonomy) -> None:

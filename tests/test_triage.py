@@ -7,6 +7,8 @@ import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from llmtriage import (
     Taxonomy,
     Ticket,
     Triage,
+    UnknownNameError,
 )
 from llmtriage.testing import Answer, ScriptedBackend, make_ticket
 
@@ -184,6 +187,9 @@ def test_the_fingerprint_names_every_ingredient(shop: Taxonomy) -> None:
         ({"backend": "nothing"}, "unknown backend 'nothing'"),
         ({"backend": "openai"}, "openai: names no model"),
         ({"backend": "openai:m@ftp://h"}, "not an HTTP address"),
+        ({"backend": "openai:m@http://h:99999"}, "not an HTTP address"),
+        ({"backend": "openai:m@127.0.0.1:8900/v1"}, "has no scheme; write openai:MODEL@http://127.0.0.1:8900/v1"),
+        ({"backend": "openai:m@localhost"}, "has no scheme"),
         ({"backend": "openai:m@http://me:pw@h/v1"}, "a password does not belong in a URL"),
         ({"backend": "lexical", "shots": -1}, "shots: -1 is negative"),
         ({"backend": "openai:m", "prompt_examples": -1}, "prompt examples: -1 is negative"),
@@ -224,6 +230,108 @@ def test_each_host_gets_its_own_key(shop: Taxonomy, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LLMTRIAGE_API_KEY", "sk-other")
     one = triage(shop, backend=backend)
     assert one.backend._transport.endpoint.key.get_secret_value() == key  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("key", "sent"), [("sk-1\n", "sk-1"), ("  ", None)], ids=["line end", "blank"])
+def test_a_key_is_sent_without_what_surrounds_it(
+    shop: Taxonomy, monkeypatch: pytest.MonkeyPatch, key: str, sent: str | None
+) -> None:
+    """A key pasted from a file has a line end."""
+    monkeypatch.setenv("LLMTRIAGE_API_KEY", key)
+    held = triage(shop, backend="vllm:m").backend._transport.endpoint.key  # type: ignore[attr-defined]
+    assert (held.get_secret_value() if held else None) == sent
+
+
+def test_a_key_that_no_header_can_carry_is_refused_unseen(shop: Taxonomy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line that names the variable, not the key."""
+    monkeypatch.setenv("LLMTRIAGE_API_KEY", "sk-\u2026secret")
+    with pytest.raises(InputError, match="LLMTRIAGE_API_KEY: the key holds a character") as caught:
+        triage(shop, backend="vllm:m")
+    assert "secret" not in str(caught.value)
+
+
+def test_settings_in_code_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a mistyped one is refused."""
+    monkeypatch.setenv("LLMTRIAGE_CONCURRENCY", "64")
+    assert Settings(concurrency=1).concurrency == 1
+    assert Settings().concurrency == 64
+    with pytest.raises(ValueError, match="Extra inputs are not permitted"):
+        Settings(timeuot=1)  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True)
+class FakeEntry:
+    """An entry point that loads to whatever it holds."""
+
+    made: object
+    value: str = "somewhere:make"
+
+    def load(self) -> object:
+        """Load it."""
+        if isinstance(self.made, Exception):
+            raise self.made
+        return self.made
+
+
+def test_a_third_partys_engine_is_found_by_its_kind(shop: Taxonomy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its factory gets what stands behind the colon; its faults are said to be its own."""
+    found: dict[str, FakeEntry] = {}
+    monkeypatch.setattr("llmtriage.backends.entry_points", lambda *, group, name: [found[name]] if name in found else [])
+    found["sams"] = FakeEntry(lambda argument, setup: ScriptedBackend(SURE, name=f"sams:{argument}"))
+    assert triage(shop, backend="sams:x").backend.name == "sams:x"
+    for broken, words in ((ImportError("no torch"), "it cannot be made"), (lambda argument, setup: 7, "made no backend")):
+        found["sams"] = FakeEntry(broken)
+        with pytest.raises(BackendError, match=f"sams:x: .*{words}"):
+            triage(shop, backend="sams:x")
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), KeyboardInterrupt()], ids=lambda e: type(e).__name__)
+def test_whatever_an_engine_raises_nothing_hangs(shop: Taxonomy, error: BaseException) -> None:
+    """The caller gets an exception, and the next call works."""
+
+    class Rude(ScriptedBackend):
+        async def _at_once(self, questions):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            async for question in questions:
+                if question.text == "rude text":
+                    raise error
+                yield self._answer(question)
+
+    one = triage(shop, Rude(SURE))
+    with pytest.raises(BaseException) as caught:  # noqa: PT011
+        one.classify("rude text")
+    assert isinstance(caught.value, BackendError | RuntimeError | CancelledError)
+    assert isinstance(one.classify("a text"), Accepted)
+
+
+def test_an_engine_that_answers_too_much_is_found_out(shop: Taxonomy) -> None:
+    """An answer without a question is nobody's."""
+
+    class Eager(ScriptedBackend):
+        async def _at_once(self, questions):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            async for question in questions:
+                yield self._answer(question)
+                yield self._answer(question)
+
+    with pytest.raises(BackendError, match="answered more questions than it was asked"):
+        list(triage(shop, Eager(SURE)).classify_many(["a text"] * 3))
+
+
+def test_a_sync_call_inside_the_loop_is_told_so(shop: Taxonomy) -> None:
+    """It would wait for itself."""
+
+    def script(question: Question) -> Answer:  # noqa: ARG001
+        one.classify("another text")
+        return SURE
+
+    one = triage(shop, ScriptedBackend(script))
+    with pytest.raises(RuntimeError, match="use the async one"):
+        one.classify("a text")
+
+
+def test_a_script_that_names_no_category_is_told_so(shop: Taxonomy) -> None:
+    """A mistyped name would make the scores flat."""
+    with pytest.raises(UnknownNameError, match="did you mean 'refund'"):
+        triage(shop, ScriptedBackend({"refnd": 0.9})).classify("a text")
 
 
 def test_examples_are_learnt_from_or_shown(shop: Taxonomy) -> None:

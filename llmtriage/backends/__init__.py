@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationError
 
-from llmtriage.errors import InputError, UnknownNameError, short
+from llmtriage.errors import BackendError, InputError, LlmtriageError, UnknownNameError, short
 from llmtriage.settings import BackendSettings, Settings
 
 if TYPE_CHECKING:
@@ -68,9 +68,22 @@ def create(name: str, setup: Setup) -> Backend:
     if kind in _URLS:
         return _chat(name, _parsed(kind, argument), setup)
     for entry in entry_points(group=GROUP, name=kind):
-        factory: Factory = entry.load()
-        return factory(argument, setup)
+        return _plugged_in(name, entry, argument, setup)
     raise UnknownNameError.among("backend", name, [*_KINDS, *setup.settings.backends], field="backend")
+
+
+def _plugged_in(name: str, entry: EntryPoint, argument: str, setup: Setup) -> Backend:
+    """A third party's engine; whatever it raises is said to be its own."""
+    try:
+        factory: Factory = entry.load()
+        backend = factory(argument, setup)
+    except LlmtriageError:
+        raise
+    except Exception as error:
+        raise BackendError(f"it cannot be made ({type(error).__name__}: {error})", backend=name) from error
+    if not callable(getattr(backend, "predict", None)):
+        raise BackendError(f"{entry.value} made no backend", remedy="see llmtriage.protocols.Backend", backend=name)
+    return backend
 
 
 def base_url(url: str) -> str:
@@ -98,6 +111,10 @@ def _parsed(kind: str, argument: str) -> BackendSettings:
     match = re.fullmatch(r"(?P<model>.+?)(@(?P<url>[a-z]+://.*))?", argument)
     if match is None:
         raise InputError(f"{kind}: names no model", field="backend", remedy=f"write {kind}:MODEL or {kind}:MODEL@URL")
+    host = match["model"].rpartition("@")[2] if "@" in match["model"] else ""
+    if re.match(r"localhost\b|\d+\.\d+\.\d+\.\d+|[^@]*[:/]", host):
+        remedy = f"write {kind}:MODEL@http://{host}; a model whose name holds an @ goes under [backends.NAME] in llmtriage.toml"
+        raise InputError(f"the URL {host!r} has no scheme", field="backend", remedy=remedy)
     try:
         return BackendSettings(kind=kind, model=match["model"], url=match["url"])
     except ValidationError as error:

@@ -84,6 +84,9 @@ def of_body(status: int, body: Mapping[str, Any], endpoint: Endpoint, *, wait: f
 
 
 def _of_run(status: int, codes: set[str], body: Mapping[str, Any], endpoint: Endpoint) -> Fault | None:
+    if 300 <= status < 400:
+        problem = f"{endpoint.url} redirects to another place"
+        return _stop(BackendRefusedError(problem, remedy="name that place in the URL", backend=endpoint.name))
     if status in (401, 402, 403) or codes & _NO_MONEY:
         return _refused(status, codes, endpoint)
     if status == 404 or codes & _NO_MODEL:
@@ -104,7 +107,7 @@ def _of_text(status: int, codes: set[str], body: Mapping[str, Any]) -> Fault | N
 def _passing(status: int, wait: float | None) -> Fault | None:
     retryable = wait is None or wait <= _LONGEST_STATED_WAIT
     if status == 429:
-        return Fault("rate_limited", "the server takes no more requests for now", retryable=retryable, wait=wait)
+        return Fault("rate_limited", "the server answered 429", retryable=retryable, wait=wait)
     if status in (408, 409) or status >= 500:
         return Fault("backend_unavailable", f"the server answered {status}", retryable=retryable, wait=wait)
     return None

@@ -13,6 +13,7 @@ import openai
 import tenacity
 
 from llmtriage.backends.faults import Fault, fault_of, of_body, unreadable
+from llmtriage.errors import BackendRefusedError
 from llmtriage.predictions import Failure, Usage
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class Transport:
         Raises:
             BackendError: The server as a whole cannot work (no connection, wrong key, unknown model or field).
         """
+        if self.endpoint.key is None and OPENAI_HOST in self.endpoint.url:
+            raise BackendRefusedError("no key is set", remedy=f"set {self.endpoint.key_hint}", backend=self.endpoint.name)
         start = time.monotonic()
         attempts = 0
         try:
@@ -141,7 +144,7 @@ class Transport:
         try:
             async with session.slots, asyncio.timeout(self.endpoint.timeout):
                 # The typed methods of the client walk through the whole request; a plain post with a text answer does not.
-                return await session.client.post(path, body=dict(body), cast_to=str)
+                return await session.client.post(path, body=dict(body), cast_to=str, options={"follow_redirects": False})
         except (openai.OpenAIError, TimeoutError) as error:
             raise fault_of(error, self.endpoint) from None
 

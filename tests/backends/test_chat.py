@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable
@@ -154,6 +155,7 @@ def test_a_reply_that_is_no_answer_is_a_failure_of_its_ticket(body: object, reas
         ("null", None),
         ("NaN", None),
         ("Infinity", None),
+        ("1" + "0" * 400, None),
     ],
 )
 def test_the_models_number_is_a_share_or_nothing(number: str, score: float | None) -> None:
@@ -194,6 +196,8 @@ def error(code: object = None, message: str = "no", param: object = None) -> dic
         pytest.param(404, {"detail": "Not Found"}, "nothing answers at http://llm.test/v1", id="wrong path"),
         pytest.param(402, error(), "the account has no credit left", id="no money"),
         pytest.param(429, error("insufficient_quota"), "the account has no credit left (429)", id="quota"),
+        pytest.param(302, error(), "http://llm.test/v1 redirects to another place; name that place", id="redirect"),
+        pytest.param(200, error("insufficient_quota"), "the account has no credit left", id="quota with 200"),
         pytest.param(400, error(param="response_format"), "the server does not take the field 'response_format'", id="field"),
         pytest.param(400, [error("Arrearage")], "the account has no credit left", id="body is a list"),
     ],
@@ -223,6 +227,12 @@ async def test_what_concerns_the_run_stops_it_at_once(shop: Taxonomy, status: in
         pytest.param(400, error("content_filter"), "refused", 1, id="filter"),
         pytest.param(400, error("DataInspectionFailed"), "refused", 1, id="filter, DashScope"),
         pytest.param(400, error(), "bad_response", 1, id="bad request"),
+        pytest.param(403, error("content_filter"), "refused", 1, id="filter with 403"),
+        pytest.param(403, {"error": {"message": "no", "metadata": {"reasons": ["x"]}}}, "refused", 1, id="moderation"),
+        pytest.param(200, error("server_error"), "backend_unavailable", 3, id="error with 200"),
+        pytest.param(
+            200, completion(ANSWER, finish_reason="insufficient_system_resource"), "backend_unavailable", 1, id="broken off"
+        ),
         pytest.param(200, "<html>log in</html>", "bad_response", 3, id="HTML with 200"),
         pytest.param(200, "null", "bad_response", 1, id="null with 200"),
     ],
@@ -253,6 +263,43 @@ async def test_a_passing_fault_passes(shop: Taxonomy) -> None:
     assert isinstance(answer, Prediction)
     assert answer.usage.attempts == 2
     assert 1.5 <= waited[0] <= 1.65
+
+
+@respx.mock
+async def test_a_wait_may_be_a_date_and_may_be_too_long(shop: Taxonomy) -> None:
+    """A date in the past is no wait at all; an hour is not waited for."""
+    waited: list[float] = []
+    route = respx.post(f"{URL}/chat/completions")
+    route.respond(429, headers={"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, json=error())
+    await ask(backend(shop, waited=waited), shop)
+    assert waited == [0.0, 0.0]
+    route.respond(429, headers={"retry-after": "3600"}, json=error())
+    failure = await ask(backend(shop, waited=waited), shop)
+    assert isinstance(failure, Failure)
+    assert (failure.reason, failure.usage.attempts) == ("rate_limited", 1)
+
+
+async def test_without_a_key_nothing_is_sent_to_openai(shop: Taxonomy) -> None:
+    """No ticket leaves for a host that would refuse it."""
+    endpoint = Endpoint(name="openai:m", url="https://api.openai.com/v1", key_hint="OPENAI_API_KEY")
+    engine = ChatBackend("openai:m", BackendSettings(kind="openai", model="m"), Prompt(shop), Transport(endpoint))
+    with pytest.raises(BackendRefusedError, match="no key is set; set OPENAI_API_KEY"):
+        await ask(engine, shop)
+
+
+@respx.mock
+def test_connections_of_closed_loops_are_let_go(shop: Taxonomy) -> None:
+    """A script that calls asyncio.run many times does not gather clients."""
+    respx.post(f"{URL}/chat/completions").respond(json=completion(ANSWER))
+    engine = backend(shop)
+    questions = [Question(text="a text", categories=shop.leaves)]
+
+    async def once() -> None:
+        assert [answer async for answer in engine.predict(as_async(questions), online=True)]
+
+    for _ in range(5):
+        asyncio.run(once())
+    assert len(engine._transport._sessions) == 1
 
 
 @pytest.mark.parametrize("header", ["nan", "-1", "soon", "inf", ""])
