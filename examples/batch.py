@@ -14,6 +14,9 @@ EXAMPLES = Path(__file__).parent / "tickets.csv"
 
 def main() -> None:
     """Route the tickets of one file into another."""
+    if len(sys.argv) != 3:
+        print("usage: python examples/batch.py IN.csv OUT.csv", file=sys.stderr)
+        sys.exit(2)
     source, out = sys.argv[1:]
     triage = Triage(taxonomy=Taxonomy.sample(), examples=EXAMPLES, threshold=0.7)
     summary = classify_file(triage, read_tickets(source), out, overwrite=True)

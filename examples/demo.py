@@ -13,14 +13,14 @@ import click
 
 from llmtriage import Accepted, Taxonomy, Triage
 from llmtriage.cli.classify import line
-from llmtriage.cli.display import table
+from llmtriage.cli.display import fitted, table
 from llmtriage.cli.split import split_file
 from llmtriage.evaluation import Judged, Report, evaluate
 from llmtriage.runner import Summary, classified, classify_file
 from llmtriage.tickets import TicketFile, read_tickets
 
 HERE = Path(__file__).parent
-WIDTHS = (6, 9, 19, 13, 5, 66)
+WIDTHS = (6, 9, 19, 13, 5)
 SHOWN = 16
 
 
@@ -35,8 +35,9 @@ def show_some(triage: Triage, tickets: TicketFile) -> None:
     outcomes = list(classified(triage, tickets))
     accepted = [pair for pair in outcomes if isinstance(pair[1], Accepted)][: SHOWN // 2]
     pending = [pair for pair in outcomes if not isinstance(pair[1], Accepted)][: SHOWN // 2]
+    widths = fitted(WIDTHS)
     header = [("id", "outcome", "category", "team", "score", "text, or why it waits for a person")]
-    for text in [*table(header, WIDTHS), *(line(row, outcome, "en", WIDTHS) for row, outcome in accepted + pending)]:
+    for text in [*table(header, widths), *(line(row, outcome, "en", widths) for row, outcome in accepted + pending)]:
         click.echo(text)
     click.echo(f"... and {len(outcomes) - len(accepted) - len(pending)} more")
 

@@ -86,6 +86,7 @@ class Router:
         self._members = np.array(members, dtype=float).reshape(len(self._inner), len(leaves))
         self._leaves = leaves
         self._below = {node.id: frozenset(n.id for n in node.walk() if not n.children) for node in taxonomy.nodes}
+        self._fields = sorted({name for rule in taxonomy.rules for name in rule.when.metadata})
         self._matchers = tuple(_Matcher(rule, _keywords(rule.when.keywords)) for rule in taxonomy.rules)
 
     @cached_property
@@ -96,6 +97,10 @@ class Router:
         ]
         rules = [rule.model_dump(mode="json") for rule in self.taxonomy.rules]
         return digest({"policy": self.policy.model_dump(mode="json"), "nodes": nodes, "rules": rules})
+
+    def looked_at(self, ticket: Ticket) -> dict[str, str]:
+        """The fields of a ticket that rules look at, as far as it has them."""
+        return {name: value for name in self._fields if (value := ticket.value(name))}
 
     def gate(self, ticket: Ticket, text: str) -> Pending | None:
         """The outcome of a ticket that no engine needs to see, else None."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from llmtriage.outcomes import Outcome
     from llmtriage.tables import Row, RowWriter, TableFormat
-    from llmtriage.tickets import LabelledTicket, TicketRow
+    from llmtriage.tickets import LabelledTicket, Ticket, TicketRow
     from llmtriage.triage import Triage
 
 AnyRow = TypeVar("AnyRow", "TicketRow", "LabelledTicket")
@@ -149,6 +149,7 @@ def classify_file(
     resume: bool = False,
     overwrite: bool = False,
     language: str = "en",
+    bom: bool = False,
     progress: Callable[[Summary], None] | None = None,
 ) -> Summary:
     """Route `rows` into the file `out`.
@@ -163,6 +164,7 @@ def classify_file(
         resume: Go on behind what `out` holds.
         overwrite: Replace what `out` holds.
         language: Of the sentences in the column `why`.
+        bom: Begin CSV files with a byte-order mark, for Excel; to resume, the file that exists decides.
         progress: Called after each outcome.
 
     Returns:
@@ -174,7 +176,7 @@ def classify_file(
     """
     refuse_overlap([Path(path) for path in (out, pending) if path], [rows.table.path] if isinstance(rows, TicketFile) else [])
     summary = Summary()
-    sink = _Sink(Path(out), triage.run_id, language, summary, pending=Path(pending) if pending else None)
+    sink = _Sink(Path(out), triage.run_of, language, summary, pending=Path(pending) if pending else None, bom=bom)
     source = iter(rows)
     with sink.opened(source, resume=resume, overwrite=overwrite):
         start = time.monotonic()
@@ -206,8 +208,10 @@ def _is_same(one: Path, other: Path) -> bool:
 class _Sink:
     """The output file, the file of those that wait, and the counts."""
 
-    def __init__(self, out: Path, run: str, language: str, summary: Summary, *, pending: Path | None) -> None:
-        self._out, self._pending = out, pending
+    def __init__(
+        self, out: Path, run: Callable[[Ticket], str], language: str, summary: Summary, *, pending: Path | None, bom: bool
+    ) -> None:
+        self._out, self._pending, self._bom = out, pending, bom
         self._run, self._language = run, language
         self._summary = summary
         self._writer: RowWriter
@@ -218,12 +222,15 @@ class _Sink:
     def opened(self, source: Iterator[TicketRow], *, resume: bool, overwrite: bool) -> Iterator[None]:
         """Open the files; to resume, draw from `source` what is done already."""
         done = resume and self._continue(source)
+        bom = _has_mark(self._out) if done else self._bom
         with ExitStack() as files:
             is_new = self._pending is not None and not self._pending.exists()
             if self._pending:
-                self._waiting = files.enter_context(open_writer(self._pending, COLUMNS, overwrite=overwrite or resume))
+                self._waiting = files.enter_context(open_writer(self._pending, COLUMNS, overwrite=overwrite or resume, bom=bom))
             try:
-                self._writer = files.enter_context(open_writer(self._out, COLUMNS, append=done, overwrite=overwrite or resume))
+                self._writer = files.enter_context(
+                    open_writer(self._out, COLUMNS, append=done, overwrite=overwrite or resume, bom=bom)
+                )
             except InputError:
                 if self._pending and self._waiting and is_new:
                     self._waiting.close()
@@ -235,7 +242,7 @@ class _Sink:
 
     def write(self, row: TicketRow, outcome: Outcome) -> None:
         """Write one outcome and count it."""
-        cells = outcome_cells(row, outcome, run=self._run, language=self._language)
+        cells = outcome_cells(row, outcome, run=self._run(row.ticket), language=self._language)
         self._writer.write(_fitting(cells, self._writer.fmt))
         if self._waiting and isinstance(outcome, Pending):
             self._waiting.write(_fitting(cells, self._waiting.fmt))
@@ -264,6 +271,8 @@ class _Sink:
         if not cut_torn_row(self._out):
             return False
         table = read_rows(self._out)
+        if table.encoding.lower().replace("_", "-") not in ("utf-8", "utf-8-sig"):
+            raise self._mismatch(f"another program saved it as {table.encoding}", line=1)
         if tuple(table.columns) != COLUMNS:
             raise self._mismatch("its columns are not those of a run", line=1)
         found = False
@@ -279,8 +288,9 @@ class _Sink:
         self._summary.repeated_ids.see(row)
         if _from_input(done.cells) != _from_input(_input_cells(row)):
             raise self._mismatch(f"this row is not line {row.line} of the input", line=done.line)
-        if done.cells.get("run") != self._run:
-            problem = f"it was written by run {short(str(done.cells.get('run')))}, this is run {self._run}: other settings, engine or examples"
+        run = self._run(row.ticket)
+        if done.cells.get("run") != run:
+            problem = f"it was written by run {short(str(done.cells.get('run')))}, this is run {run}: other settings, engine or examples"
             raise self._mismatch(problem, line=done.line)
 
     def _count(self, cells: Mapping[str, object]) -> None:
@@ -316,7 +326,7 @@ def outcome_cells(row: TicketRow, outcome: Outcome, *, run: str, language: str =
     if isinstance(outcome, Accepted):
         return {"outcome": "accepted", "category": outcome.category, "team": outcome.team, "reasons": [], "why": "", **common}
     reasons = [reason.code for reason in outcome.reasons]
-    why = " ".join(reason.sentence(language) for reason in outcome.reasons)
+    why = ("" if language.startswith("zh") else " ").join(reason.sentence(language) for reason in outcome.reasons)
     return {"outcome": "pending", "suggestion": outcome.suggestion, "reasons": reasons, "why": why, **common}
 
 
@@ -351,6 +361,11 @@ def _begins_like_a_run(path: Path) -> bool:
     except ValueError:
         return not first.endswith(b"\n") and first[:6] == b'{"id":'[: len(first)]
     return isinstance(row, dict) and tuple(row) == COLUMNS
+
+
+def _has_mark(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(3) == b"\xef\xbb\xbf"
 
 
 def _whole_rows(path: Path) -> tuple[int, int]:

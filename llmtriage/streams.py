@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import queue
 import threading
-import time
 import weakref
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -16,8 +17,6 @@ R = TypeVar("R")
 
 WINDOW = 2048  # items of one stream that are under way at most
 _THREAD = "llmtriage-loop"
-_CHUNK = 128  # items handed to the loop at once; a hand-over costs as much as ten items
-_PATIENCE = 0.05  # seconds an item waits for others to be handed over with
 
 
 class Puts(Generic[T]):
@@ -83,7 +82,8 @@ class PrivateLoop:
         try:
             [result] = self.stream(only, [None])
         finally:
-            work.close()
+            if inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
+                work.close()
         return result
 
     def stream(self, function: Callable[[AsyncIterator[T]], AsyncIterator[R]], items: Iterable[T]) -> Iterator[R]:
@@ -112,7 +112,10 @@ class _Bridge(Generic[T, R]):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._inbox: asyncio.Queue[list[T] | None] = asyncio.Queue()
+        self._arrived: deque[T] = deque()
+        self._complete = False
+        self._news = asyncio.Event()
+        self._told = False
         self._outbox: queue.SimpleQueue[tuple[R | None, BaseException | None]] = queue.SimpleQueue()
         self._under_way = 0
 
@@ -124,33 +127,36 @@ class _Bridge(Generic[T, R]):
         except asyncio.CancelledError:
             self._outbox.put((None, RuntimeError("cancelled")))
             raise
-        except BaseException as error:  # noqa: BLE001 - also SystemExit: it must reach the caller and not end the loop's thread
+        except BaseException as error:  # noqa: BLE001 - whatever it is must reach the caller
             self._outbox.put((None, error))
 
     async def _source(self) -> AsyncIterator[T]:
-        while (chunk := await self._inbox.get()) is not None:
-            for item in chunk:
-                yield item
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            self._told = False  # before looking, so that what comes while we look is told again
+            while self._arrived:
+                yield self._arrived.popleft()
+            if self._complete and not self._arrived:
+                return
 
     def exchange(self, items: Iterable[T]) -> Iterator[R]:
-        chunk: list[T] = []
-        sent = 0.0
         for item in items:
-            chunk.append(item)
-            if len(chunk) >= _CHUNK or time.monotonic() - sent > _PATIENCE:
-                self._send(chunk)
-                chunk, sent = [], time.monotonic()
+            self._under_way += 1
+            self._arrived.append(item)
+            self._tell()
             while self._under_way and (self._under_way >= WINDOW or not self._outbox.empty()):
                 yield self._receive()
-        self._send(chunk)
-        self._loop.call_soon_threadsafe(self._inbox.put_nowait, None)
+        self._complete = True
+        self._tell()
         while self._under_way:
             yield self._receive()
 
-    def _send(self, chunk: list[T]) -> None:
-        if chunk:
-            self._under_way += len(chunk)
-            self._loop.call_soon_threadsafe(self._inbox.put_nowait, chunk)
+    def _tell(self) -> None:
+        """Wake the loop, once for all that has come since it last looked: waking costs as much as ten items."""
+        if not self._told:
+            self._told = True
+            self._loop.call_soon_threadsafe(self._news.set)
 
     def _receive(self) -> R:
         result, error = self._outbox.get()

@@ -198,10 +198,15 @@ class Triage:
             "policy": self.router.fingerprint,
         }
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """The fingerprint in 16 hex digits."""
         return digest(dict(self.fingerprint()))
+
+    def run_of(self, ticket: Ticket) -> str:
+        """What the outcome of this ticket depends on besides its text: the run, and the fields that rules look at."""
+        values = self.router.looked_at(ticket)
+        return f"{self.run_id}-{digest(values)[:8]}" if values else self.run_id
 
     def close(self) -> None:
         """Close the connections that sync calls opened."""

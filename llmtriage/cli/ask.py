@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmtriage.cli.display import cut, plain, show_json
-from llmtriage.cli.options import json_option, make_triage, quiet_option, text_or_stdin, triage_options
+from llmtriage.cli.options import json_option, make_triage, one_text, quiet_option, text_or_stdin, triage_options
 
 if TYPE_CHECKING:
     from llmtriage.outcomes import Outcome
@@ -15,17 +15,36 @@ if TYPE_CHECKING:
     from llmtriage.triage import Triage
 
 
+_WORDS = {
+    "en": {
+        "accepted": "accepted: ",
+        "pending": "pending: ",
+        "suggestion": "suggestion {}",
+        "none": "no suggestion",
+        "score": "  (score {}, uncalibrated)",
+    },
+    "zh": {
+        "accepted": "接受：",
+        "pending": "待人工确认：",
+        "suggestion": "建议 {}",
+        "none": "无建议",
+        "score": "  (得分 {}，未校准)",
+    },
+}
+
+
 @click.command(short_help="One ticket, at once.")
-@click.argument("text")
+@click.argument("texts", nargs=-1, required=True, metavar="TEXT")
 @click.option("--title", default="", help="Subject line of the ticket.")
 @triage_options
 @json_option
 @quiet_option
 @click.pass_obj
-def ask(settings: Settings, /, text: str, title: str, *, as_json: bool, quiet: bool, **flags: Any) -> None:
+def ask(settings: Settings, /, texts: tuple[str, ...], title: str, *, as_json: bool, quiet: bool, **flags: Any) -> None:
     """Decide on TEXT ("-": standard input) and show the outcome, the probabilities and why."""
     from llmtriage.tickets import Ticket
 
+    text = one_text(texts)
     language = flags["language"]
     triage = make_triage(flags, settings, quiet=quiet)
     outcome = triage.classify(Ticket(title=title, content=text_or_stdin(text)))
@@ -61,26 +80,19 @@ def in_words(outcome: Outcome, triage: Triage, language: str) -> list[str]:
     """An outcome for a person."""
     from llmtriage.outcomes import Accepted
 
-    chinese = language == "zh"
-    score = _score(outcome, chinese=chinese)
+    words = _WORDS[language]
+    score = "" if outcome.score is None else words["score"].format(f"{outcome.score:.2f}")
     if isinstance(outcome, Accepted):
-        head = f"{'接受' if chinese else 'accepted'}: {named(triage, outcome.category, language)} -> {outcome.team or '-'}{score}"
-        lines = [head]
+        lines = [f"{words['accepted']}{named(triage, outcome.category, language)} -> {outcome.team or '-'}{score}"]
     else:
-        suggestion = named(triage, outcome.suggestion, language) if outcome.suggestion else "-"
-        lines = [f"{'待人工确认' if chinese else 'pending'}: {'建议' if chinese else 'suggestion'} {suggestion}{score}"]
+        suggestion = named(triage, outcome.suggestion, language) if outcome.suggestion else ""
+        lines = [words["pending"] + (words["suggestion"].format(suggestion) if suggestion else words["none"]) + score]
         lines += [f"  {reason.code}: {plain(reason.sentence(language))}" for reason in outcome.reasons]
     lines += [
         f"  {'   -' if c.score is None else f'{c.score:.2f}'}  {cut(named(triage, c.category, language), 60).rstrip()}"
         for c in outcome.candidates
     ]
     return lines
-
-
-def _score(outcome: Outcome, *, chinese: bool) -> str:
-    if outcome.score is None:
-        return ""
-    return f"  (得分 {outcome.score:.2f}，未校准)" if chinese else f"  (score {outcome.score:.2f}, uncalibrated)"
 
 
 def named(triage: Triage, category: str, language: str) -> str:

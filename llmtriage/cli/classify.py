@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmtriage.cli.display import cut, notice, plain, show_json, show_json_line, table
+from llmtriage.cli.display import cut, fitted, notice, plain, show_json, show_json_line, table
 from llmtriage.cli.options import (
+    bom_option,
     column_options,
     file_argument,
     json_option,
@@ -30,7 +31,35 @@ if TYPE_CHECKING:
     from llmtriage.tickets import TicketFile, TicketRow
     from llmtriage.triage import Triage
 
-_WIDTHS = (10, 9, 22, 14, 5, 44)
+_WIDTHS = (10, 9, 22, 14, 5)
+_WORDS = {
+    "en": {
+        "head": "id|outcome|category|team|score|text, or why it waits",
+        "accepted": "accepted",
+        "pending": "pending",
+        "nothing is accepted": "no calibration and no --threshold: nothing is accepted, everything waits for a person",
+        "so far": "{accepted} accepted, {pending} pending",
+        "sum": "{n} tickets: {accepted} accepted ({share:.0%}), {pending} pending, {seconds:.1f} s",
+        "empty": "the file holds no tickets: the result is empty",
+        "outcomes": "outcomes: ",
+        "waiting": "those that wait: ",
+        "one repeated": "1 ticket has an id that an earlier one has (first: {id!r}, line {line})",
+        "repeated": "{n} tickets have an id that an earlier one has (first: {id!r}, line {line})",
+    },
+    "zh": {
+        "head": "编号|结果|类别|团队|得分|正文，或等待人工的原因",
+        "accepted": "接受",
+        "pending": "待人工",
+        "nothing is accepted": "没有校准，也没有 --threshold：不自动接受，全部等待人工确认",
+        "so far": "接受 {accepted}，待人工 {pending}",
+        "sum": "{n} 张工单：接受 {accepted}（{share:.0%}），待人工确认 {pending}，{seconds:.1f} 秒",
+        "empty": "文件中没有工单：结果为空",
+        "outcomes": "结果：",
+        "waiting": "待人工确认：",
+        "one repeated": "1 张工单的编号与前面的重复（第一个：{id!r}，第 {line} 行）",
+        "repeated": "{n} 张工单的编号与前面的重复（第一个：{id!r}，第 {line} 行）",
+    },
+}
 
 
 @click.command(short_help="Route a file of tickets.")
@@ -41,6 +70,7 @@ _WIDTHS = (10, 9, 22, 14, 5, 44)
 @click.option("--pending", type=click.Path(path_type=Path), help="A second file for the tickets that wait.")
 @click.option("--resume", is_flag=True, help="Go on behind what OUT holds.")
 @overwrite_option
+@bom_option
 @column_options
 @triage_options
 @json_option
@@ -55,6 +85,7 @@ def classify(
     *,
     resume: bool,
     overwrite: bool,
+    bom: bool,
     as_json: bool,
     quiet: bool,
     **flags: Any,
@@ -69,16 +100,17 @@ def classify(
     tickets = open_tickets(file, flags)
     triage = make_triage(flags, settings, quiet=quiet)
     if triage.policy.threshold is None:
-        notice("no calibration and no --threshold: nothing is accepted, everything waits for a person", quiet=quiet)
+        notice(_WORDS[language]["nothing is accepted"], quiet=quiet, language=language)
     if out is None:
         summary = _to_terminal(triage, tickets, language, as_json=as_json)
     else:
-        summary = _to_file(triage, tickets, out, pending, language, resume=resume, overwrite=overwrite, quiet=quiet)
+        how = {"resume": resume, "overwrite": overwrite, "bom": bom}
+        summary = _to_file(triage, tickets, out, pending, language, quiet=quiet, **how)
     if as_json and out is not None:
         show_json(summary.to_json())
     elif not quiet:
-        _report(summary, out, pending)
-    _tell_repeated_ids(summary, quiet=quiet)
+        _report(summary, out, pending, language)
+    _tell_repeated_ids(summary, quiet=quiet, language=language)
 
 
 def _to_file(
@@ -88,14 +120,13 @@ def _to_file(
     pending: Path | None,
     language: str,
     *,
-    resume: bool,
-    overwrite: bool,
     quiet: bool,
+    **how: bool,
 ) -> Summary:
     from llmtriage.runner import Summary, classify_file
 
     latest = Summary()
-    with progress_bar(tickets, quiet=quiet) as show:
+    with progress_bar(tickets, quiet=quiet, language=language) as show:
 
         def progress(summary: Summary) -> None:
             nonlocal latest
@@ -103,9 +134,7 @@ def _to_file(
             show(summary)
 
         try:
-            return classify_file(
-                triage, tickets, out, pending=pending, resume=resume, overwrite=overwrite, language=language, progress=progress
-            )
+            return classify_file(triage, tickets, out, pending=pending, language=language, progress=progress, **how)
         except (BackendError, KeyboardInterrupt) as stop:
             _tell_stop(stop, latest, tickets, out)
             raise
@@ -118,34 +147,35 @@ def _to_file(
 def _to_terminal(triage: Triage, tickets: TicketFile, language: str, *, as_json: bool) -> Summary:
     from llmtriage.runner import Summary, classified, outcome_cells
 
-    summary = Summary()
+    summary, widths = Summary(), fitted(_WIDTHS)
     try:
         if not as_json:
-            click.echo(next(iter(table([("id", "outcome", "category", "team", "score", "text, or why it waits")], _WIDTHS))))
+            click.echo(next(iter(table([_WORDS[language]["head"].split("|")], widths))))
         for row, outcome in classified(triage, tickets):
             summary.add(outcome)
             summary.repeated_ids.see(row)
             if as_json:
-                show_json_line(outcome_cells(row, outcome, run=triage.run_id, language=language))
+                show_json_line(outcome_cells(row, outcome, run=triage.run_of(row.ticket), language=language))
             else:
-                click.echo(line(row, outcome, language))
+                click.echo(line(row, outcome, language, widths))
     except (BackendError, KeyboardInterrupt) as stop:
         _tell_stop(stop, summary, tickets, None)
         raise
     return summary
 
 
-def line(row: TicketRow, outcome: Outcome, language: str, widths: Sequence[int] = _WIDTHS) -> str:
+def line(row: TicketRow, outcome: Outcome, language: str, widths: Sequence[int]) -> str:
     """One outcome as a line of the table."""
     from llmtriage.outcomes import Accepted
 
+    words = _WORDS[language]
     score = "" if outcome.score is None else f"{outcome.score:.2f}"
     text = plain(f"{row.ticket.title} {row.ticket.content[:200]}")
     if isinstance(outcome, Accepted):
-        cells = [row.ticket.id, "accepted", outcome.category, outcome.team or "-", score, text]
+        cells = [row.ticket.id, words["accepted"], outcome.category, outcome.team or "-", score, text]
     else:
-        why = " ".join(reason.sentence(language) for reason in outcome.reasons)
-        cells = [row.ticket.id, "pending", outcome.suggestion or "-", "", score, why]
+        why = ("" if language == "zh" else " ").join(reason.sentence(language) for reason in outcome.reasons)
+        cells = [row.ticket.id, words["pending"], outcome.suggestion or "-", "", score, why]
     return next(iter(table([cells], widths)))
 
 
@@ -154,7 +184,7 @@ def _show_nothing(summary: Summary) -> None:
 
 
 @contextmanager
-def progress_bar(tickets: TicketFile, *, quiet: bool) -> Iterator[Callable[[Summary], None]]:
+def progress_bar(tickets: TicketFile, *, quiet: bool, language: str) -> Iterator[Callable[[Summary], None]]:
     """A progress line on a terminal: rate, time left, accepted and pending so far. Elsewhere nothing."""
     import sys
 
@@ -176,7 +206,7 @@ def progress_bar(tickets: TicketFile, *, quiet: bool) -> Iterator[Callable[[Summ
 
         def show(summary: Summary) -> None:
             rate = summary.tickets / max(summary.seconds, 1e-9)
-            so_far = f"{summary.accepted} accepted, {summary.pending} pending"
+            so_far = _WORDS[language]["so far"].format(accepted=summary.accepted, pending=summary.pending)
             bar.update(task, completed=summary.tickets, rate=rate, so_far=so_far)
 
         yield show
@@ -193,23 +223,22 @@ def _tell_stop(stop: BaseException, summary: Summary, tickets: TicketFile, out: 
     stop.add_note(where)
 
 
-def _tell_repeated_ids(summary: Summary, *, quiet: bool) -> None:
+def _tell_repeated_ids(summary: Summary, *, quiet: bool, language: str) -> None:
     """Both rows are decided, but who looks an outcome up by its id finds two."""
     ids = summary.repeated_ids
     if ids.count:
-        have = "1 ticket has" if ids.count == 1 else f"{ids.count} tickets have"
-        notice(f"{have} an id that an earlier one has (first: {short(ids.first_id)!r}, line {ids.first_line})", quiet=quiet)
+        words = _WORDS[language]["one repeated" if ids.count == 1 else "repeated"]
+        told = words.format(n=ids.count, id=short(ids.first_id), line=ids.first_line)
+        notice(told, quiet=quiet, language=language)
 
 
-def _report(summary: Summary, out: Path | None, pending: Path | None) -> None:
+def _report(summary: Summary, out: Path | None, pending: Path | None, language: str) -> None:
+    words = _WORDS[language]
+    facts = {"accepted": summary.accepted, "pending": summary.pending, "seconds": summary.seconds}
     share = summary.accepted / summary.tickets if summary.tickets else 0.0
-    lines = [
-        f"{summary.tickets} tickets: {summary.accepted} accepted ({share:.0%}), {summary.pending} pending, {summary.seconds:.1f} s"
-    ]
-    if summary.tickets == 0:
-        lines = ["the file holds no tickets: the result is empty"]
+    lines = [words["sum"].format(n=summary.tickets, share=share, **facts) if summary.tickets else words["empty"]]
     lines += [f"  {cut(code, 20)} {count}" for code, count in summary.reasons.most_common()]
-    lines += [f"outcomes: {plain(out)}"] if out else []
-    lines += [f"those that wait: {plain(pending)}"] if pending else []
+    lines += [words["outcomes"] + plain(out)] if out else []
+    lines += [words["waiting"] + plain(pending)] if pending else []
     for text in lines:
         click.echo(text, err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import unicodedata
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ from rich.cells import cell_len, set_cell_size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_WIDTH = 110
+_LEAST_LAST = 20
+_GAP = "  "
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
@@ -37,13 +41,23 @@ def cut(text: object, width: int) -> str:
 def table(rows: Iterable[Sequence[object]], widths: Sequence[int]) -> Iterable[str]:
     """Lines of aligned columns, as the rows come."""
     for row in rows:
-        yield "  ".join(cut(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield _GAP.join(cut(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def notice(message: str, *, quiet: bool) -> None:
+def line_width() -> int:
+    """The columns of the terminal on stdout; 110 where that is none."""
+    return shutil.get_terminal_size((_WIDTH, 24)).columns if sys.stdout.isatty() else _WIDTH
+
+
+def fitted(widths: Sequence[int]) -> tuple[int, ...]:
+    """Widths of columns with one more that takes what is left of a line."""
+    return (*widths, max(_LEAST_LAST, line_width() - sum(widths) - len(_GAP) * len(widths)))
+
+
+def notice(message: str, *, quiet: bool, language: str = "en") -> None:
     """One line on stderr that is no error."""
     if not quiet:
-        click.echo(f"note: {plain(message)}", err=True)
+        click.echo(f"{'注意：' if language == 'zh' else 'note: '}{plain(message)}", err=True)
 
 
 def show_json(data: Any) -> None:

@@ -14,11 +14,18 @@ from llmtriage.cli.display import notice
 from llmtriage.errors import InputError
 
 if TYPE_CHECKING:
+    from llmtriage.predictions import Example
     from llmtriage.prepare import Preparation
     from llmtriage.settings import Settings
     from llmtriage.taxonomy import Taxonomy
-    from llmtriage.tickets import Columns, TicketFile
+    from llmtriage.tickets import TicketFile
     from llmtriage.triage import Triage
+
+_LANGUAGES = ("en", "zh")
+_SAMPLE_IS_USED = {
+    "en": "no --taxonomy and no ./taxonomy.yaml: the sample taxonomy is used",
+    "zh": "没有 --taxonomy，也没有 ./taxonomy.yaml：使用示例分类体系",
+}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -33,6 +40,18 @@ class _Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a valid number.", param, ctx)
         return number
+
+
+class _Language(click.ParamType):
+    """A language code such as en, zh, zh-CN or zh_CN.UTF-8; the country says nothing here."""
+
+    name = "language"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        code = str(value).replace("_", "-").partition("-")[0].lower()
+        if code not in _LANGUAGES:
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, _LANGUAGES))}.", param, ctx)
+        return code
 
 
 def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -50,8 +69,9 @@ taxonomy_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 quiet_option = click.option("--quiet", is_flag=True, help="No notices and no progress.")
 language_option = click.option(
-    "--language", type=click.Choice(["en", "zh"]), default="en", help="Of prompt, reasons and reports."
+    "--language", type=_Language(), metavar="[en|zh]", default="en", help="Of prompt, reasons and reports."
 )
+bom_option = click.option("--bom", is_flag=True, help="For Excel: begin CSV files with a byte-order mark.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 
@@ -105,10 +125,10 @@ _TRIAGE_KEYS = (
     "attempts",
     "language",
 )
-_COLUMN_KEYS = ("title_column", "content_column", "text_column", "id_column", "category_column", "encoding")
+_COLUMN_KEYS = ("title_column", "content_column", "text_column", "id_column", "category_column")
 
 
-def make_taxonomy(path: Path | None, *, quiet: bool) -> Taxonomy:
+def make_taxonomy(path: Path | None, *, quiet: bool, language: str = "en") -> Taxonomy:
     """The taxonomy of a flag: the file named, else ./taxonomy.yaml, else the sample with a notice."""
     from llmtriage.taxonomy import Taxonomy
 
@@ -117,22 +137,26 @@ def make_taxonomy(path: Path | None, *, quiet: bool) -> Taxonomy:
     local = Path("taxonomy.yaml")
     if local.exists():
         return Taxonomy.load(local)
-    notice("no --taxonomy and no ./taxonomy.yaml: the sample taxonomy is used", quiet=quiet)
+    notice(_SAMPLE_IS_USED[language], quiet=quiet, language=language)
     return Taxonomy.sample()
 
 
 def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool) -> Triage:
-    """A `Triage` from the flags of `triage_options`, which are taken out of `flags`."""
+    """A `Triage` from the flags of `triage_options`, which are taken out of `flags`, and of `column_options` if there."""
     from llmtriage.routing import Policy
     from llmtriage.settings import default_cache_dir
     from llmtriage.triage import Triage
 
     given = {key: flags.pop(key) for key in _TRIAGE_KEYS}
     engine = {key: value for key in ("concurrency", "timeout", "attempts") if (value := given.pop(key)) is not None}
+    taxonomy = make_taxonomy(given.pop("taxonomy"), quiet=quiet, language=given["language"])
+    preparation = make_preparation(given.pop("without"))
+    path = given.pop("examples")
     triage = Triage(
-        taxonomy=make_taxonomy(given.pop("taxonomy"), quiet=quiet),
+        taxonomy=taxonomy,
+        examples=_read_examples(path, flags, taxonomy, preparation) if path is not None else None,
         policy=Policy(threshold=given.pop("threshold"), departments=given.pop("departments")),
-        preparation=make_preparation(given.pop("without")),
+        preparation=preparation,
         settings=settings.model_copy(update=engine),
         cache_dir=default_cache_dir(),
         **given,
@@ -148,21 +172,46 @@ def make_preparation(without: tuple[str, ...]) -> Preparation:
     return Preparation(tuple(step for step in STEP_NAMES if step not in Preparation(without).steps))
 
 
-def make_columns(flags: dict[str, Any]) -> tuple[Columns, str | None]:
-    """Columns and encoding from the flags of `column_options`, which are taken out of `flags`."""
+def _read_examples(path: Path, flags: dict[str, Any], taxonomy: Taxonomy, preparation: Preparation) -> tuple[Example, ...]:
+    """The examples of a file: a column named for the tickets is taken here too if the file has it, else the default one."""
+    from llmtriage.examples import read_examples
+    from llmtriage.tables import read_rows
     from llmtriage.tickets import Columns
 
-    given = {key: flags.pop(key) for key in _COLUMN_KEYS}
-    encoding = given.pop("encoding")
-    return Columns(**{key.removesuffix("_column"): value for key, value in given.items() if value is not None}), encoding
+    encoding = _encoding(path, flags.get("encoding"))
+    held = {name.strip().casefold() for name in read_rows(path, encoding=encoding).columns}
+    columns = {key: name for key, name in _named_columns(flags).items() if name.strip().casefold() in held}
+    return read_examples(path, taxonomy, preparation, Columns(**columns), encoding)
+
+
+def _encoding(path: Path, encoding: str | None) -> str | None:
+    """`encoding` unless the examples are plainly in Unicode, as the files are that `llmtriage split` writes."""
+    from llmtriage.tables.encodings import find_encoding
+
+    try:
+        found = find_encoding(path)
+    except InputError:
+        return encoding
+    return None if found.startswith("utf") else encoding
+
+
+def _named_columns(flags: dict[str, Any]) -> dict[str, str]:
+    """The columns named by flags, by what they hold."""
+    return {key.removesuffix("_column"): name for key in _COLUMN_KEYS if (name := flags.get(key)) is not None}
 
 
 def open_tickets(path: Path, flags: dict[str, Any]) -> TicketFile:
     """The tickets of a file, its columns named by flags."""
-    from llmtriage.tickets import read_tickets
+    from llmtriage.tickets import Columns, read_tickets
 
-    columns, encoding = make_columns(flags)
-    return read_tickets(path, columns, encoding)
+    return read_tickets(path, Columns(**_named_columns(flags)), flags["encoding"])
+
+
+def one_text(arguments: tuple[str, ...]) -> str:
+    """The text of a command that takes one; a shell makes several of a text without quotes."""
+    if len(arguments) > 1:
+        raise InputError(f"one text is wanted, these are {len(arguments)}", remedy="put the text in quotes")
+    return arguments[0]
 
 
 def text_or_stdin(text: str) -> str:

@@ -12,6 +12,7 @@ from llmtriage.cli.options import (
     column_options,
     json_option,
     make_triage,
+    one_text,
     open_tickets,
     quiet_option,
     text_or_stdin,
@@ -25,17 +26,30 @@ if TYPE_CHECKING:
     from llmtriage.triage import Triage
 
 
+_WORDS = {
+    "en": {
+        "footer": "--- prompt {hash}, about {tokens} tokens (an estimate), preparation: {changed}",
+        "nothing": "nothing to do",
+    },
+    "zh": {
+        "footer": "--- 提示词 {hash}，约 {tokens} 个 token（估计），预处理：{changed}",
+        "nothing": "无需处理",
+    },
+}
+
+
 @click.command(short_help="Show exactly what would be sent to an LLM.")
-@click.argument("text_or_file")
+@click.argument("texts", nargs=-1, required=True, metavar="TEXT_OR_FILE")
 @click.option("--row", type=click.IntRange(min=1), default=1, show_default=True, help="Which ticket of a file.")
 @column_options
 @triage_options
 @json_option
 @quiet_option
 @click.pass_obj
-def prompt(settings: Settings, /, text_or_file: str, row: int, *, as_json: bool, quiet: bool, **flags: Any) -> None:
+def prompt(settings: Settings, /, texts: tuple[str, ...], row: int, *, as_json: bool, quiet: bool, **flags: Any) -> None:
     """Show what would be sent for TEXT_OR_FILE ("-": standard input): messages, hash, length in tokens."""
-    ticket = _ticket(text_or_file, row, flags)
+    ticket = _ticket(one_text(texts), row, flags)
+    words = _WORDS[flags["language"]]
     triage = make_triage(flags, settings, quiet=quiet)
     data = rendered(triage, ticket)
     if as_json:
@@ -44,8 +58,8 @@ def prompt(settings: Settings, /, text_or_file: str, row: int, *, as_json: bool,
     for message in data["messages"]:
         click.echo(f"--- {message['role']}")
         click.echo(visible(message["content"]))
-    changed = ", ".join(data["prepared_by"]) or "nothing to do"
-    click.echo(f"--- prompt {data['prompt_hash']}, about {data['tokens']} tokens (an estimate), preparation: {changed}")
+    changed = ", ".join(data["prepared_by"]) or words["nothing"]
+    click.echo(words["footer"].format(hash=data["prompt_hash"], tokens=data["tokens"], changed=changed))
 
 
 def rendered(triage: Triage, ticket: Ticket) -> dict[str, Any]:
@@ -73,8 +87,6 @@ def _ticket(text_or_file: str, row: int, flags: dict[str, Any]) -> Ticket:
 
     path = Path(text_or_file)
     if not _is_file(path):
-        for key in ("title_column", "content_column", "text_column", "id_column", "category_column", "encoding"):
-            flags.pop(key)
         return Ticket(content=text_or_stdin(text_or_file))
     for number, found in enumerate(open_tickets(path, flags), 1):
         if number == row:

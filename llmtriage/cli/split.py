@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmtriage.cli.display import plain
-from llmtriage.cli.options import column_options, file_argument, open_tickets, overwrite_option, quiet_option
+from llmtriage.cli.options import bom_option, column_options, file_argument, open_tickets, overwrite_option, quiet_option
 from llmtriage.errors import InputError, short
 
 if TYPE_CHECKING:
     from llmtriage.tickets import TicketFile
+
+
+_FULL_WIDTH = str.maketrans("，＝", ",=")
 
 
 @click.command(short_help="Split a labelled file, near-duplicates kept together.")
@@ -26,19 +29,20 @@ if TYPE_CHECKING:
     "-o", "--out", "folder", type=click.Path(path_type=Path, file_okay=False), default=".", help="Folder of the parts [.]."
 )
 @column_options
+@bom_option
 @overwrite_option
 @quiet_option
-def split(file: Path, parts: str, seed: int, folder: Path, *, overwrite: bool, quiet: bool, **flags: Any) -> None:
+def split(file: Path, parts: str, seed: int, folder: Path, *, bom: bool, overwrite: bool, quiet: bool, **flags: Any) -> None:
     """Split the labelled FILE into files NAME.csv, each category in each part; near-duplicates stay in one part."""
     tickets = open_tickets(file, flags)
-    counts = split_file(tickets, _fractions(parts), folder, seed=seed, overwrite=overwrite)
+    counts = split_file(tickets, _fractions(parts), folder, seed=seed, overwrite=overwrite, bom=bom)
     if not quiet:
         for name, count in counts.items():
             click.echo(f"{plain(folder / name)}: {count} tickets", err=True)
 
 
 def split_file(
-    tickets: TicketFile, fractions: dict[str, float], folder: Path, *, seed: int = 0, overwrite: bool = False
+    tickets: TicketFile, fractions: dict[str, float], folder: Path, *, seed: int = 0, overwrite: bool = False, bom: bool = False
 ) -> dict[str, int]:
     """Write each row, as it stands, to the file of its part; how many went where."""
     from llmtriage.prepare import Preparation, prepare
@@ -49,6 +53,8 @@ def split_file(
     table = tickets.table
     names = {part: f"{part}{table.path.suffix}" for part in fractions}
     refuse_overlap([folder / name for name in names.values()], [table.path])
+    if not overwrite:
+        _refuse_existing([folder / name for name in names.values()])
     rows = [(row.category, prepare(row.ticket, Preparation.default()).text) for row in tickets.labelled()]
     chosen = divide([label for label, _ in rows], [text for _, text in rows], fractions, seed)
     try:
@@ -57,7 +63,7 @@ def split_file(
         raise InputError(f"cannot be made ({error.strerror})", file=folder, remedy="name another folder") from None
     with ExitStack() as files:
         writers = {
-            part: files.enter_context(open_writer(folder / name, table.columns, overwrite=overwrite))
+            part: files.enter_context(open_writer(folder / name, table.columns, overwrite=overwrite, bom=bom))
             for part, name in names.items()
         }
         for row, part in zip(table, chosen, strict=True):
@@ -66,10 +72,16 @@ def split_file(
     return {names[part]: counts[part] for part in fractions}
 
 
+def _refuse_existing(paths: list[Path]) -> None:
+    for path in paths:
+        if path.is_file() and path.stat().st_size:
+            raise InputError("the file exists", file=path, remedy="name another folder with -o, or use --overwrite")
+
+
 def _fractions(text: str) -> dict[str, float]:
     remedy = "write it like train=0.8,test=0.2"
     try:
-        pairs = [part.split("=") for part in text.split(",")]
+        pairs = [part.split("=") for part in text.translate(_FULL_WIDTH).split(",")]
         fractions = {name.strip(): float(value) for name, value in pairs}
     except ValueError:
         raise InputError(f"not NAME=SHARE,...: {short(text)!r}", field="--parts", remedy=remedy) from None

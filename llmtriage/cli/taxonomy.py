@@ -14,7 +14,6 @@ from llmtriage.cli.options import (
     json_option,
     language_option,
     make_taxonomy,
-    open_tickets,
     overwrite_option,
     quiet_option,
 )
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from llmtriage.taxonomy import Category, Taxonomy
+    from llmtriage.tickets import TicketFile
+
+_MARKS = {"en": (" (always review)", " (none of these)"), "zh": ("（一律人工）", "（以上都不是）")}
 
 taxonomy_argument = click.argument("file", required=False, type=click.Path(path_type=Path))
 
@@ -44,7 +46,7 @@ def taxonomy(ctx: click.Context) -> None:
 @quiet_option
 def show(file: Path | None, language: str, *, as_yaml: bool, as_json: bool, quiet: bool) -> None:
     """Show the tree."""
-    tree = make_taxonomy(file, quiet=quiet)
+    tree = make_taxonomy(file, quiet=quiet, language=language)
     if as_yaml:
         click.echo(tree.to_yaml(), nl=False)
     elif as_json:
@@ -105,8 +107,7 @@ def from_csv(file: Path, out: Path | None, none_label: str | None, *, overwrite:
     from llmtriage.taxonomy import Taxonomy
 
     refuse_overlap([out] if out else [], [file])
-    rows = open_tickets(file, flags)
-    labels = [row.category for row in rows.labelled()]
+    labels = [row.category for row in _labels_alone(file, flags).labelled()]
     if not labels:
         raise InputError("no row has a label", file=file, remedy="name the column with --category-column")
     tree = Taxonomy.from_labels(labels, none_label=none_label)
@@ -122,6 +123,15 @@ def from_csv(file: Path, out: Path | None, none_label: str | None, *, overwrite:
         raise InputError(f"cannot be written ({error.strerror})", file=out, remedy="check the folder") from None
     if not quiet:
         click.echo(f"{len(tree.leaves)} categories from {len(labels)} tickets: {plain(out)}", err=True)
+
+
+def _labels_alone(file: Path, flags: dict[str, Any]) -> TicketFile:
+    """A file of which only the column of labels is used; the first column stands for the text that it may not have."""
+    from llmtriage.tables import read_rows
+    from llmtriage.tickets import Columns, TicketFile
+
+    table = read_rows(file, encoding=flags["encoding"])
+    return TicketFile(table, Columns(category=flags["category_column"] or Columns().category, text=table.columns[0]))
 
 
 def _lines(tree: Taxonomy, language: str) -> Iterator[str]:
@@ -140,8 +150,8 @@ def _branch(tree: Taxonomy, node: Category, language: str, indent: str, *, last:
 
     name = f" [{node.label(language)}]" if node.name else ""
     team = f" -> {tree.team(node.id)}" if not node.children and tree.team(node.id) else ""
-    held = (("always review", node.always_review), ("none of these", node.catch_all))
-    marks = "".join(f" ({mark})" for mark, holds in held if holds)
+    held = zip(_MARKS[language], (node.always_review, node.catch_all), strict=True)
+    marks = "".join(mark for mark, holds in held if holds)
     about = f": {in_language(node.description, language)}" if node.description else ""
     yield indent + ("└─ " if last else "├─ ") + plain(f"{node.id}{name}{team}{marks}{about}")
     for index, child in enumerate(node.children, 1):

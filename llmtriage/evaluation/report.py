@@ -23,9 +23,6 @@ MOST_CONFUSIONS = 20
 MOST_EXAMPLES = 3
 LONGEST_EXAMPLE = 160
 
-# Null in these keys stands for a missing text or interval, not for a missing number.
-_NO_NUMBERS = frozenset({"backend", "prompt_hash", "error_interval"})
-
 Interval = tuple[float, float]
 Totals = Mapping[str, int | float | None]
 
@@ -116,6 +113,8 @@ class Report(_Figures):
         n_confidence: Tickets with a number for the top category, which `ece`, `auroc` and `aurc` are about.
         ece_limit: What `ece` stays below in 95 of 100 such samples if the model is perfectly calibrated.
         confusions: The most frequent ones, at most 20.
+        run: The fingerprint of all that the outcomes depend on, as in the output of a run.
+        settings: What the run was asked to do, such as threshold, number of examples and name of the file.
     """
 
     n: int
@@ -145,6 +144,8 @@ class Report(_Figures):
     backend: str | None
     taxonomy_hash: str
     prompt_hash: str | None
+    run: str | None = None
+    settings: dict[str, str | int | float | bool | None] = {}
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for strict JSON: no NaN, no ticket text."""
@@ -161,6 +162,8 @@ def evaluate(
     backend: str | None = None,
     taxonomy_hash: str | None = None,
     prompt_hash: str | None = None,
+    run: str | None = None,
+    settings: Mapping[str, str | float | bool | None] | None = None,
 ) -> Report:
     """Measure judged tickets.
 
@@ -175,6 +178,8 @@ def evaluate(
         backend: The engine's name.
         taxonomy_hash: None: that of `taxonomy`.
         prompt_hash: Identity of the prompt.
+        run: Fingerprint of the run.
+        settings: What the run was asked to do.
 
     Raises:
         InputError: No tickets, a true category that is not a leaf, or scores that do not fit the taxonomy.
@@ -196,19 +201,9 @@ def evaluate(
         backend=backend,
         taxonomy_hash=taxonomy_hash or taxonomy.hash,
         prompt_hash=prompt_hash,
+        run=run,
+        settings=dict(settings or {}),
     )
-
-
-def figure(report: Report, name: str) -> float | None:
-    """The number called `name` in the JSON of the report, with a dot for each level: "accepted.error".
-
-    Raises:
-        UnknownNameError: There is no such number; the error names the nearest one.
-    """
-    numbers = dict(_numbers(report.to_json()))
-    if name not in numbers:
-        raise UnknownNameError.among("figure", name, numbers)
-    return numbers[name]
 
 
 def total_usage(outcomes: Sequence[Outcome]) -> dict[str, int | float | None]:
@@ -385,13 +380,3 @@ def _examples(texts: Sequence[str]) -> tuple[str, ...]:
 
 def _existing(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _numbers(data: Mapping[str, Any], above: str = "") -> list[tuple[str, float | None]]:
-    found: list[tuple[str, float | None]] = []
-    for key, value in data.items():
-        if isinstance(value, Mapping):
-            found += _numbers(value, f"{above}{key}.")
-        elif isinstance(value, int | float) or (value is None and key not in _NO_NUMBERS):
-            found.append((above + key, value))
-    return found

@@ -26,6 +26,9 @@ _WORDS: dict[str, tuple[str, str]] = {
     "title": ("Evaluation", "评估报告"),
     "backend": ("Engine", "引擎"),
     "hashes": ("Taxonomy, prompt", "分类体系、提示词"),
+    "threshold": ("Threshold", "阈值"),
+    "no threshold": ("none: nothing is accepted", "无：不自动接受"),
+    "examples": ("Examples", "示例数"),
     "n": ("Tickets", "工单数"),
     "unanswered": (
         "{n}, {unanswered} of them without an answer (they count as wrong)",
@@ -142,6 +145,11 @@ def _identity(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
     if report.backend is not None:
         yield "backend", neutral(report.backend)
     yield "hashes", neutral(f"{report.taxonomy_hash}, {report.prompt_hash or _NONE}")
+    if "threshold" in report.settings:
+        threshold = report.settings["threshold"]
+        yield "threshold", writer.word("no threshold") if threshold is None else f"{threshold}"
+    if "examples" in report.settings:
+        yield "examples", f"{report.settings['examples']}"
     yield "n", writer.word("unanswered", n=report.n, unanswered=report.unanswered) if report.unanswered else str(report.n)
 
 
@@ -208,7 +216,7 @@ def _categories(report: Report, writer: _Writer) -> Iterator[str]:
     yield writer.word("categories")
     head = ["n", "precision", "recall", "F1", "routed", "wrong"]
     rows = [[_Cell(writer.word("category")), *_numbers(key if key in ("n", "F1") else writer.word(key) for key in head)]]
-    for row in sorted(report.per_category, key=lambda figures: 1.0 if figures.f1 is None else figures.f1):
+    for row in sorted(report.per_category, key=lambda row: (row.n == 0, 1.0 if row.f1 is None else row.f1)):
         shares = (_number(share) for share in (row.precision, row.recall, row.f1))
         numbers = _numbers([str(row.n), *shares, str(row.accepted), _percent(row.accepted_error)])
         rows.append([_Cell(_cut(neutral(row.category), _name_width(writer))), *numbers])

@@ -251,3 +251,29 @@ def test_an_engine_that_dies_keeps_what_is_decided(tmp_path: Path) -> None:
     assert done.returncode == 4
     assert done.stderr.splitlines() == ["llmtriage: gone; 6 of 10 tickets are decided, 4 are not; go on with --resume"]
     assert [row["id"] for row in rows(tmp_path / "out.csv")] == list("123456")
+
+
+def test_resume_sees_a_changed_field_that_a_rule_looks_at(cli: Cli, tmp_path: Path) -> None:
+    """A ticket that became a key account's is another ticket for the rules."""
+    rule = "rules:\n  - {name: vip, when: {metadata: {tier: gold}}, always_review: true}\n"
+    text = (tmp_path / "taxonomy.yaml").read_text(encoding="utf-8")
+    (tmp_path / "taxonomy.yaml").write_text(rule + text, encoding="utf-8")
+    (tmp_path / "in.csv").write_text("id,content,Tier,note\n1,money back please,,a\n", encoding="utf-8")
+    assert cli("classify", "in.csv", "-o", "out.csv", "--threshold", "0").code == 0
+    (tmp_path / "in.csv").write_text("id,content,Tier,note\n1,money back please,,b\n", encoding="utf-8")
+    assert cli("classify", "in.csv", "-o", "out.csv", "--threshold", "0", "--resume").code == 0
+    (tmp_path / "in.csv").write_text("id,content,Tier,note\n1,money back please,gold,b\n", encoding="utf-8")
+    assert cli("classify", "in.csv", "-o", "out.csv", "--threshold", "0", "--resume").code == 2
+    assert cli("classify", "in.csv", "-o", "out.csv", "--threshold", "0", "--overwrite").code == 0
+    assert rows(tmp_path / "out.csv")[0]["reasons"] == "always_review"
+
+
+def test_resume_behind_a_file_that_a_spreadsheet_saved_is_refused(cli: Cli, tmp_path: Path) -> None:
+    """Two encodings in one file could not be read again."""
+    (tmp_path / "in.csv").write_text("id,content\n" + "1,我的退款什么时候到账呢\n2,快递到哪里了还没有收到\n" * 5, encoding="utf-8")
+    cli("classify", "in.csv", "-o", "out.csv", "--language", "zh")
+    path = tmp_path / "out.csv"
+    path.write_bytes(path.read_bytes().decode("utf-8").encode("gb18030"))
+    done = cli("classify", "in.csv", "-o", "out.csv", "--language", "zh", "--resume", "--quiet")
+    assert done.code == 2
+    assert "another program saved it as" in done.err

@@ -1,0 +1,65 @@
+"""The figures of a report by their names, and which of two is better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from llmtriage.errors import UnknownNameError, nearest, short
+from llmtriage.outcomes import REASON_CODES
+
+if TYPE_CHECKING:
+    from llmtriage.evaluation.report import Report
+
+# Null in these keys stands for a missing text or interval, not for a missing number; the settings of the run are no figures.
+_NO_NUMBERS = frozenset({"backend", "prompt_hash", "run", "settings", "error_interval"})
+_LOWER_IS_BETTER = frozenset(
+    {"accepted.error", "accepted.errors", "aurc", "brier", "ece", "log_loss", "log_loss_clipped", "seconds", "unanswered"}
+)
+_SHARES = frozenset(
+    {
+        *("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "ece", "ece_limit", "auroc", "aurc"),
+        *("accepted.share", "accepted.error", "pending.share"),
+    }
+)
+
+
+def figure(report: Report, name: str) -> float | None:
+    """The number called `name` in the JSON of the report, with a dot for each level: "accepted.error".
+
+    Raises:
+        UnknownNameError: There is no such number; the error names the nearest one and lists all.
+    """
+    numbers = figures(report)
+    if name not in numbers:
+        hint = nearest(name, numbers)
+        close = f"{hint} " if hint.startswith("did you mean") else ""
+        raise UnknownNameError(f"unknown figure {short(name)!r}", remedy=f"{close}the figures are: {', '.join(numbers)}")
+    return numbers[name]
+
+
+def figures(report: Report) -> dict[str, float | None]:
+    """All numbers of the report that have a name, reasons that no ticket has with 0."""
+    return {f"pending.reasons.{code}": 0 for code in REASON_CODES} | dict(_numbers(report.to_json()))
+
+
+def lower_is_better(name: str) -> bool:
+    """Whether less of the figure is better: errors, losses, what waits for a person, and what a run costs."""
+    return name in _LOWER_IS_BETTER or name.startswith(("pending.", "usage."))
+
+
+def is_share(name: str) -> bool:
+    """Whether the figure lies between 0 and 1."""
+    return name in _SHARES or name.startswith("baselines.")
+
+
+def _numbers(data: Mapping[str, Any], above: str = "") -> list[tuple[str, float | None]]:
+    found: list[tuple[str, float | None]] = []
+    for key, value in data.items():
+        if key in _NO_NUMBERS:
+            continue
+        if isinstance(value, Mapping):
+            found += _numbers(value, f"{above}{key}.")
+        elif value is None or isinstance(value, int | float):
+            found.append((above + key, value))
+    return found
