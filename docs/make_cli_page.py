@@ -17,7 +17,7 @@ Written by `make docs`. Every flag has an environment variable and a key in `llm
 | exit code | meaning |
 |---|---|
 | 0 | done; tickets may be pending |
-| 1 | findings: lint errors, `--fail-under` missed |
+| 1 | findings: lint errors, `--fail-under` or `--fail-over` missed |
 | 2 | wrong usage, or a file that cannot be used |
 | 4 | the engine cannot work: no connection, wrong key, unknown model |
 | 70 | a fault of llmtriage itself; `--debug` shows the traceback |
@@ -25,13 +25,91 @@ Written by `make docs`. Every flag has an environment variable and a key in `llm
 
 An error is one line on stderr. A run that stops early leaves an output that is an exact beginning of the full one; its last line
 says how many tickets are decided, and `--resume` goes on behind it.
+
+`--title-column` and the other flags of columns name columns of FILE. They hold for the file of `--examples` too where it has a column
+of that name, else its columns have the default names. `--encoding` holds for both; examples in UTF-8 may stand beside another FILE.
+
+## What classify writes
+
+One row a ticket, in the order of the input. In JSONL `reasons` and `candidates` are lists, and what does not exist is null; in CSV
+they are joined with spaces, and what does not exist is empty.
+
+| column | what |
+|---|---|
+| id | the ticket's own, else the number of its row |
+| outcome | `accepted` or `pending` |
+| category | where it was accepted: a category, with `--departments` perhaps a department |
+| team | who gets it; empty if the taxonomy names nobody, or if the ticket waits |
+| confidence | the calibrated probability that the category is right; empty until calibrated |
+| score | the number the engine gave, from 0 to 1; it is not a probability |
+| reasons | codes that say why it waits |
+| why | the same in sentences, in the language of `--language` |
+| suggestion | what the engine would say about a ticket that waits |
+| candidates | up to five categories with their scores, best first; in CSV `refund=0.81 parcel=0.07` |
+| run | fingerprint of engine, taxonomy, examples and settings: the same here, the same outcomes |
+| title | as received |
+| content | as received |
+
+In CSV, text that a spreadsheet would run as a formula begins with an apostrophe.
+
+## What evaluate measures
+
+These are the names for `--fail-under accuracy=0.9`, which takes figures where higher is better, and for
+`--fail-over accepted.error=0.05`, which takes those where lower is better. A figure that does not exist is null and misses every limit.
+
+| figure | better | what |
+|---|---|---|
+| n | | tickets in the file |
+| accuracy | higher | share of tickets whose first category is right, whatever was accepted |
+| balanced_accuracy | higher | mean of the recall of each category |
+| macro_f1 | higher | mean of the F1 of each category |
+| weighted_f1 | higher | the same, each category as often as it has tickets |
+| unanswered | lower | tickets without an answer; they count as wrong |
+| accepted.n | higher | tickets that go to a team by themselves |
+| accepted.share | higher | their share of all tickets |
+| accepted.errors | lower | how many of them are wrong |
+| accepted.error | lower | accepted.errors / accepted.n; null if none is accepted |
+| pending.n | lower | tickets that wait for a person |
+| pending.share | lower | their share of all tickets |
+| pending.reasons.CODE | lower | how many wait for this reason, such as `pending.reasons.timeout` |
+| n_scored | higher | tickets with a score for every category, as log_loss and brier need |
+| log_loss | lower | mean of -ln of the probability given to the true category |
+| log_loss_clipped | lower | tickets whose true category was given next to nothing |
+| brier | lower | mean squared distance of the probabilities from the truth, 0 to 2 |
+| n_confidence | higher | tickets with a number for the first category, as the next four need |
+| ece | lower | expected calibration error: mean distance between that number and the share that is right |
+| ece_limit | | what ece stays below in 95 of 100 such files if the numbers are perfect |
+| auroc | higher | how well the number tells right from wrong; 0.5 is chance |
+| aurc | lower | mean error over all shares of tickets that could be accepted |
+| baselines.majority | higher | share right of always the largest category of the examples |
+| baselines.linear_svm | higher | share right of a linear SVM on TF-IDF that learns from the same examples |
+| baselines.majority_of_evaluated | higher | share right of always the largest category of this very file |
+| usage.prompt_tokens | lower | tokens sent; null if the server does not tell |
+| usage.output_tokens | lower | tokens received |
+| usage.attempts | lower | requests |
+| usage.untold | lower | answers without a count of tokens |
+| seconds | lower | time of the run |
+| tickets_per_second | higher | speed |
+
+`evaluate --json` holds these and `accuracy_interval`, `accepted.error_interval` (95 %, Clopper-Pearson), `per_category`, `confusions`,
+`backend`, `taxonomy_hash`, `prompt_hash`, `run` (as in the column of that name) and `settings` (threshold, departments, shots, seed,
+number of examples, name of the file).
 """
 
 
 def page() -> str:
     """The whole page."""
     return HEAD + "".join(
-        _section(llmtriage, click.Context(llmtriage, info_name="llmtriage", max_content_width=100, terminal_width=100))
+        _section(
+            llmtriage,
+            click.Context(
+                llmtriage,
+                info_name="llmtriage",
+                max_content_width=100,
+                terminal_width=100,
+                help_option_names=llmtriage.context_settings["help_option_names"],
+            ),
+        )
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
+from llmtriage.predictions import EngineReason
+
 if TYPE_CHECKING:
     from llmtriage.predictions import Failure, Prediction
 
@@ -15,14 +17,7 @@ ReasonCode = Literal[
     "too_short",
     "none_of_these",
     "low_label_mass",
-    "refused",
-    "unknown_label",
-    "truncated",
-    "bad_response",
-    "too_long",
-    "timeout",
-    "rate_limited",
-    "backend_unavailable",
+    EngineReason,
 ]
 REASON_CODES: tuple[ReasonCode, ...] = get_args(ReasonCode)
 

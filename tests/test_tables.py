@@ -319,7 +319,7 @@ def forbidden() -> None:
 def test_a_fault_of_the_disk_is_one_line(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also behind the first rows."""
     table = read_rows(make("a\n1\n"))
-    monkeypatch.setattr("llmtriage.tables.csv_text.rows", lambda *_, **__: forbidden())
+    monkeypatch.setattr("llmtriage.tables.reading.rows", lambda *_, **__: forbidden())
     with pytest.raises(InputError, match="Permission denied"):
         list(table)
 

@@ -72,10 +72,10 @@ def _limit(flag: str, text: str) -> Limit:
 def _check(limit: Limit) -> None:
     from llmtriage.evaluation.figures import is_share, lower_is_better
 
+    if is_share(limit.name) and not 0 <= limit.value <= 1:
+        remedy = "write 90 % as 0.9"
+        raise InputError(f"{limit.name} lies between 0 and 1, not at {limit.value:.4g}", field=limit.flag, remedy=remedy)
     right, better = (OVER, "lower") if lower_is_better(limit.name) else (UNDER, "higher")
     if limit.flag != right:
         remedy = f"use {right} {limit.name}={limit.value:.4g}"
         raise InputError(f"{limit.name}: {better} is better here", field=limit.flag, remedy=remedy)
-    if is_share(limit.name) and not 0 <= limit.value <= 1:
-        remedy = "write 90 % as 0.9"
-        raise InputError(f"{limit.name} lies between 0 and 1, not at {limit.value:.4g}", field=limit.flag, remedy=remedy)

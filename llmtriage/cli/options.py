@@ -42,7 +42,7 @@ class _Number(click.FloatRange):
         return number
 
 
-class _Language(click.ParamType):
+class _Language(click.types.StringParamType):
     """A language code such as en, zh, zh-CN or zh_CN.UTF-8; the country says nothing here."""
 
     name = "language"

@@ -40,7 +40,8 @@ def figure(report: Report, name: str) -> float | None:
 
 def figures(report: Report) -> dict[str, float | None]:
     """All numbers of the report that have a name, reasons that no ticket has with 0."""
-    return {f"pending.reasons.{code}": 0 for code in REASON_CODES} | dict(_numbers(report.to_json()))
+    numbers = dict(_numbers(report.to_json()))
+    return numbers | {name: numbers.get(name, 0) for name in (f"pending.reasons.{code}" for code in REASON_CODES)}
 
 
 def lower_is_better(name: str) -> bool:

@@ -62,7 +62,7 @@ class Preparation:
         """Put the steps in order; raises UnknownNameError."""
         for name in self.steps:
             if name not in STEP_NAMES:
-                raise UnknownNameError.among("step of preparation", str(name), STEP_NAMES)
+                raise UnknownNameError.among("step of preparation", str(name), STEP_NAMES, field="without")
         object.__setattr__(self, "steps", tuple(name for name in STEP_NAMES if name in self.steps))
 
     @classmethod

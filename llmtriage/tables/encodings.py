@@ -60,7 +60,7 @@ def find_encoding(path: str | Path, encoding: str | None = None) -> str:
     Raises:
         InputError: The file cannot be read, is empty, is no text, or is not in that encoding.
     """
-    first = _first_bytes(path)
+    first = first_bytes(path)
     for magic, kind, remedy in _BINARY:
         if first.startswith(magic):
             raise InputError(f"this is no text file but {kind}", file=path, remedy=remedy or "name a CSV or JSONL file")
@@ -101,7 +101,8 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
         yield block
 
 
-def _first_bytes(path: str | Path) -> bytes:
+def first_bytes(path: str | Path) -> bytes:
+    """How the file begins; raises InputError where there is no file that can be read."""
     try:
         mode = Path(path).stat().st_mode
         if S_ISDIR(mode):

@@ -25,7 +25,7 @@ def keys(lines: Iterable[str]) -> tuple[str, ...]:
 
 def _object(line: str, number: int) -> Mapping[str, object]:
     try:
-        value: object = _DECODER.decode(line)
+        value: object = _DECODER.decode(line.rstrip("\r\n"))
     except InputError as error:
         raise InputError(error.problem, line=number, remedy=error.remedy) from None
     except (ValueError, RecursionError) as error:

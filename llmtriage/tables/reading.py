@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmtriage.errors import InputError, short
-from llmtriage.tables import csv_text, jsonl_text
-from llmtriage.tables.encodings import find_encoding, unreadable
+from llmtriage.tables.csv_text import header, rows
+from llmtriage.tables.encodings import find_encoding, first_bytes, unreadable
 from llmtriage.tables.formats import TableFormat, format_of
+from llmtriage.tables.jsonl_text import keys, objects
 
 if TYPE_CHECKING:
     import io
@@ -27,7 +28,7 @@ class Row:
     """
 
     line: int
-    cells: Mapping[str, object]
+    cells: Mapping[str, object] = field(repr=False)
 
 
 class Table:
@@ -43,6 +44,7 @@ class Table:
     def __init__(self, path: str | PathLike[str], *, encoding: str | None = None) -> None:
         """Look at the file; raises InputError."""
         self.path = Path(path)
+        first_bytes(self.path)  # what is no file at all is said before what its name lacks
         self.fmt: TableFormat = format_of(path)
         self.encoding = find_encoding(self.path, encoding)
         self.columns: tuple[str, ...] = self._find_columns()
@@ -62,15 +64,15 @@ class Table:
 
     def _cells(self, stream: io.TextIOWrapper) -> Iterator[tuple[int, Mapping[str, object]]]:
         if self.fmt == "jsonl":
-            return jsonl_text.objects(stream)
-        return csv_text.rows(stream, self.columns, tabs=self.fmt == "tsv")
+            return objects(stream)
+        return rows(stream, self.columns, tabs=self.fmt == "tsv")
 
     def _find_columns(self) -> tuple[str, ...]:
         with self._open() as stream:
             try:
                 if self.fmt == "jsonl":
-                    return jsonl_text.keys(stream)
-                return csv_text.header(stream, tabs=self.fmt == "tsv")
+                    return keys(stream)
+                return header(stream, tabs=self.fmt == "tsv")
             except InputError as error:
                 raise error.at(file=self.path) from None
 

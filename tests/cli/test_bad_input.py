@@ -242,7 +242,7 @@ def test_repeated_ids_when_resuming(cli: Cli, tmp_path: Path) -> None:
             "categories: !!python/object/apply:os.getcwd []\n", ["t.yaml:1: ", "tags (!...) are not allowed"], id="Python tag"
         ),
         pytest.param(
-            "categories:\n  - id: a\n    descripton: x\n", ["t.yaml:3: ", "descripton: unknown key", "spelling"], id="unknown key"
+            "categories:\n  - id: a\n    descripton: x\n", ["t.yaml:3: ", "descripton: unknown key", "did you mean 'description'?"], id="unknown key"
         ),
         pytest.param("", ["t.yaml: the file is empty", "llmtriage taxonomy show --yaml"], id="empty"),
         pytest.param("categories: []\n", ["t.yaml:1: categories: "], id="no category"),
@@ -378,10 +378,21 @@ def test_evaluate_of_nothing(cli: Cli, tmp_path: Path) -> None:
         pytest.param("accuracy=x", "--fail-under: not FIGURE=VALUE: 'accuracy=x'; write it like accuracy=0.9", id="no number"),
         pytest.param("accuracy=nan", "--fail-under: not FIGURE=VALUE: 'accuracy=nan'; write it like accuracy=0.9", id="nan"),
         pytest.param("accuracy", "--fail-under: not FIGURE=VALUE: 'accuracy'; write it like accuracy=0.9", id="no value"),
-        pytest.param("acuracy=0.9", "--fail-under: unknown figure 'acuracy'; did you mean 'accuracy'?", id="typing error"),
+        pytest.param("acuracy=0.9", "--fail-under: unknown figure 'acuracy'; did you mean 'accuracy'? the figures are: n, ", id="typing error"),
         pytest.param(
-            "accepted.eror=0.9", "--fail-under: unknown figure 'accepted.eror'; did you mean 'accepted.error'?", id="below"
+            "accepted.eror=0.9", "--fail-under: unknown figure 'accepted.eror'; did you mean 'accepted.error'? the figures are: ", id="below"
         ),
+        pytest.param("x=1", "--fail-under: unknown figure 'x'; the figures are: ", id="nothing like it"),
+        pytest.param(
+            "accepted.error=0.05", "--fail-under: accepted.error: lower is better here; use --fail-over accepted.error=0.05", id="risk"
+        ),
+        pytest.param("ece=0.1", "--fail-under: ece: lower is better here; use --fail-over ece=0.1", id="ece"),
+        pytest.param(
+            "pending.reasons.timeout=1",
+            "--fail-under: pending.reasons.timeout: lower is better here; use --fail-over pending.reasons.timeout=1",
+            id="a reason",
+        ),
+        pytest.param("accuracy=90", "--fail-under: accuracy lies between 0 and 1, not at 90; write 90 % as 0.9", id="per cent"),
     ],
 )
 def test_a_mistyped_limit(cli: Cli, tmp_path: Path, serve: Serve, limit: str, words: str) -> None:
@@ -389,8 +400,36 @@ def test_a_mistyped_limit(cli: Cli, tmp_path: Path, serve: Serve, limit: str, wo
     (tmp_path / "l.csv").write_text(LABELLED, encoding="utf-8")
     server = serve(lambda _: (500, b""))
     done = cli("evaluate", "l.csv", "--quiet", "--fail-under", limit, "--backend", server.backend)
-    assert problem(done) == words
+    assert problem(done).startswith(words)
     assert (done.out, server.requests) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("accuracy=0.9", "--fail-over: accuracy: higher is better here; use --fail-under accuracy=0.9"),
+        ("accepted.error=5", "--fail-over: accepted.error lies between 0 and 1, not at 5; write 90 % as 0.9"),
+        ("ece", "--fail-over: not FIGURE=VALUE: 'ece'; write it like accepted.error=0.05"),
+    ],
+    ids=["higher is better", "per cent", "no value"],
+)
+def test_a_mistaken_upper_limit(cli: Cli, tmp_path: Path, limit: str, words: str) -> None:
+    """Is refused like a lower one."""
+    (tmp_path / "l.csv").write_text(LABELLED, encoding="utf-8")
+    assert problem(cli("evaluate", "l.csv", "--quiet", "--fail-over", limit)) == words
+
+
+def test_an_unknown_figure_lists_all_figures(cli: Cli, tmp_path: Path) -> None:
+    """None is cut off, also those of a run where nothing is accepted."""
+    (tmp_path / "l.csv").write_text(LABELLED, encoding="utf-8")
+    line = problem(cli("evaluate", "l.csv", "--quiet", "--fail-under", "x=1"))
+    assert all(f", {name}" in line for name in ("accepted.error", "pending.reasons.timeout", "baselines.linear_svm", "seconds"))
+
+
+@pytest.mark.parametrize("command", ["ask", "prompt"])
+def test_a_text_without_quotes(cli: Cli, command: str) -> None:
+    """A shell makes several arguments of it."""
+    assert problem(cli(command, "退款", "还没到账")) == "one text is wanted, these are 2; put the text in quotes"
 
 
 # -- outputs -----------------------------------------------------------------------------------
