@@ -7,6 +7,7 @@ import socket
 from collections.abc import Generator
 from typing import Any
 
+import hypothesis
 import pytest
 
 from llmtriage import Category, Taxonomy
@@ -15,6 +16,11 @@ _LOCAL = ("127.0.0.1", "::1", "localhost")
 
 # scikit-learn's own checks of inputs that are no texts: data frames and arrays of other libraries.
 _MAY_SKIP = ("SCIPY_ARRAY_API is not set", "pandas is not installed")
+
+
+# A machine that does other work too is no reason to fail; a law is what is tested.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.hookimpl(wrapper=True)

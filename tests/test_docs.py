@@ -81,6 +81,32 @@ def test_the_page_of_commands_is_the_one_generated() -> None:
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == page()
 
 
+def test_the_page_of_commands_names_every_column_and_figure() -> None:
+    """In their order."""
+    from llmtriage.evaluation import Judged, evaluate
+    from llmtriage.evaluation.baselines import baseline_accuracies
+    from llmtriage.evaluation.figures import figures, lower_is_better
+    from llmtriage.outcomes import Pending
+    from llmtriage.runner import COLUMNS
+
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    columns, measured = (page.partition(f"## What {what}")[2].partition("\n## ")[0] for what in ("classify", "evaluate"))
+    assert tuple(re.findall(r"^\| (\w+) \| [^|]+ \|$", columns, flags=re.MULTILINE)[1:]) == COLUMNS
+    judged = [Judged(gold="a", outcome=Pending(suggestion=None, reasons=()), text="")]
+    report = evaluate(judged, llmtriage.Taxonomy.from_labels(["a", "b"]), baselines=baseline_accuracies((), []))
+    names = {re.sub(r"(?<=reasons\.).*", "CODE", name) for name in figures(report)}
+    rows = dict(re.findall(r"^\| ([\w.]+) \| ?(\w*) \| [^|]+ \|$", measured, flags=re.MULTILINE))
+    assert rows.keys() - {"figure"} == names
+    assert {name for name, better in rows.items() if better == "lower"} == {name for name in names if lower_is_better(name)}
+
+
+def test_the_batch_example_says_what_it_needs(tmp_path: Path) -> None:
+    """Without arguments."""
+    command = [sys.executable, str(ROOT / "examples" / "batch.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "usage: python examples/batch.py IN.csv OUT.csv\n")
+
+
 def test_the_taxonomy_of_the_docs_loads_and_has_no_error(tmp_path: Path) -> None:
     """And the page lists every lint rule."""
     from llmtriage.lint import RULES, lint

@@ -319,7 +319,7 @@ def test_an_engine_that_answers_too_much_is_found_out(shop: Taxonomy) -> None:
 def test_a_sync_call_inside_the_loop_is_told_so(shop: Taxonomy) -> None:
     """It would wait for itself."""
 
-    def script(question: Question) -> Answer:  # noqa: ARG001
+    def script(question: Question) -> Answer:
         one.classify("another text")
         return SURE
 

@@ -78,9 +78,32 @@ def evaluate(
 
 def evaluated(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str, draw: dict[str, Any]) -> Report:
     """Judge every ticket of a labelled file and sum up."""
-    from llmtriage.evaluation import Judged
     from llmtriage.evaluation import evaluate as sum_up
     from llmtriage.evaluation.baselines import baseline_accuracies
+
+    judged, seconds = _judged(triage, tickets, quiet=quiet, language=language)
+    _warn_of_overlap(triage, judged, quiet=quiet, language=language)
+    return sum_up(
+        judged,
+        triage.taxonomy,
+        baselines=baseline_accuracies(triage.examples, judged),
+        seconds=seconds,
+        backend=triage.backend.name,
+        prompt_hash=triage.prompt.hash,
+        run=triage.run_id,
+        settings={
+            "threshold": triage.policy.threshold,
+            "departments": triage.policy.departments,
+            **draw,
+            "examples": len(triage.examples),
+            "file": tickets.table.path.name,
+        },
+    )
+
+
+def _judged(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str) -> tuple[list[Judged], float]:
+    """Every ticket with its true category and its outcome, and how long that took in seconds."""
+    from llmtriage.evaluation import Judged
     from llmtriage.runner import Summary, classified
 
     labelled = tickets.labelled(triage.taxonomy)
@@ -96,23 +119,7 @@ def evaluated(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str
             show(summary)
     if not judged:
         raise InputError("the file holds no tickets", file=tickets.table.path, remedy="give a file with labelled rows")
-    _warn_of_overlap(triage, judged, quiet=quiet, language=language)
-    return sum_up(
-        judged,
-        triage.taxonomy,
-        baselines=baseline_accuracies(triage.examples, judged),
-        seconds=summary.seconds,
-        backend=triage.backend.name,
-        prompt_hash=triage.prompt.hash,
-        run=triage.run_id,
-        settings={
-            "threshold": triage.policy.threshold,
-            "departments": triage.policy.departments,
-            **draw,
-            "examples": len(triage.examples),
-            "file": tickets.table.path.name,
-        },
-    )
+    return judged, summary.seconds
 
 
 def _warn_of_overlap(triage: Triage, judged: list[Judged], *, quiet: bool, language: str) -> None:

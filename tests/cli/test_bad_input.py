@@ -242,7 +242,9 @@ def test_repeated_ids_when_resuming(cli: Cli, tmp_path: Path) -> None:
             "categories: !!python/object/apply:os.getcwd []\n", ["t.yaml:1: ", "tags (!...) are not allowed"], id="Python tag"
         ),
         pytest.param(
-            "categories:\n  - id: a\n    descripton: x\n", ["t.yaml:3: ", "descripton: unknown key", "did you mean 'description'?"], id="unknown key"
+            "categories:\n  - id: a\n    descripton: x\n",
+            ["t.yaml:3: ", "descripton: unknown key", "did you mean 'description'?"],
+            id="unknown key",
         ),
         pytest.param("", ["t.yaml: the file is empty", "llmtriage taxonomy show --yaml"], id="empty"),
         pytest.param("categories: []\n", ["t.yaml:1: categories: "], id="no category"),
@@ -378,13 +380,21 @@ def test_evaluate_of_nothing(cli: Cli, tmp_path: Path) -> None:
         pytest.param("accuracy=x", "--fail-under: not FIGURE=VALUE: 'accuracy=x'; write it like accuracy=0.9", id="no number"),
         pytest.param("accuracy=nan", "--fail-under: not FIGURE=VALUE: 'accuracy=nan'; write it like accuracy=0.9", id="nan"),
         pytest.param("accuracy", "--fail-under: not FIGURE=VALUE: 'accuracy'; write it like accuracy=0.9", id="no value"),
-        pytest.param("acuracy=0.9", "--fail-under: unknown figure 'acuracy'; did you mean 'accuracy'? the figures are: n, ", id="typing error"),
         pytest.param(
-            "accepted.eror=0.9", "--fail-under: unknown figure 'accepted.eror'; did you mean 'accepted.error'? the figures are: ", id="below"
+            "acuracy=0.9",
+            "--fail-under: unknown figure 'acuracy'; did you mean 'accuracy'? the figures are: n, ",
+            id="typing error",
+        ),
+        pytest.param(
+            "accepted.eror=0.9",
+            "--fail-under: unknown figure 'accepted.eror'; did you mean 'accepted.error'? the figures are: ",
+            id="below",
         ),
         pytest.param("x=1", "--fail-under: unknown figure 'x'; the figures are: ", id="nothing like it"),
         pytest.param(
-            "accepted.error=0.05", "--fail-under: accepted.error: lower is better here; use --fail-over accepted.error=0.05", id="risk"
+            "accepted.error=0.05",
+            "--fail-under: accepted.error: lower is better here; use --fail-over accepted.error=0.05",
+            id="risk",
         ),
         pytest.param("ece=0.1", "--fail-under: ece: lower is better here; use --fail-over ece=0.1", id="ece"),
         pytest.param(

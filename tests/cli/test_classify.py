@@ -188,7 +188,7 @@ import sys
 from llmtriage.backends import in_flight
 import llmtriage.backends as backends
 from llmtriage.testing import ScriptedBackend
-backends.create = lambda name, setup: ScriptedBackend({"refund": 0.9, "parcel": 0.1}, seconds=lambda q: 0.005, concurrency=2)
+backends.create = lambda name, setup: ScriptedBackend({"refund": 0.9, "parcel": 0.1}, seconds=lambda q: 0.002, concurrency=2)
 from llmtriage.cli import main
 main(sys.argv[1:])
 """
@@ -241,7 +241,7 @@ def test_an_interrupted_run_leaves_an_exact_beginning(tmp_path: Path, number: si
 def test_an_engine_that_dies_keeps_what_is_decided(tmp_path: Path) -> None:
     """Exit code 4, one line, and the rows before it."""
     code = SLOW_TRIAGE.replace(
-        '{"refund": 0.9, "parcel": 0.1}, seconds=lambda q: 0.005, concurrency=2',
+        '{"refund": 0.9, "parcel": 0.1}, seconds=lambda q: 0.002, concurrency=2',
         'lambda q: BackendError("gone") if "7" in q.text else {"refund": 0.9, "parcel": 0.1}',
     ).replace("import sys\n", "import sys\nfrom llmtriage import BackendError\n", 1)
     (tmp_path / "taxonomy.yaml").write_text("categories: [{id: refund}, {id: parcel}]\n", encoding="utf-8")
@@ -270,7 +270,9 @@ def test_resume_sees_a_changed_field_that_a_rule_looks_at(cli: Cli, tmp_path: Pa
 
 def test_resume_behind_a_file_that_a_spreadsheet_saved_is_refused(cli: Cli, tmp_path: Path) -> None:
     """Two encodings in one file could not be read again."""
-    (tmp_path / "in.csv").write_text("id,content\n" + "1,我的退款什么时候到账呢\n2,快递到哪里了还没有收到\n" * 5, encoding="utf-8")
+    (tmp_path / "in.csv").write_text(
+        "id,content\n" + "1,我的退款什么时候到账呢\n2,快递到哪里了还没有收到\n" * 5, encoding="utf-8"
+    )
     cli("classify", "in.csv", "-o", "out.csv", "--language", "zh")
     path = tmp_path / "out.csv"
     path.write_bytes(path.read_bytes().decode("utf-8").encode("gb18030"))

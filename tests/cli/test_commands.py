@@ -73,9 +73,11 @@ def test_ask_says_why_a_ticket_waits(cli: Cli) -> None:
 def test_ask_in_chinese(cli: Cli) -> None:
     """Names, reasons and the words around them."""
     done = cli("ask", "退款什么时候到账", "--language", "zh", "--quiet")
-    assert done.out.startswith("待人工确认: 建议 refund [sales > 退款]  (得分 0.")
+    assert done.out.startswith("待人工确认：建议 refund [sales > 退款]  (得分 0.")
     assert "没有校准也没有阈值" in done.out
-    assert cli("ask", "退款什么时候到账", "--language", "zh", "--threshold", "0.1", "--quiet").out.startswith("接受: refund ")
+    assert cli("ask", "退款什么时候到账", "--language", "zh", "--threshold", "0.1", "--quiet").out.startswith("接受：refund ")
+    assert cli("ask", "?", "--language", "zh", "--quiet").out.startswith("待人工确认：无建议\n")
+    assert cli("ask", "?", "--quiet").out.startswith("pending: no suggestion\n")
 
 
 @pytest.mark.parametrize(("threshold", "outcome"), [("0.5", "accepted"), ("1", "pending")])
@@ -167,7 +169,7 @@ def test_taxonomy_show(cli: Cli, language: str, names: list[str]) -> None:
     assert lines[0] == "├─ sales"
     assert lines[1].startswith(f"│  ├─ refund [{names[0]}] -> sales: ")
     assert lines[2].startswith(f"│  └─ parcel [{names[1]}] -> sales: ")
-    assert lines[-1].startswith("└─ other (none of these): ")
+    assert lines[-1].startswith(f"└─ other{' (none of these)' if language == 'en' else '（以上都不是）'}: ")
 
 
 def test_taxonomy_show_round_trips_as_yaml(cli: Cli, tmp_path: Path) -> None:
@@ -233,6 +235,15 @@ def test_taxonomy_from_csv(cli: Cli, tmp_path: Path) -> None:
     assert cli("taxonomy", "from-csv", "in.csv", "--none-label", "洗发水").out == (tmp_path / "t.yaml").read_text(
         encoding="utf-8"
     )
+
+
+def test_taxonomy_from_csv_needs_labels_alone(cli: Cli, tmp_path: Path) -> None:
+    """A file without any text will do, and the column may have another name."""
+    (tmp_path / "in.csv").write_text("Queue,id\nrefund,1\nparcel,2\n", encoding="utf-8")
+    done = cli("taxonomy", "from-csv", "in.csv", "--category-column", "Queue", "-o", "t.yaml")
+    assert (done.code, done.err) == (0, "2 categories from 2 tickets: t.yaml\n")
+    assert [leaf.id for leaf in Taxonomy.load(tmp_path / "t.yaml").leaves] == ["refund", "parcel"]
+    assert "name one with --category-column" in cli("taxonomy", "from-csv", "in.csv").err
 
 
 def test_taxonomy_from_csv_overwrites_on_request_only(cli: Cli, tmp_path: Path, labelled: str) -> None:
@@ -305,9 +316,17 @@ def test_wrong_parts(cli: Cli, tmp_path: Path, labelled: str, parts: str, words:
 def test_split_overwrites_on_request_only(cli: Cli, tmp_path: Path, labelled: str) -> None:
     """Another seed would make another test set."""
     (tmp_path / "train.csv").write_text("precious", encoding="utf-8")
-    assert cli("split", labelled).code == 2
+    done = cli("split", labelled)
+    assert done.code == 2
+    assert done.err == "llmtriage: train.csv: the file exists; name another folder with -o, or use --overwrite\n"
     assert (tmp_path / "train.csv").read_text(encoding="utf-8") == "precious"
     assert cli("split", labelled, "--overwrite", "--quiet").err == ""
+
+
+def test_parts_written_with_full_width_signs(cli: Cli, tmp_path: Path, labelled: str) -> None:
+    """An input method for Chinese gives them."""
+    assert cli("split", labelled, "--parts", "学习＝0.5，新=0.5", "--quiet").code == 0
+    assert {path.name for path in tmp_path.glob("*.csv")} == {"学习.csv", "新.csv", "l.csv", "tickets.csv"}
 
 
 # -- evaluate ----------------------------------------------------------------------------------
@@ -355,7 +374,7 @@ def test_evaluate_without_answers_has_no_figures(cli: Cli, labelled: str, serve:
     [
         (["accuracy=0.9"], 0),
         (["accuracy=0.9", "accepted.share=0.5"], 0),
-        (["accuracy=0.9", "accepted.share=1.5"], 1),
+        (["accuracy=0.9", "tickets_per_second=1e9"], 1),
         (["baselines.linear_svm=0.1"], 1),
     ],
     ids=["reached", "both reached", "one missed", "does not exist"],
@@ -367,6 +386,42 @@ def test_fail_under(cli: Cli, labelled: str, limits: list[str], code: int) -> No
     assert done.code == code
     assert done.out
     assert done.err.count("wanted: at least") == code
+
+
+@pytest.mark.parametrize(
+    ("limit", "threshold", "words"),
+    [
+        ("accepted.error=0.05", "0.3", ""),
+        ("pending.reasons.timeout=0", "0.3", ""),
+        ("pending.share=0.123456", "1", "pending.share is 1, wanted: at most 0.1235\n"),
+        ("accepted.error=0.05", "1", "accepted.error is null (it does not exist here), wanted: at most 0.05\n"),
+    ],
+    ids=["kept", "a reason nobody has", "exceeded", "does not exist"],
+)
+def test_fail_over(cli: Cli, labelled: str, limit: str, threshold: str, words: str) -> None:
+    """Exit code 1 and one line with short numbers where a figure is higher, or does not exist."""
+    done = cli("evaluate", labelled, "--threshold", threshold, "--quiet", "--fail-over", limit)
+    assert (done.code, done.err) == (1 if words else 0, words)
+
+
+def test_evaluate_tells_how_it_was_run(cli: Cli, tmp_path: Path, labelled: str) -> None:
+    """Settings and fingerprint in the JSON, the most telling ones in the head of the text."""
+    (tmp_path / "e.csv").write_text("content,category\nrefund please,refund\n", encoding="utf-8")
+    flags = ["--threshold", "0.3", "--examples", "e.csv", "--shots", "2", "--quiet"]
+    data = json.loads(cli("evaluate", labelled, *flags, "--json").out)
+    assert data["settings"] == {"threshold": 0.3, "departments": False, "shots": 2, "seed": 0, "examples": 1, "file": "l.csv"}
+    run = json.loads(cli("classify", labelled, *flags, "--json").out.splitlines()[0])["run"]
+    assert data["run"] == run
+    lines = [line.split() for line in cli("evaluate", labelled, *flags).out.splitlines()]
+    assert ["Threshold", "0.3"] in lines
+    assert ["Examples", "1"] in lines
+    assert "none: nothing is accepted" in cli("evaluate", labelled, "--quiet").out
+
+
+def test_the_baseline_keeps_its_warnings_to_itself(cli: Cli, tmp_path: Path, labelled: str) -> None:
+    """Two examples of two categories look to scikit-learn like a regression."""
+    (tmp_path / "e.csv").write_text("content,category\nrefund please,refund\nmy parcel,parcel\n", encoding="utf-8")
+    assert cli("evaluate", labelled, "--threshold", "0.3", "--examples", "e.csv").err == ""
 
 
 def test_evaluate_notices_tickets_it_has_learned_from(cli: Cli, labelled: str) -> None:
@@ -533,7 +588,7 @@ def test_it_runs_from_another_folder(tmp_path: Path) -> None:
     command = [*RUN, "taxonomy", "show", "--language", "zh"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0
-    assert done.stderr.startswith("note: no --taxonomy")
+    assert done.stderr.startswith("\\u6ce8\\u610f\\uff1a")
     assert "\\u9000\\u6b3e" in done.stdout
 
 

@@ -70,6 +70,12 @@ def test_poor_examples_do_not_break_the_svm(examples: list[Example], expected: f
     assert baseline_accuracies(examples, judged(("我", "refund"), ("a", "delivery")))["linear_svm"] == expected
 
 
+def test_a_category_for_almost_every_example_is_no_warning() -> None:
+    """Scikit-learn would take it for a regression and say so; in these tests a warning is an error."""
+    examples = [Example(text=f"text {n}", category=f"c{n}") for n in range(25)]
+    assert baseline_accuracies(examples, judged(("text 11", "c11")))["linear_svm"] == 1.0
+
+
 def test_equal_input_gives_equal_figures() -> None:
     """Nothing is left to chance."""
     assert baseline_accuracies(EXAMPLES, TICKETS) == baseline_accuracies(EXAMPLES, TICKETS)

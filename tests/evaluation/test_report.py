@@ -229,7 +229,10 @@ def test_the_facts_of_the_run_are_told() -> None:
         seconds=2.5,
         backend="lexical",
         prompt_hash="abc",
+        run="def",
+        settings={"threshold": 0.5, "shots": None, "file": "x.csv"},
     )
+    assert (report.run, report.settings) == ("def", {"threshold": 0.5, "shots": None, "file": "x.csv"})
     assert report.baselines == {"majority": 0.4, "linear_svm": None, "broken": None}
     assert (report.usage, report.seconds, report.tickets_per_second) == ({"prompt_tokens": 7}, 2.5, 2.0)
     assert (report.backend, report.taxonomy_hash, report.prompt_hash) == ("lexical", TREE.hash, "abc")
@@ -274,6 +277,7 @@ def test_counts_agree(judged: list[Judged]) -> None:
         pytest.param("accuracy", 0.4, id="top level"),
         pytest.param("accepted.error", 1 / 3, id="a level down"),
         pytest.param("pending.reasons.timeout", 1, id="two levels down"),
+        pytest.param("pending.reasons.refused", 0, id="a reason that no ticket has"),
         pytest.param("baselines.linear_svm", None, id="a figure that does not exist in this run"),
         pytest.param("seconds", None, id="not measured"),
     ],
@@ -291,6 +295,7 @@ def test_figures_by_name(name: str, expected: float | None) -> None:
         pytest.param("accepted", "unknown figure", id="a group"),
         pytest.param("accuracy_interval", "unknown figure", id="an interval"),
         pytest.param("backend", "unknown figure", id="a text"),
+        pytest.param("settings.threshold", "unknown figure", id="a setting"),
         pytest.param("accepted.error_interval", "unknown figure", id="an interval that may be missing"),
     ],
 )

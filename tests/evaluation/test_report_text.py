@@ -90,6 +90,23 @@ def test_columns_of_categories_are_aligned() -> None:
     assert len({cell_len(line) for line in lines[start + 1 : start + 5]}) == 1
 
 
+def test_categories_without_a_ticket_stand_last() -> None:
+    """They have no F1 that could be weak."""
+    shown = report_text(
+        report(judged("refund", "物流查询"), judged("refund", "refund"), judged(LABELS[2], "refund"))
+    ).splitlines()
+    start = next(i for i, line in enumerate(shown) if line.startswith("Categories"))
+    assert [line.split()[0][:6] for line in shown[start + 2 : start + 5]] == ["aaaaaa", "refund", "物流查询"]
+
+
+def test_the_head_names_threshold_and_examples() -> None:
+    """If they are told."""
+    lines = report_text(
+        report(judged("refund", "refund"), settings={"threshold": None, "examples": 7}), language="zh"
+    ).splitlines()
+    assert [line.split() for line in lines[2:4]] == [["阈值", "无：不自动接受"], ["示例数", "7"]]
+
+
 def test_hostile_tickets_are_harmless() -> None:
     """No escape sequence, line break or writing direction of a ticket reaches the terminal."""
     text = report_text(FULL)
