@@ -35,7 +35,7 @@ test-wheel: $(VENV)/.development
 	$(PYTHON) -m venv $(WHEEL_VENV)
 	$(WHEEL_VENV)/bin/python -m pip install --quiet "$$(ls dist/*.whl)[dev]"
 	rm -f .coverage .coverage.*
-	$(WHEEL_VENV)/bin/coverage run -m pytest -p no:cacheprovider
+	EXPECT_WHEEL=1 $(WHEEL_VENV)/bin/coverage run $(WHEEL_VENV)/bin/pytest -p no:cacheprovider
 	$(WHEEL_VENV)/bin/coverage combine --quiet
 	$(WHEEL_VENV)/bin/coverage report
 

@@ -10,6 +10,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+import llmtriage
 from llmtriage import Category, Taxonomy
 
 _LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -21,6 +22,12 @@ _MAY_SKIP = ("SCIPY_ARRAY_API is not set", "pandas is not installed")
 # A machine that does other work too is no reason to fail; a law is what is tested.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
+
+
+def pytest_configure() -> None:
+    """`make test-wheel` tests what is installed, not the sources beside the tests."""
+    if os.environ.get("EXPECT_WHEEL") and "site-packages" not in llmtriage.__file__:
+        pytest.exit(f"the tests would run on {llmtriage.__file__}, not on the wheel", returncode=4)
 
 
 @pytest.hookimpl(wrapper=True)
