@@ -122,6 +122,9 @@ class Triage:
     def classify_many(self, tickets: Iterable[Ticket | str]) -> Iterator[Outcome]:
         """Decide on tickets as they come: outcomes in their order, a bounded number under way, so memory stays flat.
 
+        Tickets are drawn in this thread: while `tickets` keeps the caller waiting for the next one, finished outcomes wait too. For a
+        live feed use `aclassify_many`.
+
         Raises:
             BackendError: The engine cannot work; outcomes before that have been yielded.
         """
