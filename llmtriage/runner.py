@@ -179,6 +179,8 @@ def classify_file(
     sink = _Sink(Path(out), triage.run_of, language, summary, pending=Path(pending) if pending else None, bom=bom)
     source = iter(rows)
     with sink.opened(source, resume=resume, overwrite=overwrite):
+        if progress:
+            progress(summary)  # what an earlier run decided
         start = time.monotonic()
         for row, outcome in classified(triage, source):
             sink.write(row, outcome)
