@@ -1,15 +1,16 @@
-"""Text for a terminal. What customers wrote may hold escape codes; none of it reaches the terminal as anything but text."""
+"""What commands print: aligned columns, notices, JSON."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sys
-import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.cells import cell_len, set_cell_size
+from rich.cells import set_cell_size
+
+from llmtriage.terminal import neutral, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,25 +18,16 @@ if TYPE_CHECKING:
 _WIDTH = 110
 _LEAST_LAST = 20
 _GAP = "  "
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-
-
-def visible(text: str) -> str:
-    """`text` with every control, format and bidi character replaced, but line ends and tabs."""
-    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _UNSEEN else "\ufffd" for c in text)
 
 
 def plain(text: object) -> str:
-    """`visible` text on one line."""
-    return visible(" ".join(str(text).split()))
+    """Any value as harmless text on one line, runs of white space as one space."""
+    return neutral(" ".join(str(text).split()))
 
 
 def cut(text: object, width: int) -> str:
-    """`plain` text of exactly `width` terminal cells; an ideograph takes two."""
-    line = plain(text)
-    if cell_len(line) > width:
-        line = set_cell_size(line, max(width - 1, 0)).rstrip() + "…"
-    return set_cell_size(line, width)
+    """`plain` text of exactly `width` terminal cells."""
+    return set_cell_size(shortened(plain(text), width), width)
 
 
 def table(rows: Iterable[Sequence[object]], widths: Sequence[int]) -> Iterable[str]:

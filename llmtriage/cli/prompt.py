@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmtriage.cli.display import show_json, visible
+from llmtriage.cli.display import show_json
 from llmtriage.cli.options import (
     column_options,
     json_option,
@@ -19,6 +19,7 @@ from llmtriage.cli.options import (
     triage_options,
 )
 from llmtriage.errors import InputError
+from llmtriage.terminal import visible
 
 if TYPE_CHECKING:
     from llmtriage.settings import Settings

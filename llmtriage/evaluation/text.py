@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 
 from llmtriage.errors import UnknownNameError
 from llmtriage.evaluation.baselines import LINEAR_SVM, MAJORITY, MAJORITY_OF_EVALUATED
 from llmtriage.outcomes import REASON_CODES, Reason
+from llmtriage.terminal import neutral, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -94,11 +95,6 @@ def report_text(report: Report, *, language: Language = "en", width: int = 100) 
     return "\n\n".join(text for text in texts if text) + "\n"
 
 
-def neutral(text: str) -> str:
-    """`text` on one line, harmless in a terminal: spaces for white space, U+FFFD for all else that is not printable."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
-
-
 class _Writer:
     """Words of one language, and lines of one width."""
 
@@ -114,7 +110,7 @@ class _Writer:
 
     def cut(self, text: str) -> str:
         """`text`, shortened to the width of a line."""
-        return _cut(text, self.width)
+        return shortened(text, self.width)
 
     def table(self, rows: Sequence[Sequence[_Cell]]) -> Iterator[str]:
         """Aligned lines; East Asian characters take two columns."""
@@ -219,7 +215,7 @@ def _categories(report: Report, writer: _Writer) -> Iterator[str]:
     for row in sorted(report.per_category, key=lambda row: (row.n == 0, 1.0 if row.f1 is None else row.f1)):
         shares = (_number(share) for share in (row.precision, row.recall, row.f1))
         numbers = _numbers([str(row.n), *shares, str(row.accepted), _percent(row.accepted_error)])
-        rows.append([_Cell(_cut(neutral(row.category), _name_width(writer))), *numbers])
+        rows.append([_Cell(shortened(neutral(row.category), _name_width(writer))), *numbers])
     yield from writer.table(rows)
 
 
@@ -245,10 +241,6 @@ def _confusions(report: Report, writer: _Writer) -> Iterator[str]:
 def _padded(cell: _Cell, width: int) -> str:
     missing = " " * (width - cell_len(cell.text))
     return missing + cell.text if cell.right else cell.text + missing
-
-
-def _cut(text: str, width: int) -> str:
-    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
 
 
 def _percent(share: float | None) -> str:

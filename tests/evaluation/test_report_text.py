@@ -11,10 +11,11 @@ from rich.cells import cell_len
 
 from llmtriage.errors import UnknownNameError
 from llmtriage.evaluation import Judged, Report, evaluate
-from llmtriage.evaluation.text import Language, neutral, report_text
+from llmtriage.evaluation.text import Language, report_text
 from llmtriage.outcomes import Accepted, Pending, Reason
 from llmtriage.predictions import Prediction, SingleLabel
 from llmtriage.taxonomy import Taxonomy
+from llmtriage.terminal import neutral
 
 LABELS = ["refund", "物流查询", "a" * 80]
 TAXONOMY = Taxonomy.from_labels(LABELS)
