@@ -118,5 +118,9 @@ class Pending:
     prediction: Prediction | None = field(default=None, repr=False)
     failure: Failure | None = field(default=None, repr=False)
 
+    def why(self, language: str = "en") -> str:
+        """All reasons in words, in English or Chinese ("zh"), which puts no blank between sentences."""
+        return ("" if language.startswith("zh") else " ").join(reason.sentence(language) for reason in self.reasons)
+
 
 Outcome = Accepted | Pending

@@ -328,8 +328,7 @@ def outcome_cells(row: TicketRow, outcome: Outcome, *, run: str, language: str =
     if isinstance(outcome, Accepted):
         return {"outcome": "accepted", "category": outcome.category, "team": outcome.team, "reasons": [], "why": "", **common}
     reasons = [reason.code for reason in outcome.reasons]
-    why = ("" if language.startswith("zh") else " ").join(reason.sentence(language) for reason in outcome.reasons)
-    return {"outcome": "pending", "suggestion": outcome.suggestion, "reasons": reasons, "why": why, **common}
+    return {"outcome": "pending", "suggestion": outcome.suggestion, "reasons": reasons, "why": outcome.why(language), **common}
 
 
 def _fitting(cells: Mapping[str, object], fmt: TableFormat) -> Mapping[str, object]:

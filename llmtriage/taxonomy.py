@@ -244,6 +244,12 @@ class Taxonomy(_Strict):
             raise _located(error, source) from None
 
     @classmethod
+    def nearby(cls) -> Taxonomy | None:
+        """`./taxonomy.yaml`, which is meant where no taxonomy is named; None where there is no such file."""
+        local = Path("taxonomy.yaml")
+        return cls.load(local) if local.exists() else None
+
+    @classmethod
     def sample(cls) -> Taxonomy:
         """The sample that ships with the package: customer service in Chinese and English."""
         return cls.load(shipped("taxonomy.yaml"))

@@ -284,9 +284,9 @@ def _taxonomy(taxonomy: Taxonomy | str | Path | None) -> Taxonomy:
         return taxonomy
     if taxonomy is not None:
         return Taxonomy.load(taxonomy)
-    local = Path("taxonomy.yaml")
-    if local.exists():
-        return Taxonomy.load(local)
+    nearby = Taxonomy.nearby()
+    if nearby is not None:
+        return nearby
     _log.info("no taxonomy given and no ./taxonomy.yaml: the sample taxonomy is used")
     return Taxonomy.sample()
 

@@ -129,10 +129,10 @@ def _lexical(setup: Setup) -> Backend:
 
 def _chat(name: str, backend: BackendSettings, setup: Setup) -> Backend:
     from llmtriage.backends.chat import ChatBackend
-    from llmtriage.backends.transport import OPENAI_HOST, Endpoint, Transport
+    from llmtriage.backends.transport import Endpoint, Transport, is_openai
 
     url = base_url(backend.url or _URLS[backend.kind])
-    own_host = urlsplit(url).hostname == OPENAI_HOST
+    own_host = is_openai(url)
     settings = setup.settings
     hint = backend.key_env or ("OPENAI_API_KEY" if own_host else "LLMTRIAGE_API_KEY")
     endpoint = Endpoint(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from llmtriage.backends.in_flight import in_flight
-from llmtriage.backends.transport import OPENAI_HOST, Reply, Transport
+from llmtriage.backends.transport import Reply, Transport, is_openai
 from llmtriage.errors import RefusedFieldError
 from llmtriage.predictions import Failure, Prediction, SingleLabel, Usage
 from llmtriage.taxonomy import digest
@@ -71,7 +71,9 @@ class ChatBackend:
         ids = tuple(category.id for category in question.categories)
         if ids not in self._schemas:
             self._schemas[ids] = response_format(ids, rationale=self.prompt.rationale)
-        body = request_body(self._settings, self.prompt.render(question), self._schemas[ids], hosted=self._is_hosted())
+        body = request_body(
+            self._settings, self.prompt.render(question), self._schemas[ids], hosted=is_openai(self._transport.endpoint.url)
+        )
         return {key: value for key, value in body.items() if key not in self._left_out}
 
     async def aclose(self) -> None:
@@ -93,9 +95,6 @@ class ChatBackend:
         self._left_out.add("temperature")
         _log.warning("%s takes no temperature; its own default is used", self.name)
         return await self._transport.post("/chat/completions", self.request(question))
-
-    def _is_hosted(self) -> bool:
-        return OPENAI_HOST in self._transport.endpoint.url
 
 
 def response_format(ids: tuple[str, ...], *, rationale: bool) -> dict[str, Any]:

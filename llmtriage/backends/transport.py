@@ -8,6 +8,7 @@ import random
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 import openai
 import tenacity
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-OPENAI_HOST = "api.openai.com"
+_OPENAI_HOST = "api.openai.com"
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0  # seconds
 
 
@@ -91,7 +92,7 @@ class Transport:
         Raises:
             BackendError: The server as a whole cannot work (no connection, wrong key, unknown model or field).
         """
-        if self.endpoint.key is None and OPENAI_HOST in self.endpoint.url:
+        if self.endpoint.key is None and is_openai(self.endpoint.url):
             raise BackendRefusedError("no key is set", remedy=f"set {self.endpoint.key_hint}", backend=self.endpoint.name)
         start = time.monotonic()
         attempts = 0
@@ -149,6 +150,11 @@ class Transport:
             raise fault_of(error, self.endpoint) from None
 
 
+def is_openai(url: str) -> bool:
+    """Whether `url` is on OpenAI's own host, by its name and not by what the URL holds."""
+    return urlsplit(url).hostname == _OPENAI_HOST
+
+
 def _wait(state: tenacity.RetryCallState) -> float:
     """What the server asked for, else full jitter: U(0, min(8 s, 0.5 s * 2^n))."""
     fault = state.outcome.exception() if state.outcome else None
@@ -175,7 +181,7 @@ def _client(endpoint: Endpoint, http_client: Any) -> openai.AsyncOpenAI:
         default_headers=dict(endpoint.headers),
         http_client=http_client,
     )
-    if client.base_url.host != OPENAI_HOST:
+    if not is_openai(endpoint.url):
         # The client reads these from OPENAI_* variables; they are for OpenAI alone.
         client.organization = client.project = None
         client._custom_headers = dict(endpoint.headers)  # noqa: SLF001 - there is no public way to leave OPENAI_CUSTOM_HEADERS out

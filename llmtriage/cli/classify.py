@@ -174,8 +174,7 @@ def line(row: TicketRow, outcome: Outcome, language: str, widths: Sequence[int])
     if isinstance(outcome, Accepted):
         cells = [row.ticket.id, words["accepted"], outcome.category, outcome.team or "-", score, text]
     else:
-        why = ("" if language == "zh" else " ").join(reason.sentence(language) for reason in outcome.reasons)
-        cells = [row.ticket.id, words["pending"], outcome.suggestion or "-", "", score, why]
+        cells = [row.ticket.id, words["pending"], outcome.suggestion or "-", "", score, outcome.why(language)]
     return next(iter(table([cells], widths)))
 
 

@@ -134,9 +134,9 @@ def make_taxonomy(path: Path | None, *, quiet: bool, language: str = "en") -> Ta
 
     if path is not None:
         return Taxonomy.load(path)
-    local = Path("taxonomy.yaml")
-    if local.exists():
-        return Taxonomy.load(local)
+    nearby = Taxonomy.nearby()
+    if nearby is not None:
+        return nearby
     notice(_SAMPLE_IS_USED[language], quiet=quiet, language=language)
     return Taxonomy.sample()
 

@@ -403,3 +403,15 @@ async def test_the_fingerprint_sees_model_wording_and_options(shop: Taxonomy) ->
     prints = [make(), make(model="n"), make(extra_body={"seed": 1}), make(temperature=1), make(kind="vllm")]
     assert len({json.dumps(dict(engine.fingerprint()), sort_keys=True) for engine in prints}) == len(prints)
     assert KEY not in str([engine.fingerprint() for engine in prints])
+
+
+@respx.mock
+async def test_a_host_that_only_looks_like_openais_is_another_host(shop: Taxonomy) -> None:
+    """It needs no OpenAI key and gets the request of any other server."""
+    url = "https://api.openai.com.elsewhere.test/v1"
+    route = respx.post(f"{url}/chat/completions").respond(json=completion(ANSWER))
+    endpoint = Endpoint(name="openai:m", url=url)
+    transport = Transport(endpoint, http_client=httpx.AsyncClient())
+    engine = ChatBackend("openai:m", BackendSettings(kind="openai", model="m"), Prompt(shop), transport)
+    assert isinstance(await ask(engine, shop), Prediction)
+    assert "max_tokens" in json.loads(route.calls.last.request.content)
