@@ -80,6 +80,12 @@ class Settings(BaseSettings):
         """What is given in code wins over the environment."""
         return init_settings, env_settings
 
+    def with_flags(self, **flags: Any) -> Settings:
+        """A copy in which flags win over everything, also over what a named engine says for itself."""
+        own = {key: value for key, value in flags.items() if key in BackendSettings.model_fields}
+        backends = {name: backend.model_copy(update=own) for name, backend in self.backends.items()}
+        return self.model_copy(update={**flags, "backends": backends})
+
     def key_for(self, backend: BackendSettings, *, own_host: bool) -> SecretStr | None:
         """The key to send, if there is one.
 

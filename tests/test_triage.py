@@ -260,6 +260,14 @@ def test_settings_in_code_win_over_the_environment(monkeypatch: pytest.MonkeyPat
         Settings(timeuot=1)  # type: ignore[call-arg]
 
 
+def test_a_flag_wins_over_what_a_named_engine_says() -> None:
+    """As over every other setting of the file."""
+    backends = {"qwen": {"kind": "vllm", "model": "m", "timeout": 30, "concurrency": 64}}
+    settings = Settings(backends=backends, timeout=40).with_flags(timeout=5.0, attempts=1)
+    qwen = settings.backends["qwen"]
+    assert (settings.timeout, settings.attempts, qwen.timeout, qwen.concurrency) == (5.0, 1, 5.0, 64)
+
+
 @dataclass(frozen=True)
 class FakeEntry:
     """An entry point that loads to whatever it holds."""

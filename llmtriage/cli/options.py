@@ -157,7 +157,7 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool) -> Tr
         examples=_read_examples(path, flags, taxonomy, preparation) if path is not None else None,
         policy=Policy(threshold=given.pop("threshold"), departments=given.pop("departments")),
         preparation=preparation,
-        settings=settings.model_copy(update=engine),
+        settings=settings.with_flags(**engine),
         cache_dir=default_cache_dir(),
         **given,
     )
