@@ -8,6 +8,7 @@
     * BackendUnavailableError
     * BackendRefusedError   wrong key, no permission, unknown model, no money
       * RefusedFieldError   a field of the request that the server does not take
+    * StoppedError          the run was stopped before its end and can go on later: budget or quota spent, server gone
 
 A failure that concerns one ticket is never an exception: it is a `Failure` (see `llmtriage.predictions`).
 """
@@ -126,6 +127,12 @@ class RefusedFieldError(BackendRefusedError):
     def __reduce__(self) -> tuple[object, ...]:
         """So that it crosses a process boundary."""
         return (type(self), (self.field, self.problem))
+
+
+class StoppedError(BackendError):
+    """The run stops before its end, on purpose, and can go on later: a budget or a quota is spent, or the server stayed away."""
+
+    exit_code = 5
 
 
 def short(text: str, limit: int = 60) -> str:

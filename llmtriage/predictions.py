@@ -53,11 +53,21 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What an answer cost, in tokens and attempts. None: the engine did not say."""
+    """What an answer cost. None: the engine did not say.
+
+    Attributes:
+        prompt_tokens: Tokens read, those from the server's prefix cache included.
+        cached_tokens: Of these, what the server had in its prefix cache.
+        output_tokens: Tokens written, hidden thinking included.
+        attempts: Requests sent; 0 where the answer was known already (the same request before, or the reply cache).
+        waited: Seconds spent waiting between attempts, and for the server to take requests again.
+    """
 
     prompt_tokens: int | None = None
+    cached_tokens: int | None = None
     output_tokens: int | None = None
     attempts: int = 1
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -100,6 +110,8 @@ class Prediction:
         model: The model that answered, as the server names it.
         usage: What it cost.
         seconds: Wall-clock time for this ticket; for an engine that takes batches, its share of the batch.
+        forgiven: Whether the category was named with other case, other white space, or by its name instead of its id.
+        left_out: Characters of the ticket that the model did not see because they did not fit its context.
     """
 
     answer: Scores | SingleLabel
@@ -107,6 +119,8 @@ class Prediction:
     model: str
     usage: Usage = Usage()
     seconds: float = 0.0
+    forgiven: bool = False
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,8 +86,14 @@ class Transport:
         # Connections belong to an event loop, and one engine may be asked from several: sync calls have a loop of their own.
         self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> Reply | Failure:
+    async def post(self, path: str, body: Mapping[str, Any], *, online: bool = False, fresh: bool = False) -> Reply | Failure:  # noqa: ARG002
         """Post `body` to `path`; try again where that can help.
+
+        Args:
+            path: Below the base URL.
+            body: The request.
+            online: Somebody waits for this one ticket.
+            fresh: Ask the server even if the same request was answered before: for samples and measurements.
 
         Raises:
             BackendError: The server as a whole cannot work (no connection, wrong key, unknown model or field).
