@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _FORMAT = "1"  # of the data that templates get; part of the prompt hash
 _SYSTEM, _USER = "system.j2", "user.j2"
+_GAP = "\n[…]\n"  # stands where the middle of a text was left out
 _NONCE_LENGTH = 12  # hex digits: 48 bits, more than a writer can search for a text that holds its own hash
 
 # What tokenizers turn into control tokens: <|im_start|>, </s>, <think>, <｜User｜>, <start_of_turn>, [INST], [/INST], [gMASK].
@@ -178,6 +179,19 @@ def estimated_tokens(text: str) -> int:
     wide = sum("\u2e80" <= character <= "\uffef" for character in text)
     narrow = len(text.encode("utf-8", "replace")) - 3 * wide
     return wide + -(-max(narrow, 0) // 4)
+
+
+def shortened(text: str, tokens: int) -> tuple[str, int]:
+    """`text` without its middle where it has more than about `tokens` tokens, and how many characters were left out.
+
+    The beginning says what it is about and the end what is wanted, so both stay, two thirds and one third.
+    """
+    estimate = estimated_tokens(text)
+    if estimate <= tokens:
+        return text, 0
+    kept = max(2, len(text) * max(tokens, 1) // estimate - len(_GAP))
+    head, tail = kept - kept // 3, kept // 3
+    return f"{text[:head]}{_GAP}{text[len(text) - tail :]}", len(text) - head - tail
 
 
 def _nonce(text: str) -> str:

@@ -125,7 +125,7 @@ class Router:
         if isinstance(ranked, Failure):
             return _failed(ticket, text, ranked)
         choice = self._choice(ranked)
-        reasons = self._reasons(ticket, text, ranked, choice)
+        reasons = (*_unseen(answer), *self._reasons(ticket, text, ranked, choice))
         common = {"candidates": ranked.candidates, "ticket_id": ticket.id, "text": text, "prediction": answer}
         if reasons or choice.score is None:
             return Pending(suggestion=choice.category, score=choice.score, reasons=reasons, **common)  # type: ignore[arg-type]
@@ -204,6 +204,11 @@ class Router:
             if matcher.rule.team and matcher.matches(ticket, text, self._paths[category]):
                 return matcher.rule.team
         return self.taxonomy.team(category)
+
+
+def _unseen(answer: Prediction) -> Iterable[Reason]:
+    if answer.left_out:
+        yield Reason(code="too_long", detail=f"the model did not see {answer.left_out} characters in the middle")
 
 
 def _failed(ticket: Ticket, text: str, failure: Failure) -> Pending:

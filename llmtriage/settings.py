@@ -15,6 +15,88 @@ from llmtriage.errors import InputError, nearest, short
 SETTINGS_FILE = "llmtriage.toml"
 
 
+_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=1)]
+_Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Patience(BaseModel):
+    """How patient we are with a server: the `[patience]` table. Times are seconds.
+
+    Attributes:
+        connect_timeout: To make a connection.
+        online: The longest for one ticket that somebody waits for, with all its attempts and waits.
+        batch: The same in a batch, where pauses of the whole endpoint do not count.
+        outage: A batch waits so long for a server that is gone, or asks to wait, before the run stops.
+        attempts_after_wait: The most requests for one ticket while the server says how long to wait.
+        attempts_unclear: The most after time-outs and after answers that are none of an API.
+        first_wait: Before the second attempt, at most; doubled with each (full jitter),
+        longest_wait: up to this.
+        longest_pause: Somebody who waits does not wait longer than this for a server that asks us to.
+        retry_budget: Retries at hand; each takes one,
+        retry_refund: each answer gives this much of one back.
+        breaker_failures: The breaker opens at so many failures in a row,
+        breaker_share: or at this share
+        breaker_window: of so many.
+        breaker_wait: Until one request is let through to see whether the server lives; doubled up to
+        breaker_longest: this.
+        start: Requests in flight at the beginning.
+        growth: Good answers for one more in flight; a refusal halves them.
+        slow: An answer that takes longer is no reason for more in flight.
+        unusable: So many answers in a row that are none of an API stop the run.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    connect_timeout: _Seconds = 5.0
+    online: _Seconds = 60.0
+    batch: _Seconds = 300.0
+    outage: _Seconds = 600.0
+    attempts_after_wait: _Count = 5
+    attempts_unclear: _Count = 2
+    first_wait: _Seconds = 0.5
+    longest_wait: _Seconds = 8.0
+    longest_pause: _Seconds = 120.0
+    retry_budget: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
+    retry_refund: Annotated[float, Field(ge=0, le=1)] = 0.1
+    breaker_failures: _Count = 10
+    breaker_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    breaker_window: _Count = 50
+    breaker_wait: _Seconds = 15.0
+    breaker_longest: _Seconds = 120.0
+    start: _Count = 8
+    growth: _Count = 20
+    slow: _Seconds = 30.0
+    unusable: _Count = 5
+
+
+class Price(BaseModel):
+    """What a model costs: a `[prices."MODEL"]` table.
+
+    Attributes:
+        input: For a million prompt tokens.
+        output: For a million output tokens.
+        cached_input: For a million prompt tokens that the server had in its prefix cache; None: as others.
+        currency: Of these numbers.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: _Price
+    output: _Price
+    cached_input: _Price | None = None
+    currency: str = "USD"
+
+    def of(self, prompt: int, output: int, cached: int = 0) -> float:
+        """The cost of so many tokens; `cached` of the prompt's were cached."""
+        cheaper = self.input if self.cached_input is None else self.cached_input
+        return ((prompt - cached) * self.input + cached * cheaper + output * self.output) / 1e6
+
+
+Thinking = Literal["auto", "chat_template", "reasoning_effort", "enable_thinking", "thinking", "leave"]
+JsonMode = Literal["auto", "schema", "object", "prompt"]
+
+
 class BackendSettings(BaseModel):
     """One named engine: a `[backends.NAME]` table of the settings file.
 
@@ -27,12 +109,18 @@ class BackendSettings(BaseModel):
         extra_body: Extra fields of the request, for switches that a server has of its own.
         omit: Fields of the request to leave out, for servers that do not take them.
         temperature: 0 asks for the most probable answer.
-        max_tokens: The longest answer, in tokens; None: enough for the answer asked for.
+        answer_tokens: The longest answer, in tokens; None: enough for the answer asked for.
+        context: Tokens that fit the model, prompt and answer together; None: what the server says, if it does.
+        thinking: The switch that turns thinking off; "auto": by kind and host; "leave": none is sent.
+        json_mode: How an answer in JSON is asked for (key `json`); "auto": the strictest that the server takes.
+        proxy: URL of an HTTP proxy; None: the variables HTTPS_PROXY and so on.
+        ca_file: Certificates (PEM) to trust besides those of the system.
+        patience: What differs from the `[patience]` table.
         concurrency: Requests in flight; None: `Settings.concurrency`.
         timeout: Seconds for one attempt, by the clock on the wall; None: `Settings.timeout`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     kind: Literal["openai", "vllm"]
     model: Annotated[str, Field(min_length=1)]
@@ -42,7 +130,13 @@ class BackendSettings(BaseModel):
     extra_body: Annotated[dict[str, Any], Field(repr=False)] = {}
     omit: tuple[str, ...] = ()
     temperature: Annotated[float, Field(ge=0, le=2)] = 0
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    answer_tokens: _Count | None = None
+    context: _Count | None = None
+    thinking: Thinking = "auto"
+    json_mode: Annotated[JsonMode, Field(alias="json")] = "auto"
+    proxy: Annotated[str | None, Field(repr=False)] = None
+    ca_file: Path | None = None
+    patience: Patience | None = None
     concurrency: Annotated[int, Field(ge=1, le=1024)] | None = None
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
@@ -55,17 +149,33 @@ class Settings(BaseSettings):
         api_key: `LLMTRIAGE_API_KEY`; sent to a host that is not OpenAI's, when the backend has no `key_env`.
         attempts: The most requests for one ticket.
         timeout: Seconds for one attempt, by the clock on the wall.
-        concurrency: Requests in flight.
+        concurrency: Requests in flight, at most; how many there are depends on how the server copes.
+        repair: Whether an answer that cannot be read is shown to the model once, with what is wrong.
+        shorten: Whether a ticket that does not fit the model's context may lose its middle; it then waits for a person all the same.
+        max_cost: A run stops before it costs more, in the currency of the model's price.
+        max_tokens: A run stops before it takes more tokens, prompts and answers together.
+        reply_cache: A file that keeps every reply, so that the same request is not sent again; None: none.
+        patience: How patient we are.
+        prices: What models cost, by their names.
         backends: Named engines.
     """
 
-    model_config = SettingsConfigDict(env_prefix="LLMTRIAGE_", extra="forbid", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="LLMTRIAGE_", env_nested_delimiter="__", extra="forbid", frozen=True, populate_by_name=True
+    )
 
     openai_api_key: Annotated[SecretStr | None, Field(validation_alias="OPENAI_API_KEY")] = None
     api_key: SecretStr | None = None
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
-    concurrency: Annotated[int, Field(ge=1, le=1024)] = 16
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 64
+    repair: bool = True
+    shorten: bool = False
+    max_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_tokens: _Count | None = None
+    reply_cache: Path | None = None
+    patience: Patience = Patience()
+    prices: dict[str, Price] = {}
     backends: dict[str, BackendSettings] = {}
 
     @classmethod
@@ -82,9 +192,14 @@ class Settings(BaseSettings):
 
     def with_flags(self, **flags: Any) -> Settings:
         """A copy in which flags win over everything, also over what a named engine says for itself."""
-        own = {key: value for key, value in flags.items() if key in BackendSettings.model_fields}
+        own = {key: value for key, value in flags.items() if key in ("concurrency", "timeout")}
         backends = {name: backend.model_copy(update=own) for name, backend in self.backends.items()}
         return self.model_copy(update={**flags, "backends": backends})
+
+    def patience_of(self, backend: BackendSettings) -> Patience:
+        """The `[patience]` table with what the engine says for itself."""
+        own = backend.patience.model_dump(exclude_unset=True) if backend.patience else {}
+        return self.patience.model_copy(update=own)
 
     def key_for(self, backend: BackendSettings, *, own_host: bool) -> SecretStr | None:
         """The key to send, if there is one.
@@ -99,7 +214,7 @@ class Settings(BaseSettings):
         return self.openai_api_key if own_host else self.api_key
 
 
-ENGINE_KEYS = frozenset({"attempts", "timeout", "concurrency", "backends"})
+ENGINE_KEYS = frozenset(Settings.model_fields) - {"openai_api_key", "api_key"}
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
@@ -123,11 +238,21 @@ def load_settings(data: dict[str, Any] | None = None, *, file: Path | None = Non
     from_file = {key: value for key, value in (data or {}).items() if key in ENGINE_KEYS}
     try:
         from_environment = EnvSettingsSource(Settings)()
-        return Settings(**{**from_file, **from_environment})
+        return Settings(**_merged(from_file, from_environment))
     except SettingsError as error:
         raise InputError(str(error), remedy="mend or unset that environment variable") from None
     except ValidationError as error:
         raise _located(error, from_file, file) from None
+
+
+def _merged(from_file: dict[str, Any], from_environment: dict[str, Any]) -> dict[str, Any]:
+    """The environment wins, key by key also within a table."""
+    tables = {
+        key: {**table, **value}
+        for key, value in from_environment.items()
+        if isinstance(value, dict) and isinstance(table := from_file.get(key), dict)
+    }
+    return {**from_file, **from_environment, **tables}
 
 
 def _located(error: ValidationError, from_file: dict[str, Any], file: Path | None) -> InputError:
@@ -141,9 +266,15 @@ def _located(error: ValidationError, from_file: dict[str, Any], file: Path | Non
             str(first["msg"]), field=name if name in os.environ else f"LLMTRIAGE_{name}", remedy="see docs/settings.md"
         )
     if first["type"] == "extra_forbidden":
-        remedy = nearest(path[-1], BackendSettings.model_fields)
+        remedy = nearest(path[-1], _known_keys(path))
         return InputError("unknown key", field=".".join(path), file=file, remedy=remedy)
     return InputError(str(first["msg"]), field=".".join(path), file=file, remedy="see docs/settings.md")
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    """What may stand where a key is unknown."""
+    table: type[BaseModel] = Patience if "patience" in path[:-1] else Price if path[0] == "prices" else BackendSettings
+    return [field.alias or name for name, field in table.model_fields.items()]
 
 
 def default_cache_dir() -> Path:

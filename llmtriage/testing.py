@@ -20,6 +20,33 @@ Answer = Prediction | Failure | Mapping[str, float] | str | Exception
 _REST = 1e-6  # the share of a category that a script does not name
 
 
+class FrozenClock:
+    """Time that passes only by waiting: a test of patience takes no time.
+
+    Attributes:
+        waits: The seconds of each wait, in order.
+    """
+
+    def __init__(self, now: float = 0.0) -> None:
+        """Begin at `now`, in seconds."""
+        self._now = now
+        self.waits: list[float] = []
+
+    def now(self) -> float:
+        """Seconds since some beginning."""
+        return self._now
+
+    def pass_by(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass at once, and let others work."""
+        self.waits.append(seconds)
+        self._now += seconds
+        await asyncio.sleep(0)
+
+
 class ScriptedBackend:
     """An engine that answers what it is told to, keeps count, and can be slow.
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from llmtriage.backends.reply_cache import ReplyCache
+    from llmtriage.backends.transport import Transport
     from llmtriage.predictions import Example
     from llmtriage.prompting import Prompt
     from llmtriage.protocols import Backend
@@ -129,11 +131,18 @@ def _lexical(setup: Setup) -> Backend:
 
 def _chat(name: str, backend: BackendSettings, setup: Setup) -> Backend:
     from llmtriage.backends.chat import ChatBackend
-    from llmtriage.backends.transport import Endpoint, Transport, is_openai
+
+    transport = _transport(name, backend, setup.settings)
+    return ChatBackend(name, backend, setup.prompt(), transport, repair=setup.settings.repair, shorten=setup.settings.shorten)
+
+
+def _transport(name: str, backend: BackendSettings, settings: Settings) -> Transport:
+    from llmtriage.backends.budget import Budget
+    from llmtriage.backends.http import is_openai
+    from llmtriage.backends.transport import Endpoint, Transport
 
     url = base_url(backend.url or _URLS[backend.kind])
     own_host = is_openai(url)
-    settings = setup.settings
     hint = backend.key_env or ("OPENAI_API_KEY" if own_host else "LLMTRIAGE_API_KEY")
     endpoint = Endpoint(
         name=name,
@@ -141,11 +150,30 @@ def _chat(name: str, backend: BackendSettings, setup: Setup) -> Backend:
         key=_sendable(settings.key_for(backend, own_host=own_host), hint),
         key_hint=hint,
         headers=backend.headers,
+        proxy=_proxy(backend.proxy),
+        ca_file=backend.ca_file,
         attempts=settings.attempts,
         timeout=backend.timeout or settings.timeout,
         concurrency=backend.concurrency or settings.concurrency,
+        patience=settings.patience_of(backend),
     )
-    return ChatBackend(name, backend, setup.prompt(), Transport(endpoint))
+    budget = None
+    if settings.max_tokens is not None or settings.max_cost is not None:
+        price = settings.prices.get(backend.model)
+        budget = Budget(tokens=settings.max_tokens, cost=settings.max_cost, price=price, model=backend.model)
+    return Transport(endpoint, budget=budget, cache=_reply_cache(settings.reply_cache))
+
+
+def _reply_cache(path: Path | None) -> ReplyCache | None:
+    from llmtriage.backends.reply_cache import ReplyCache
+
+    return ReplyCache(path) if path else None
+
+
+def _proxy(url: str | None) -> str | None:
+    if url is None or urlsplit(url).scheme in ("http", "https", "socks5", "socks5h"):
+        return url
+    raise InputError("not the URL of a proxy", field="proxy", remedy="write http://HOST:PORT")
 
 
 def _sendable(key: SecretStr | None, hint: str) -> SecretStr | None:

@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
-
+from llmtriage.backends.dialect import Dialect
+from llmtriage.backends.http import is_openai
 from llmtriage.backends.in_flight import in_flight
-from llmtriage.backends.transport import Reply, Transport, is_openai
+from llmtriage.backends.prompt_tokens import PromptCheck, least_tokens
+from llmtriage.backends.replies import Labels, read_reply, repair_messages, thought
+from llmtriage.backends.transport import Reply, Transport
 from llmtriage.errors import RefusedFieldError
-from llmtriage.predictions import Failure, Prediction, SingleLabel, Usage
+from llmtriage.predictions import Failure, Prediction, Usage
+from llmtriage.prompting import estimated_tokens, shortened
 from llmtriage.taxonomy import digest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 
     from llmtriage.predictions import Question
     from llmtriage.prompting import Messages, Prompt
     from llmtriage.settings import BackendSettings
 
+    _Post = Callable[..., Awaitable[Reply | Failure]]
+
 _log = logging.getLogger(__name__)
 
 _ANSWER_TOKENS, _RATIONALE_TOKENS = 200, 300
-_HOSTED_TOKENS = 4000  # OpenAI's models spend some of it on thinking before they answer
-_BROKEN_OFF = frozenset({"insufficient_system_resource", "aborted", "error"})
-_FILTERED = frozenset({"content_filter", "sensitive", "PROHIBITED_CONTENT"})
-_MOST_RAW = 2000  # characters of a reply kept for people
+_THINKING_TOKENS = 4000  # for models that think before they answer
+_MARGIN = 64  # tokens of a chat template around the messages
 
 
 class ChatBackend:
     """Asks a chat model for one category and its own number for it. There is no distribution."""
 
-    def __init__(self, name: str, settings: BackendSettings, prompt: Prompt, transport: Transport) -> None:
+    reads_prompts = True
+
+    def __init__(
+        self,
+        name: str,
+        settings: BackendSettings,
+        prompt: Prompt,
+        transport: Transport,
+        *,
+        repair: bool = True,
+        shorten: bool = False,
+    ) -> None:
         """Put the parts together; nothing is sent yet.
 
         Args:
@@ -43,164 +58,189 @@ class ChatBackend:
             settings: Model, temperature, extra fields.
             prompt: Renders the questions.
             transport: Sends them.
+            repair: Show an answer that cannot be read to the model once, with what is wrong.
+            shorten: A ticket that does not fit the context may lose its middle.
         """
         self.name = name
         self.prompt = prompt
-        self._settings = settings
-        self._transport = transport
-        self._schemas: dict[tuple[str, ...], dict[str, Any]] = {}
-        self._left_out: set[str] = set()
+        self.transport = transport
+        self.dialect = Dialect.of(settings, transport.endpoint.url)
+        self._settings, self._repair, self._shorten = settings, repair, shorten
+        self._labels: dict[tuple[str, ...], Labels] = {}
+        self._check = PromptCheck()
+        self._settled = False
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
     def fingerprint(self) -> Mapping[str, str]:
         """Model, wording, examples and options: all that an answer depends on."""
-        options = self._settings.model_dump(mode="json", include={"extra_body", "omit", "temperature", "max_tokens"})
+        options = {"extra_body", "omit", "temperature", "answer_tokens", "thinking", "json_mode"}
+        settings = self._settings.model_dump(mode="json", include=options)
         return {
             "engine": f"{self._settings.kind}:{self._settings.model}",
             "reading": "json",
             "prompt": self.prompt.hash,
             "examples": digest([[example.text, example.category] for example in self.prompt.examples]),
-            "options": digest(options),
+            "options": digest({**settings, "repair": self._repair, "shorten": self._shorten}),
         }
 
-    def predict(self, questions: AsyncIterable[Question], *, online: bool) -> AsyncIterator[Prediction | Failure]:  # noqa: ARG002
+    def predict(self, questions: AsyncIterable[Question], *, online: bool) -> AsyncIterator[Prediction | Failure]:
         """See `llmtriage.protocols.Backend`."""
-        return in_flight(self._one, questions, self._transport.endpoint.concurrency)
+        return in_flight(partial(self._one, online=online), questions, self.transport.endpoint.concurrency)
 
     def request(self, question: Question) -> dict[str, Any]:
         """The body of the request for one question."""
-        ids = tuple(category.id for category in question.categories)
-        if ids not in self._schemas:
-            self._schemas[ids] = response_format(ids, rationale=self.prompt.rationale)
-        body = request_body(
-            self._settings, self.prompt.render(question), self._schemas[ids], hosted=is_openai(self._transport.endpoint.url)
-        )
-        return {key: value for key, value in body.items() if key not in self._left_out}
+        return self._body(self.prompt.render(question).as_chat(), self._labels_of(question))
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._transport.aclose()
+        await self.transport.aclose()
 
-    async def _one(self, question: Question) -> Prediction | Failure:
-        ids = frozenset(category.id for category in question.categories)
-        reply = await self._ask(question)
-        return reply if isinstance(reply, Failure) else read_reply(reply, ids)
+    # -- one question --------------------------------------------------------------------------
 
-    async def _ask(self, question: Question) -> Reply | Failure:
-        try:
-            return await self._transport.post("/chat/completions", self.request(question))
-        except RefusedFieldError as error:
-            # Models that think take no temperature. It is ours to ask for and theirs to refuse; anything else stops the run.
-            if error.field != "temperature":
-                raise
-        self._left_out.add("temperature")
-        _log.warning("%s takes no temperature; its own default is used", self.name)
-        return await self._transport.post("/chat/completions", self.request(question))
+    async def _one(self, question: Question, *, online: bool) -> Prediction | Failure:
+        answer = Failure(reason="too_long", detail="the prompt is longer than the model's context")
+        if not self._surely_too_long(question):
+            answer = await self._answer(question, online=online)
+        if not (isinstance(answer, Failure) and answer.reason == "too_long"):
+            return answer
+        fitting, left_out = self._fitting(question)
+        if fitting == question:
+            return answer
+        answer = _after(answer, await self._answer(fitting, online=online))
+        return replace(answer, left_out=left_out) if isinstance(answer, Prediction) else answer
+
+    async def _answer(self, question: Question, *, online: bool) -> Prediction | Failure:
+        """The answer to what is asked, with at most one second try where the first cannot be read."""
+        labels, messages = self._labels_of(question), self.prompt.render(question)
+        post = partial(self._post, labels=labels, online=online)
+        reply = await post(messages.as_chat())
+        if isinstance(reply, Failure):
+            return reply
+        answer = read_reply(reply, labels)
+        if self._check.is_cut(messages, answer.usage.prompt_tokens):
+            detail = f"the server read {answer.usage.prompt_tokens} tokens, fewer than the prompt has: it cut it without a word"
+            return Failure(reason="too_long", detail=detail, usage=answer.usage, seconds=answer.seconds)
+        if isinstance(answer, Prediction):
+            self.transport.remember(reply)
+            return answer
+        second = await self._second(post, messages, labels, answer)
+        if second is None:
+            return answer
+        if isinstance(second, Failure):
+            return replace(answer, usage=_sum(answer.usage, second.usage))
+        return _after(answer, read_reply(second, labels))
+
+    async def _second(self, post: _Post, messages: Messages, labels: Labels, answer: Failure) -> Reply | Failure | None:
+        """What a second request brought; None where none can help."""
+        if answer.reason == "truncated":
+            return await post(messages.as_chat(), room=2)
+        if answer.reason not in ("bad_response", "unknown_label") or not self._repair:
+            return None
+        if not answer.raw:
+            return await post(messages.as_chat(), fresh=True)
+        return await post(repair_messages(messages, answer.raw, answer, labels, language=self.prompt.language))
+
+    # -- sending -------------------------------------------------------------------------------
+
+    async def _post(
+        self, chat: list[dict[str, str]], *, labels: Labels, online: bool, room: int = 1, fresh: bool = False
+    ) -> Reply | Failure:
+        """Send messages; the first request of all goes alone and settles how this server is asked."""
+        if not self._settled:
+            async with self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+                if not self._settled:
+                    return await self._settle(chat, labels, online=online)
+        body = self._body(chat, labels, room=room)
+        return await self.transport.post("/chat/completions", body, online=online, fresh=fresh)
+
+    async def _settle(self, chat: list[dict[str, str]], labels: Labels, *, online: bool) -> Reply | Failure:
+        while True:
+            naming = self.dialect.optional
+            try:
+                reply = await self.transport.post("/chat/completions", self._body(chat, labels), online=online, naming=naming)
+            except RefusedFieldError as error:
+                other = self.dialect.without(error.field)
+                if other is None:
+                    raise
+                self._change(other, error.field)
+                continue
+            if isinstance(reply, Reply):
+                self._settled = True
+                if thought(reply.body) and not self.dialect.thinks:
+                    self.dialect = replace(self.dialect, thinks=True)
+                    _log.warning("%s thinks before it answers and was not to be kept from it: slower and dearer", self.name)
+            return reply
+
+    def _change(self, other: Dialect, field: str) -> None:
+        if other.switch == "leave" != self.dialect.switch:
+            _log.warning("%s has no switch against thinking that we know; set thinking under [backends.NAME]", self.name)
+        else:
+            _log.warning("%s does not take %s; it is asked otherwise", self.name, field)
+        self.dialect = other
+
+    def _body(self, chat: list[dict[str, str]], labels: Labels, *, room: int = 1) -> dict[str, Any]:
+        settings = self._settings
+        schema = answer_schema(labels.ids, rationale=self.prompt.rationale)
+        fields = self.dialect.fields(schema, most=room * self._most(), temperature=settings.temperature)
+        body = {"model": settings.model, "messages": chat, **fields, **settings.extra_body}
+        return {name: value for name, value in body.items() if name not in settings.omit}
+
+    def _most(self) -> int:
+        """Tokens an answer may have."""
+        if self._settings.answer_tokens:
+            return self._settings.answer_tokens
+        if self.dialect.thinks or is_openai(self.transport.endpoint.url):
+            return _THINKING_TOKENS
+        return _ANSWER_TOKENS + self.prompt.rationale * _RATIONALE_TOKENS
+
+    def _labels_of(self, question: Question) -> Labels:
+        ids = tuple(category.id for category in question.categories)
+        if ids not in self._labels:
+            self._labels[ids] = Labels.of(question.categories, taxonomy=self.prompt.taxonomy)
+        return self._labels[ids]
+
+    # -- what does not fit ---------------------------------------------------------------------
+
+    def _surely_too_long(self, question: Question) -> bool:
+        """Whether the prompt cannot fit the context, by the lowest count there is."""
+        if self._settings.context is None:
+            return False
+        messages = self.prompt.render(question)
+        return least_tokens(messages.system) + least_tokens(messages.user) + self._most() > self._settings.context
+
+    def _fitting(self, question: Question) -> tuple[Question, int]:
+        """The question without its own examples and, if that is allowed, without the middle of the ticket; and how much that is."""
+        if not self._shorten:
+            return replace(question, examples=()), 0
+        room = estimated_tokens(question.text) // 2
+        if self._settings.context is not None:
+            bare = self.prompt.render(replace(question, text="", examples=()))
+            around = estimated_tokens(bare.system) + estimated_tokens(bare.user) + self._most() + _MARGIN
+            room = max(1, int(0.7 * (self._settings.context - around)))  # our count may be a third too low
+        text, left_out = shortened(question.text, room)
+        return replace(question, text=text, examples=()), left_out
 
 
-def response_format(ids: tuple[str, ...], *, rationale: bool) -> dict[str, Any]:
+def answer_schema(ids: tuple[str, ...], *, rationale: bool) -> dict[str, Any]:
     """The JSON schema of an answer: a category among `ids`, a number, and before them a rationale if asked for."""
     properties: dict[str, Any] = {"rationale": {"type": "string"}} if rationale else {}
     properties |= {"category": {"type": "string", "enum": list(ids)}, "confidence": {"type": "number"}}
-    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-    return {"type": "json_schema", "json_schema": {"name": "classification", "strict": True, "schema": schema}}
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def request_body(settings: BackendSettings, messages: Messages, answer: Mapping[str, Any], *, hosted: bool) -> dict[str, Any]:
-    """A chat request as plain data.
-
-    Args:
-        settings: Model and options.
-        messages: The rendered prompt.
-        answer: The response format.
-        hosted: Whether the host is OpenAI's own, whose newer models know only `max_completion_tokens`.
-    """
-    thinks = "rationale" in answer["json_schema"]["schema"]["properties"]
-    most = settings.max_tokens or (_HOSTED_TOKENS if hosted else _ANSWER_TOKENS + thinks * _RATIONALE_TOKENS)
-    body: dict[str, Any] = {
-        "model": settings.model,
-        "messages": messages.as_chat(),
-        "response_format": dict(answer),
-        "max_completion_tokens" if hosted else "max_tokens": most,
-        "temperature": settings.temperature,
-    }
-    if settings.kind == "vllm":
-        body["chat_template_kwargs"] = {"enable_thinking": False}
-    body |= settings.extra_body
-    return {name: value for name, value in body.items() if name not in settings.omit}
+def _after(first: Failure, second: Prediction | Failure) -> Prediction | Failure:
+    """The second answer with what both cost."""
+    return replace(second, usage=_sum(first.usage, second.usage), seconds=first.seconds + second.seconds)
 
 
-def _number(value: object) -> float | None:
-    """The model's own number if it is one between 0 and 1, else None: the label stands without it."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        return None
-    return float(value)
+def _sum(one: Usage, other: Usage) -> Usage:
+    def both(a: int | None, b: int | None) -> int | None:
+        return None if a is None and b is None else (a or 0) + (b or 0)
 
-
-class _Answer(BaseModel):
-    """What the model wrote."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    category: str
-    confidence: Annotated[float | None, BeforeValidator(_number)] = None
-    rationale: str | None = None
-
-
-def read_reply(reply: Reply, ids: Collection[str]) -> Prediction | Failure:
-    """Read a chat completion. Every field of it may be missing or null.
-
-    Args:
-        reply: What came back.
-        ids: The categories that were offered.
-    """
-    body = _mapping(reply.body)
-    usage = _usage(body.get("usage"), reply.attempts)
-    failure = partial(Failure, usage=usage, seconds=reply.seconds)
-    choices = body.get("choices")
-    choice = _mapping(choices[0] if isinstance(choices, list) and choices else None)
-    message = _mapping(choice.get("message"))
-    text, finish = message.get("content"), str(choice.get("finish_reason"))
-    if finish in _BROKEN_OFF:
-        return failure(reason="backend_unavailable", detail=f"the server broke off ({finish})")
-    if message.get("refusal") or finish in _FILTERED:
-        return failure(reason="refused", detail="the model or its filter refused to answer")
-    if finish == "length":
-        return failure(reason="truncated", detail="the answer was longer than allowed", raw=_raw(text))
-    if not isinstance(text, str) or not text.strip():
-        return failure(reason="bad_response", detail="the answer holds no text")
-    answer = read_answer(text, ids)
-    if isinstance(answer, Failure):
-        return replace(answer, usage=usage, seconds=reply.seconds)
-    model = str(body.get("model") or "")
-    return Prediction(answer=answer, source="verbalized", model=model, usage=usage, seconds=reply.seconds)
-
-
-def read_answer(text: str, ids: Collection[str]) -> SingleLabel | Failure:
-    """Read what the model wrote: the JSON object that was asked for, and nothing like it."""
-    try:
-        answer = _Answer.model_validate(json.loads(text, object_pairs_hook=_no_duplicates))
-    except (ValueError, RecursionError):
-        return Failure(reason="bad_response", detail="the answer is not the JSON object asked for", raw=_raw(text))
-    if answer.category not in ids:
-        return Failure(reason="unknown_label", detail="the answer is not a category of the list", raw=_raw(text))
-    return SingleLabel(category=answer.category, score=answer.confidence, rationale=answer.rationale)
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({key for key, _ in pairs}) < len(pairs):
-        message = "a key stands twice"
-        raise ValueError(message)
-    return dict(pairs)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _usage(usage: object, attempts: int) -> Usage:
-    counts = {name: value for name, value in _mapping(usage).items() if isinstance(value, int)}
-    return Usage(prompt_tokens=counts.get("prompt_tokens"), output_tokens=counts.get("completion_tokens"), attempts=attempts)
-
-
-def _raw(text: object) -> str | None:
-    return text[:_MOST_RAW] if isinstance(text, str) else None
+    return Usage(
+        prompt_tokens=both(one.prompt_tokens, other.prompt_tokens),
+        cached_tokens=both(one.cached_tokens, other.cached_tokens),
+        output_tokens=both(one.output_tokens, other.output_tokens),
+        attempts=one.attempts + other.attempts,
+        waited=one.waited + other.waited,
+    )

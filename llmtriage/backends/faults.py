@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -10,21 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
-from llmtriage.errors import BackendError, BackendRefusedError, BackendUnavailableError, RefusedFieldError, short
+from llmtriage.backends.http import MOST_BYTES, ReplyTooLongError
+from llmtriage.errors import BackendError, BackendRefusedError, BackendUnavailableError, RefusedFieldError, StoppedError, short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from llmtriage.backends.transport import Endpoint
     from llmtriage.predictions import EngineReason
 
 # Names, because openai 3 speaks httpx2 and a caller may hand in a client of httpx.
 _NO_CONNECTION = frozenset({"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"})
-_LONGEST_STATED_WAIT = 120.0  # seconds; a server that asks for more is not waited for
 _NO_MODEL = frozenset({"model", "model_not_found"})
 _TOO_LONG = frozenset({"context_length_exceeded", "input_tokens", "input_text", "string_above_max_length"})
 _FILTERED = frozenset(
     {"content_filter", "DataInspectionFailed", "data_inspection_failed", "InputTextRiskDetection", "content_policy_violation"}
+)
+_WAIT_IN_WORDS = re.compile(
+    r"(?:again|retry|wait)\D{0,24}?(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|sec|seconds?|m|min|minutes?)\b", re.IGNORECASE
 )
 _NO_MONEY = frozenset({"insufficient_quota", "billing_not_active", "Arrearage", "AccountOverdueError"})
 
@@ -38,48 +42,76 @@ class Fault(Exception):  # noqa: N818 - it is caught in the transport and never 
         detail: In words, without keys or ticket text.
         retryable: Whether asking again can help.
         error: What to raise when the run cannot go on.
+        gone: What to raise if this server has never answered.
         wait: Seconds the server asked us to wait.
+        crowded: Whether it is a sign of too many requests at once.
+        unusable: Whether the answer is none of an API's: a few in a row stop the run.
     """
 
     reason: EngineReason
     detail: str
     retryable: bool = False
     error: BackendError | None = None
+    gone: BackendError | None = None
     wait: float | None = None
+    crowded: bool = False
+    unusable: bool = False
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the server could not answer, rather than not this request."""
+        return self.retryable and not self.unusable and self.wait is None
 
 
 def unreadable(detail: str) -> Fault:
     """An answer that came but cannot be read. Asking again may help: a gateway's page comes and goes."""
-    return Fault("bad_response", detail, retryable=True)
+    return Fault("bad_response", detail, retryable=True, unusable=True)
 
 
-def fault_of(error: Exception, endpoint: Endpoint) -> Fault:
-    """Translate what the client raised."""
+def fault_of(error: Exception, endpoint: Endpoint, *, limit: float, naming: Collection[str] = ()) -> Fault:
+    """Translate what the client raised.
+
+    Args:
+        error: What it raised.
+        endpoint: Who was asked.
+        limit: Seconds the attempt had.
+        naming: Fields of the request; a message that names one of them refuses it.
+    """
+    if isinstance(error, (openai.APIConnectionError, TimeoutError)) and _cause(error) in _NO_CONNECTION:
+        return _no_connection(endpoint, error)
     if isinstance(error, (openai.APITimeoutError, TimeoutError)):
-        if _cause(error) == "ConnectTimeout":
-            return _no_connection(endpoint)
-        return Fault("timeout", f"no answer within {endpoint.timeout:g} s", retryable=True)
+        return Fault("timeout", f"no answer within {limit:g} s", retryable=True, crowded=True)
     if isinstance(error, openai.APIConnectionError):
-        if _cause(error) in _NO_CONNECTION:
-            return _no_connection(endpoint)
         return Fault("backend_unavailable", f"the connection broke ({_cause(error)})", retryable=True)
     if isinstance(error, openai.APIStatusError):
-        return _of_status(error, endpoint)
-    return Fault("bad_response", f"the client could not read the answer ({type(error).__name__})")
+        return _of_status(error, endpoint, naming)
+    if isinstance(error, ReplyTooLongError):
+        return unreadable(f"the answer is longer than {MOST_BYTES // 2**20} MiB")
+    return Fault("bad_response", f"the client could not read the answer ({type(error).__name__})", unusable=True)
 
 
-def _of_status(error: openai.APIStatusError, endpoint: Endpoint) -> Fault:
-    return of_body(error.status_code, _inner(error.body), endpoint, wait=_stated_wait(error))
+def _of_status(error: openai.APIStatusError, endpoint: Endpoint, naming: Collection[str]) -> Fault:
+    body = _inner(error.body)
+    wait = _stated_wait(error)
+    if wait is None and error.status_code in (429, 503):
+        wait = _wait_in_words(str(body.get("message") or ""))
+    fault = of_body(error.status_code, body, endpoint, wait=wait, naming=naming)
+    said = error.response.headers.get("x-should-retry")
+    if said in ("true", "false") and fault.error is None:
+        fault.retryable = said == "true"
+    return fault
 
 
-def of_body(status: int, body: Mapping[str, Any], endpoint: Endpoint, *, wait: float | None = None) -> Fault:
+def of_body(
+    status: int, body: Mapping[str, Any], endpoint: Endpoint, *, wait: float | None = None, naming: Collection[str] = ()
+) -> Fault:
     """What an error object means: for this text, else for the run, else something that may pass by itself."""
     codes = {str(body.get(key)) for key in ("code", "type", "param")}
     return (
         _of_text(status, codes, body)
         or _of_run(status, codes, body, endpoint)
         or _passing(status, wait)
-        or _bad_request(status, body, endpoint)
+        or _bad_request(status, body, endpoint, naming)
     )
 
 
@@ -105,30 +137,44 @@ def _of_text(status: int, codes: set[str], body: Mapping[str, Any]) -> Fault | N
 
 
 def _passing(status: int, wait: float | None) -> Fault | None:
-    retryable = wait is None or wait <= _LONGEST_STATED_WAIT
+    crowded = status in (429, 503, 529)
     if status == 429:
-        return Fault("rate_limited", "the server answered 429", retryable=retryable, wait=wait)
+        return Fault("rate_limited", "the server answered 429", retryable=True, wait=wait, crowded=crowded)
     if status in (408, 409) or status >= 500:
-        return Fault("backend_unavailable", f"the server answered {status}", retryable=retryable, wait=wait)
+        return Fault("backend_unavailable", f"the server answered {status}", retryable=True, wait=wait, crowded=crowded)
     return None
 
 
-def _bad_request(status: int, body: Mapping[str, Any], endpoint: Endpoint) -> Fault:
+def _bad_request(status: int, body: Mapping[str, Any], endpoint: Endpoint, naming: Collection[str]) -> Fault:
+    field = _field(body, naming)
+    if field is None:
+        return Fault("bad_response", f"the server answered {status}", unusable=True)
+    # What the server said may quote the ticket, so only the field's name is passed on.
+    problem = f"the server does not take the field {short(field)!r} ({status})"
+    remedy = "leave it out with omit = [...] under [backends.NAME] in llmtriage.toml"
+    return _stop(RefusedFieldError(field, problem, remedy=remedy, backend=endpoint.name))
+
+
+def _field(body: Mapping[str, Any], naming: Collection[str]) -> str | None:
+    """The field of the request that an error object is about."""
     field = body.get("param")
     if isinstance(field, str) and field and not field.startswith("messages"):
-        # What the server said may quote the ticket, so only the field's name is passed on.
-        problem = f"the server does not take the field {short(field)!r} ({status})"
-        remedy = "leave it out with omit = [...] under [backends.NAME] in llmtriage.toml"
-        return _stop(RefusedFieldError(field, problem, remedy=remedy, backend=endpoint.name))
-    return Fault("bad_response", f"the server answered {status}")
+        return field
+    details = body.get("detail")
+    first = details[0] if isinstance(details, list) and details else None
+    place = first.get("loc") if isinstance(first, dict) else None
+    if isinstance(place, list) and len(place) > 1 and place[0] == "body" and place[1] != "messages":
+        return str(place[1])
+    said = str(body.get("message") or "")
+    return next((name for name in naming if name in said), None)
 
 
 def _refused(status: int, codes: set[str], endpoint: Endpoint) -> Fault:
     if status == 402 or codes & _NO_MONEY:
-        problem, remedy = f"the account has no credit left ({status})", "top it up, then go on with --resume"
-    else:
-        problem = f"the server refused the key ({status})" if endpoint.key else f"the server wants a key ({status})"
-        remedy = f"set {endpoint.key_hint}"
+        problem = f"the account has no credit or quota left ({status})"
+        return _stop(StoppedError(problem, remedy="top it up, then go on", backend=endpoint.name))
+    problem = f"the server refused the key ({status})" if endpoint.key else f"the server wants a key ({status})"
+    remedy = f"set {endpoint.key_hint}"
     return _stop(BackendRefusedError(problem, remedy=remedy, backend=endpoint.name))
 
 
@@ -140,10 +186,13 @@ def _not_found(codes: set[str], said: str, endpoint: Endpoint) -> Fault:
     return _stop(BackendRefusedError(problem, remedy=remedy, backend=endpoint.name))
 
 
-def _no_connection(endpoint: Endpoint) -> Fault:
-    problem = f"no connection to {endpoint.url}"
-    error = BackendUnavailableError(problem, remedy="check that the server runs and the URL is right", backend=endpoint.name)
-    return Fault("backend_unavailable", problem, retryable=True, error=error)
+def _no_connection(endpoint: Endpoint, cause: Exception) -> Fault:
+    problem, remedy = f"no connection to {endpoint.url}", "check that the server runs and the URL is right"
+    if "CERTIFICATE" in str(cause.__cause__):
+        problem = f"the certificate of {endpoint.url} is not trusted"
+        remedy = "name your authority's certificates as ca_file under [backends.NAME] in llmtriage.toml"
+    error = BackendUnavailableError(problem, remedy=remedy, backend=endpoint.name)
+    return Fault("backend_unavailable", problem, retryable=True, gone=error)
 
 
 def _stop(error: BackendError) -> Fault:
@@ -173,6 +222,15 @@ def _stated_wait(error: openai.APIStatusError) -> float | None:
         _seconds_until(headers.get("retry-after", "")),
     )
     return next((seconds for seconds in candidates if seconds is not None and math.isfinite(seconds) and seconds >= 0), None)
+
+
+def _wait_in_words(message: str) -> float | None:
+    """Seconds from a sentence like "try again in 1.5 s"; LiteLLM and some hosts write no header."""
+    found = _WAIT_IN_WORDS.search(message[:1000])
+    if found is None:
+        return None
+    unit = found[2].lower()
+    return float(found[1]) * (0.001 if unit.startswith(("ms", "mil")) else 60.0 if unit.startswith("m") else 1.0)
 
 
 def _float(text: str) -> float | None:

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
 
 import openai
-import tenacity
 
+from llmtriage.backends.attempts import Attempts
+from llmtriage.backends.budget import Tokens
 from llmtriage.backends.faults import Fault, fault_of, of_body, unreadable
+from llmtriage.backends.http import ReplyTooLongError, client_of, is_openai
+from llmtriage.backends.pacing import Pace, RealClock, Slots
+from llmtriage.backends.sharing import Shared, key_of
 from llmtriage.errors import BackendRefusedError
 from llmtriage.predictions import Failure, Usage
+from llmtriage.prompting import estimated_tokens
+from llmtriage.settings import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
 
     from pydantic import SecretStr
 
-_OPENAI_HOST = "api.openai.com"
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0  # seconds
+    from llmtriage.backends.budget import Budget
+    from llmtriage.backends.pacing import Clock, Waiting
+    from llmtriage.backends.reply_cache import ReplyCache
+
+_BROKEN_OFF = ("insufficient_system_resource", "aborted", "error")
+_ANSWER_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +44,12 @@ class Endpoint:
         key: Sent as bearer token; None: the server needs none.
         key_hint: What to set when the server refuses the key.
         headers: Extra headers.
+        proxy: URL of an HTTP proxy; None: what the environment says.
+        ca_file: Certificates to trust besides those of the system.
         attempts: The most requests for one ticket.
         timeout: Seconds for one attempt, by the clock on the wall.
-        concurrency: Requests in flight, however many callers there are.
+        concurrency: The most requests in flight, however many callers there are.
+        patience: All other numbers.
     """
 
     name: str
@@ -46,149 +57,254 @@ class Endpoint:
     key: SecretStr | None = field(default=None, repr=False)
     key_hint: str = "LLMTRIAGE_API_KEY"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    proxy: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
     attempts: int = 3
     timeout: float = 60.0
-    concurrency: int = 16
+    concurrency: int = 64
+    patience: Patience = field(default_factory=Patience)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """The JSON body of an answer and what it took to get it."""
+    """The JSON body of an answer and what it took to get it.
+
+    Attributes:
+        body: Parsed.
+        attempts: Requests sent; 0: it was known already.
+        seconds: Wall-clock time, waits included.
+        waited: Seconds of it spent waiting.
+        key: Under which it may be remembered; None: it is, or nothing is.
+    """
 
     body: Any = field(repr=False)
     attempts: int
     seconds: float
+    waited: float = 0.0
+    key: bytes | None = None
 
 
 class _Session(NamedTuple):
     """What belongs to one event loop."""
 
     client: openai.AsyncOpenAI
-    slots: asyncio.Semaphore
+    slots: Slots
+    shared: Shared[Reply | Failure]
 
 
 class Transport:
     """Posts JSON to one endpoint."""
 
     def __init__(
-        self, endpoint: Endpoint, *, http_client: Any = None, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self,
+        endpoint: Endpoint,
+        *,
+        http_client: Any = None,
+        clock: Clock | None = None,
+        budget: Budget | None = None,
+        cache: ReplyCache | None = None,
     ) -> None:
         """Nothing is opened yet.
 
         Args:
             endpoint: Where to.
-            http_client: An async client of `httpx` or `httpx2` to use instead of the package's own, for tests and proxies.
-            sleep: How to wait between attempts.
+            http_client: An async client of `httpx` or `httpx2` to use instead of the package's own, for tests.
+            clock: What waits between attempts; None: the machine's own.
+            budget: What may be spent; None: no limit.
+            cache: Replies of earlier runs; None: none.
         """
         self.endpoint = endpoint
-        self._sleep = sleep
+        self.cache = cache
+        self.pace = Pace(endpoint.patience, endpoint.concurrency, clock or RealClock())
+        self._budget = budget
         self._http_client = http_client
         # Connections belong to an event loop, and one engine may be asked from several: sync calls have a loop of their own.
         self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
 
-    async def post(self, path: str, body: Mapping[str, Any], *, online: bool = False, fresh: bool = False) -> Reply | Failure:  # noqa: ARG002
-        """Post `body` to `path`; try again where that can help.
+    async def post(
+        self, path: str, body: Mapping[str, Any], *, online: bool = False, fresh: bool = False, naming: Collection[str] = ()
+    ) -> Reply | Failure:
+        """Post `body` to `path`; try again where that can help. The same request twice in a batch is sent once.
 
         Args:
             path: Below the base URL.
             body: The request.
             online: Somebody waits for this one ticket.
             fresh: Ask the server even if the same request was answered before: for samples and measurements.
+            naming: Fields that the caller can do without; an error message that names one refuses it.
 
         Raises:
-            BackendError: The server as a whole cannot work (no connection, wrong key, unknown model or field).
+            RefusedFieldError: The server does not take a field of the request.
+            StoppedError: The budget or the account is spent, or the server stayed away; going on later can help.
+            BackendError: The server as a whole cannot work (no connection, wrong key, unknown model).
         """
         if self.endpoint.key is None and is_openai(self.endpoint.url):
             raise BackendRefusedError("no key is set", remedy=f"set {self.endpoint.key_hint}", backend=self.endpoint.name)
-        start = time.monotonic()
-        attempts = 0
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        if fresh:
+            return await self._asked(path, content, online=online, naming=naming)
+        key = key_of(self.endpoint.url, path, content, self.endpoint.headers)
+        if self.cache is not None and (known := self.cache.get(key)) is not None:
+            return Reply(body=known, attempts=0, seconds=0.0)
+        if online:
+            return _keyed(key, await self._asked(path, content, online=True, naming=naming))
+        shared = self._session().shared
+        answer, first = await shared.of(key, lambda: self._asked(path, content, online=False, naming=naming))
+        return _keyed(key, answer) if first else _free(answer)
+
+    async def get(self, path: str) -> Reply | Failure:
+        """What the server says at `path`, asked once; a path that begins with a scheme is a whole URL. Raises as `post` does."""
+        began = self.pace.clock.now()
+        limit = min(self.endpoint.timeout, self.endpoint.patience.online)
         try:
-            async for attempt in self._retrying():
-                with attempt:
-                    attempts = attempt.retry_state.attempt_number
-                    text = await self._once(path, body)
-                    return Reply(body=self._read(text), attempts=attempts, seconds=time.monotonic() - start)
+            async with asyncio.timeout(limit):
+                text = await self._session().client.get(path, cast_to=str, options=_OPTIONS)
+            body = _read(text, self.endpoint)
+        except (openai.OpenAIError, TimeoutError, ReplyTooLongError) as error:
+            return _unanswered(fault_of(error, self.endpoint, limit=limit))
         except Fault as fault:
-            if fault.error is not None:
-                raise fault.error from None
-            usage = Usage(attempts=attempts)
-            return Failure(reason=fault.reason, detail=fault.detail, usage=usage, seconds=time.monotonic() - start)
-        raise AssertionError  # tenacity either returns or raises
+            return _unanswered(fault)
+        return Reply(body=body, attempts=1, seconds=self.pace.clock.now() - began)
+
+    def remember(self, reply: Reply) -> None:
+        """Keep a reply that could be read; what could not be read is asked for again another time."""
+        if self.cache is not None and reply.key is not None:
+            self.cache.put(reply.key, reply.body)
+
+    def waiting(self) -> Waiting | None:
+        """What keeps every request back now, for a line of progress."""
+        return self.pace.waiting()
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
         session = self._sessions.pop(asyncio.get_running_loop(), None)
         if session is not None and self._http_client is None:
             await session.client.close()
+        if self.cache is not None:
+            self.cache.close()
+
+    # -- asking --------------------------------------------------------------------------------
+
+    async def _asked(self, path: str, content: bytes, *, online: bool, naming: Collection[str]) -> Reply | Failure:
+        attempts = Attempts(self.endpoint, self.pace, online=online)
+        try:
+            async with attempts.deadline():
+                async for attempt in attempts.retrying():
+                    with attempt:
+                        body = await self._once(path, content, attempts, naming)
+                        return Reply(body=body, attempts=attempts.sent, seconds=attempts.seconds, waited=attempts.waited)
+        except Fault as fault:
+            if fault.gone is not None and not self.pace.answered:
+                raise fault.gone from None
+            return attempts.failure(fault)
+        except TimeoutError:
+            return attempts.failure(attempts.last or Fault("timeout", f"no answer within {self.endpoint.patience.online:g} s"))
+        raise AssertionError  # tenacity either returns or raises
+
+    async def _once(self, path: str, content: bytes, attempts: Attempts, naming: Collection[str]) -> Any:
+        """One request; raises `Fault`."""
+        session = self._session()
+        async with session.slots:
+            trial = await attempts.admitted()
+            reserved = await self._reserved(content)
+            sent, used = self.pace.clock.now(), Tokens(0, 0)
+            try:
+                body = _read(await self._sent(session.client, path, content, attempts, naming), self.endpoint)
+                used = _used(body) or reserved or used
+            except Fault as fault:
+                if fault.reason == "timeout" and reserved:
+                    used = Tokens(reserved.prompt, 0)  # the server may have read it, and may bill it
+                attempts.failed(fault, sent, trial=trial)
+                raise fault.error or fault from None
+            except BaseException:
+                self.pace.breaker.undecided(trial=trial)
+                raise
+            finally:
+                if self._budget is not None and reserved is not None:
+                    self._budget.settle(reserved, used)
+        self.pace.success(self.pace.clock.now() - sent)
+        return body
+
+    async def _sent(
+        self, client: openai.AsyncOpenAI, path: str, content: bytes, attempts: Attempts, naming: Collection[str]
+    ) -> str:
+        limit = attempts.limit()
+        try:
+            async with asyncio.timeout(limit):
+                # The typed methods of the client walk through the whole request; a plain post with a text answer does not.
+                return await client.post(path, content=content, cast_to=str, options=_OPTIONS)
+        except (openai.OpenAIError, TimeoutError, ReplyTooLongError) as error:
+            raise fault_of(error, self.endpoint, limit=limit, naming=naming) from None
+
+    async def _reserved(self, content: bytes) -> Tokens | None:
+        if self._budget is None:
+            return None
+        body = json.loads(content)
+        output = next((body[name] for name in _ANSWER_FIELDS if isinstance(body.get(name), int)), 0)
+        tokens = Tokens(estimated_tokens(content.decode()), output)
+        while not self._budget.reserve(tokens):
+            await self.pace.clock.sleep(0.05)
+        return tokens
 
     def _session(self) -> _Session:
         loop = asyncio.get_running_loop()
         if loop not in self._sessions:
             self._sessions = {known: kept for known, kept in self._sessions.items() if not known.is_closed()}
-            slots = asyncio.Semaphore(self.endpoint.concurrency)
-            self._sessions[loop] = _Session(_client(self.endpoint, self._http_client), slots)
+            self._sessions[loop] = _Session(client_of(self.endpoint, self._http_client), Slots(self.pace.concurrency), Shared())
         return self._sessions[loop]
 
-    def _retrying(self) -> tenacity.AsyncRetrying:
-        return tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self.endpoint.attempts),
-            wait=_wait,
-            sleep=self._sleep,
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, Fault) and error.retryable),
-            reraise=True,
-        )
 
-    def _read(self, text: str) -> Any:
-        """The JSON of an answer; an error object in a 200 counts as what it says."""
-        body = _parsed(text)
-        if isinstance(body, dict) and isinstance(body.get("error"), dict) and not body.get("choices"):
-            status = body["error"].get("code")
-            raise of_body(status if isinstance(status, int) else 500, body["error"], self.endpoint)
-        return body
-
-    async def _once(self, path: str, body: Mapping[str, Any]) -> str:
-        session = self._session()
-        try:
-            async with session.slots, asyncio.timeout(self.endpoint.timeout):
-                # The typed methods of the client walk through the whole request; a plain post with a text answer does not.
-                return await session.client.post(path, body=dict(body), cast_to=str, options={"follow_redirects": False})
-        except (openai.OpenAIError, TimeoutError) as error:
-            raise fault_of(error, self.endpoint) from None
+_OPTIONS: Any = {"follow_redirects": False, "headers": {"Content-Type": "application/json"}}
 
 
-def is_openai(url: str) -> bool:
-    """Whether `url` is on OpenAI's own host, by its name and not by what the URL holds."""
-    return urlsplit(url).hostname == _OPENAI_HOST
-
-
-def _wait(state: tenacity.RetryCallState) -> float:
-    """What the server asked for, else full jitter: U(0, min(8 s, 0.5 s * 2^n))."""
-    fault = state.outcome.exception() if state.outcome else None
-    stated = fault.wait if isinstance(fault, Fault) else None
-    if stated is not None:
-        return stated * random.uniform(1.0, 1.1)  # noqa: S311 - so that not all come back at once
-    return tenacity.wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT)(state)
-
-
-def _parsed(text: str) -> Any:
+def _read(text: str, endpoint: Endpoint) -> Any:
+    """The JSON of an answer; an error object in a 200 counts as what it says."""
     try:
-        return json.loads(text)
+        body = json.loads(text)
     except (ValueError, RecursionError):
         raise unreadable("the server's answer is not JSON") from None
+    if not isinstance(body, dict):
+        raise unreadable("the server's answer is not a JSON object")
+    error, choices = body.get("error"), body.get("choices")
+    if isinstance(error, dict) and not choices:
+        status = error.get("code")
+        raise of_body(status if isinstance(status, int) else 500, error, endpoint)
+    first = choices[0] if isinstance(choices, list) and choices else None
+    finish = first.get("finish_reason") if isinstance(first, dict) else None
+    if finish in _BROKEN_OFF:
+        raise Fault("backend_unavailable", f"the server broke off ({finish})", retryable=True)
+    return body
 
 
-def _client(endpoint: Endpoint, http_client: Any) -> openai.AsyncOpenAI:
-    client = openai.AsyncOpenAI(
-        base_url=endpoint.url,
-        api_key=endpoint.key.get_secret_value() if endpoint.key else "none",
-        admin_api_key="",
-        max_retries=0,
-        timeout=endpoint.timeout,
-        default_headers=dict(endpoint.headers),
-        http_client=http_client,
+def _used(body: Mapping[str, Any]) -> Tokens | None:
+    """What the server says it used; None where it says nothing."""
+    usage = body.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    prompt, output = (
+        _first(usage, *names) for names in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
     )
-    if not is_openai(endpoint.url):
-        # The client reads these from OPENAI_* variables; they are for OpenAI alone.
-        client.organization = client.project = None
-        client._custom_headers = dict(endpoint.headers)  # noqa: SLF001 - there is no public way to leave OPENAI_CUSTOM_HEADERS out
-    return client
+    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    cached = _first(details, "cached_tokens") if isinstance(details, dict) else 0
+    return Tokens(prompt, output, min(prompt, cached)) if prompt else None
+
+
+def _first(counts: Mapping[str, Any], *names: str) -> int:
+    return next((value for name in names if isinstance(value := counts.get(name), int) and value > 0), 0)
+
+
+def _unanswered(fault: Fault) -> Failure:
+    if fault.error or fault.gone:
+        raise (fault.error or fault.gone) from None  # type: ignore[misc]
+    return Failure(reason=fault.reason, detail=fault.detail)
+
+
+def _keyed(key: bytes, answer: Reply | Failure) -> Reply | Failure:
+    return replace(answer, key=key) if isinstance(answer, Reply) else answer
+
+
+def _free(answer: Reply | Failure) -> Reply | Failure:
+    """An answer that another request with the same body paid for."""
+    if isinstance(answer, Reply):
+        return replace(answer, attempts=0, waited=0.0)
+    return replace(answer, usage=Usage(attempts=0))

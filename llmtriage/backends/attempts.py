@@ -1,0 +1,212 @@
+"""The attempts of one request: when each may go, how long it may take, whether another follows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import tenacity
+
+from llmtriage.backends.faults import Fault
+from llmtriage.errors import BackendError, BackendRefusedError, BackendUnavailableError, StoppedError
+from llmtriage.predictions import Failure, Usage
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from llmtriage.backends.pacing import Pace, Waiting
+    from llmtriage.backends.transport import Endpoint
+
+_log = logging.getLogger(__name__)
+
+_LOOK_AGAIN = 1.0  # seconds between looks at a closed door
+_MARGIN = 0.05  # seconds that the last attempt ends before the deadline, so that it is noted as a time-out
+_TOLD_FROM = 10.0  # seconds: a shorter wait is not worth a line
+
+
+class Attempts:
+    """What one request has gone through so far."""
+
+    def __init__(self, endpoint: Endpoint, pace: Pace, *, online: bool) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            endpoint: Who is asked.
+            pace: How hard it may be asked.
+            online: Somebody waits.
+        """
+        self.sent = 0
+        self.waited = 0.0
+        self.last: Fault | None = None
+        self._endpoint, self._pace, self._online = endpoint, pace, online
+        self._counted = 0
+        self._owes = False
+        self._began = pace.clock.now()
+        self._ends = self._began + (pace.patience.online if online else pace.patience.batch)
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return self._pace.clock.now() - self._began
+
+    def deadline(self) -> AbstractAsyncContextManager[object]:
+        """Ends whatever happens inside when somebody who waits has waited long enough."""
+        return asyncio.timeout(self._pace.patience.online if self._online else None)
+
+    def limit(self) -> float:
+        """Seconds the next attempt may take."""
+        return max(0.001, min(self._endpoint.timeout, self._ends - self._pace.clock.now() - _MARGIN))
+
+    def retrying(self) -> tenacity.AsyncRetrying:
+        """The loop over attempts."""
+        return tenacity.AsyncRetrying(
+            stop=self._is_over,
+            wait=self._wait,
+            sleep=self._sleep,
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, Fault) and error.retryable),
+            reraise=True,
+        )
+
+    async def admitted(self) -> bool:
+        """Wait until a request may go; true: it is the breaker's trial.
+
+        Raises:
+            Fault: It may not go in time.
+            BackendError: The server stayed away for too long.
+        """
+        while True:
+            waiting = self._pace.waiting()
+            if waiting is None or (waiting.reason == "backend_unavailable" and waiting.seconds <= 0):
+                verdict = self._pace.breaker.admits(self._pace.clock.now())
+                if verdict != "no" and self._paid():
+                    self.sent += 1
+                    self._counted += verdict == "yes"
+                    return verdict == "trial"
+            await self._held_back(waiting)
+
+    def failed(self, fault: Fault, sent: float, *, trial: bool) -> None:
+        """Note an attempt that failed.
+
+        Raises:
+            BackendRefusedError: It is one too many that is none of an API's answers.
+        """
+        pace, self.last = self._pace, fault
+        if fault.is_outage and (pace.answered or fault.gone is None):
+            pace.failure(sent, trial=trial, refused=fault.crowded)
+            pace.trouble = fault.detail
+        elif fault.is_outage:
+            pace.breaker.undecided(trial=trial)  # nobody has ever answered here: that is told at once
+        else:
+            self._heard(fault, sent)
+
+    def _heard(self, fault: Fault, sent: float) -> None:
+        """The server lives, whatever it said."""
+        pace = self._pace
+        pace.breaker.success()
+        if fault.wait is not None:
+            pace.pause(fault.wait)
+        if fault.crowded:
+            pace.concurrency.refused(sent, pace.clock.now())
+        if not fault.unusable:
+            pace.answered, pace.unusable = True, 0
+            return
+        pace.unusable += 1
+        if pace.unusable >= pace.patience.unusable:
+            problem = f"{self._endpoint.url} does not answer like an API ({fault.detail}, {pace.unusable} times in a row)"
+            raise BackendRefusedError(problem, remedy="check the URL with llmtriage doctor", backend=self._endpoint.name)
+
+    def failure(self, fault: Fault) -> Failure:
+        """What the ticket gets."""
+        usage = Usage(attempts=self.sent, waited=self.waited)
+        return Failure(reason=fault.reason, detail=fault.detail, usage=usage, seconds=self.seconds)
+
+    # -- between attempts ----------------------------------------------------------------------
+
+    def _is_over(self, state: tenacity.RetryCallState) -> bool:
+        fault = state.outcome.exception() if state.outcome else None
+        if isinstance(fault, Fault) and fault.is_outage and not self._online and self._pace.breaker.since is not None:
+            return False  # what a dead server did not answer waits for it
+        if not isinstance(fault, Fault) or self._counted >= self._most(fault) or self._pace.clock.now() >= self._ends:
+            return True
+        self._owes = fault.wait is None
+        return self._online and not self._paid()
+
+    def _most(self, fault: Fault) -> int:
+        patience = self._pace.patience
+        if fault.wait is not None:
+            too_long = self._online and fault.wait > patience.longest_pause
+            return (
+                0
+                if too_long
+                else max(self._endpoint.attempts, patience.attempts_after_wait)
+                if self._endpoint.attempts > 1
+                else 1
+            )
+        if fault.unusable or fault.reason == "timeout":
+            return min(self._endpoint.attempts, patience.attempts_unclear)
+        return self._endpoint.attempts
+
+    def _wait(self, state: tenacity.RetryCallState) -> float:
+        """Full jitter, U(0, min(longest, first * 2^n)); a wait that the server stated is the whole endpoint's, not this request's."""
+        fault = state.outcome.exception() if state.outcome else None
+        if isinstance(fault, Fault) and fault.wait is not None:
+            return 0.0
+        patience = self._pace.patience
+        return tenacity.wait_random_exponential(multiplier=patience.first_wait, max=patience.longest_wait)(state)
+
+    def _paid(self) -> bool:
+        """Whether this attempt is paid for from the budget of retries; the first one is free."""
+        if self._owes and not self._pace.retries.take():
+            return False
+        self._owes = False
+        return True
+
+    # -- waiting for the endpoint --------------------------------------------------------------
+
+    async def _held_back(self, waiting: Waiting | None) -> None:
+        seconds = waiting.seconds if waiting else self._pace.patience.first_wait
+        if self._online:
+            self._refuse_online(waiting, seconds)
+        elif waiting is not None:
+            self._stop_batch(waiting)
+            self._tell(waiting)
+        elif self._pace.clock.now() >= self._ends:
+            raise self.last or Fault("backend_unavailable", "too many retries are needed")
+        pause = min(max(seconds, 0.05), seconds if waiting and waiting.reason == "rate_limited" else _LOOK_AGAIN)
+        await self._sleep(pause)
+        if waiting is not None and not self._online:
+            self._ends += pause  # the whole endpoint waits: no fault of this ticket
+
+    def _refuse_online(self, waiting: Waiting | None, seconds: float) -> None:
+        """Somebody waits: an open breaker, or a pause longer than the deadline, is an answer."""
+        if waiting is None or waiting.reason == "backend_unavailable":
+            raise self.last or Fault("backend_unavailable", "the server did not answer lately")
+        if self._pace.clock.now() + seconds > self._ends or seconds > 1.1 * self._pace.patience.longest_pause:
+            raise Fault("rate_limited", f"the server asks to wait {seconds:.0f} s")
+
+    def _stop_batch(self, waiting: Waiting) -> None:
+        """A server that is gone must not fill the queue of those who review: the run stops and can go on later."""
+        pace = self._pace
+        since = pace.breaker.since
+        gone = pace.clock.now() - since if since is not None else 0.0
+        if waiting.reason == "rate_limited":
+            if waiting.seconds > pace.patience.outage:
+                problem = f"the server asks to wait {waiting.seconds:.0f} s"
+                raise StoppedError(problem, remedy="go on then", backend=self._endpoint.name)
+            return
+        if gone >= pace.patience.outage:
+            raise self._gone(f"{self._endpoint.url} has not worked for {gone:.0f} s ({pace.trouble})")
+
+    def _gone(self, problem: str) -> BackendError:
+        kind = StoppedError if self._pace.answered else BackendUnavailableError
+        return kind(problem, remedy="see that the server works, then go on", backend=self._endpoint.name)
+
+    def _tell(self, waiting: Waiting) -> None:
+        if waiting.seconds > _TOLD_FROM and self._pace.tells():
+            why = "asks to wait" if waiting.reason == "rate_limited" else "does not work"
+            _log.warning("%s %s: next request in %.0f s", self._endpoint.name, why, waiting.seconds)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.waited += seconds
+        await self._pace.clock.sleep(seconds)

@@ -1,0 +1,59 @@
+"""The same request twice is sent once: what is in flight is waited for, and what came lately is remembered."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+R = TypeVar("R")
+
+_REMEMBERED = 4096  # answers; each is a few hundred bytes, and at most what the transport reads
+
+
+def key_of(url: str, path: str, content: bytes, headers: Mapping[str, str]) -> bytes:
+    """What everything that is sent is known by, apart from the API key: 32 bytes (SHA-256)."""
+    place = json.dumps([url, path, sorted(headers.items())], ensure_ascii=True)
+    return hashlib.sha256(place.encode() + b"\0" + content).digest()
+
+
+class Shared(Generic[R]):
+    """Answers by request, in one event loop."""
+
+    def __init__(self) -> None:
+        """Nothing is known."""
+        self._answers: OrderedDict[bytes, asyncio.Future[R]] = OrderedDict()
+
+    async def of(self, key: bytes, ask: Callable[[], Awaitable[R]]) -> tuple[R, bool]:
+        """The answer to the request that `key` stands for, and whether it was asked for just now."""
+        while (known := self._answers.get(key)) is not None:
+            try:
+                return await asyncio.shield(known), False
+            except asyncio.CancelledError:
+                if not known.cancelled():
+                    raise  # it is the waiter that is cancelled, not the one who asks
+        return await self._first(key, ask), True
+
+    async def _first(self, key: bytes, ask: Callable[[], Awaitable[R]]) -> R:
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._answers[key] = future
+        while len(self._answers) > _REMEMBERED:
+            self._answers.popitem(last=False)
+        try:
+            answer = await ask()
+        except asyncio.CancelledError:
+            self._answers.pop(key, None)
+            future.cancel()
+            raise
+        except BaseException as error:
+            self._answers.pop(key, None)
+            future.set_exception(error)
+            future.exception()  # looked at, so that the loop does not warn when nobody waits for it
+            raise
+        future.set_result(answer)
+        return answer
