@@ -32,22 +32,27 @@ class PromptCheck:
         """Nothing is known of this server's tokens yet."""
         self._prefixes: dict[str, int] = {}
         self._surplus: int | None = None
+        self._counts_all = True
 
     def is_cut(self, messages: Messages, prompt_tokens: int | None) -> bool:
         """Whether the server read less than there was.
 
         Certain if its count is below the least for the whole prompt. Else short tickets tell how many tokens more than the least the
-        shared part takes, and a long one that shows fewer was cut.
+        shared part takes, and a long one that shows fewer was cut. A server that reads short ones whole and later counts less for them
+        leaves out what it had cached, and its count says nothing.
 
         Args:
             messages: What was sent.
             prompt_tokens: The server's count; None or 0 where it does not tell.
         """
-        if not prompt_tokens:
+        if not prompt_tokens or not self._counts_all:
             return False
         ticket = least_tokens(messages.user)
         least = self._prefix(messages.system) + ticket
         surplus = prompt_tokens - least
+        if surplus < 0 and ticket <= _SHORT and self._surplus is not None:
+            self._counts_all = False
+            return False
         if surplus < 0:
             return True
         if ticket <= _SHORT:

@@ -456,14 +456,9 @@ def test_counts_that_make_sense_are_kept(usage: object, expected: Usage) -> None
 
 
 def test_the_wait_of_a_reply_is_part_of_its_cost() -> None:
-    """Where the transport says how long it waited."""
-
-    class Waited(Reply):
-        waited = 2.5
-
-    assert read_reply(Waited(body=completion(ANSWER), attempts=0, seconds=0), LABELS).usage == Usage(
-        prompt_tokens=100, output_tokens=8, attempts=0, waited=2.5
-    )
+    """And so are its attempts."""
+    reply = Reply(body=completion(ANSWER), attempts=3, seconds=4, waited=2.5)
+    assert read_reply(reply, LABELS).usage == Usage(prompt_tokens=100, output_tokens=8, attempts=3, waited=2.5)
 
 
 NAMES = ["choices", "message", "content", "usage", "finish_reason", "refusal", "model", "text", "type", "prompt_feedback"]
