@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
-from llmtriage.errors import BackendError, BackendRefusedError, BackendUnavailableError, RefusedFieldError, short
+from llmtriage.errors import (
+    BackendError,
+    BackendRefusedError,
+    BackendUnavailableError,
+    RefusedFieldError,
+    UnknownRouteError,
+    short,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,6 +98,9 @@ def _of_run(status: int, codes: set[str], body: Mapping[str, Any], endpoint: End
         return _refused(status, codes, endpoint)
     if status == 404 or codes & _NO_MODEL:
         return _not_found(codes, str(body.get("message") or ""), endpoint)
+    if status == 501:
+        problem = "the server does not offer this with this model (501)"
+        return _stop(BackendRefusedError(problem, remedy="choose another model or engine", backend=endpoint.name))
     return None
 
 
@@ -115,7 +125,7 @@ def _passing(status: int, wait: float | None) -> Fault | None:
 
 def _bad_request(status: int, body: Mapping[str, Any], endpoint: Endpoint) -> Fault:
     field = body.get("param")
-    if isinstance(field, str) and field and not field.startswith("messages"):
+    if isinstance(field, str) and field and not field.startswith(("messages", "input", "state")):
         # What the server said may quote the ticket, so only the field's name is passed on.
         problem = f"the server does not take the field {short(field)!r} ({status})"
         remedy = "leave it out with omit = [...] under [backends.NAME] in llmtriage.toml"
@@ -135,9 +145,9 @@ def _refused(status: int, codes: set[str], endpoint: Endpoint) -> Fault:
 def _not_found(codes: set[str], said: str, endpoint: Endpoint) -> Fault:
     if codes & _NO_MODEL or "model" in said.lower():
         problem, remedy = "the server does not know this model", "check its name"
-    else:
-        problem, remedy = f"nothing answers at {endpoint.url}", "check the URL; most servers want it to end in /v1"
-    return _stop(BackendRefusedError(problem, remedy=remedy, backend=endpoint.name))
+        return _stop(BackendRefusedError(problem, remedy=remedy, backend=endpoint.name))
+    problem, remedy = f"nothing answers at {endpoint.url}", "check the URL; most servers want it to end in /v1"
+    return _stop(UnknownRouteError(problem, remedy=remedy, backend=endpoint.name))
 
 
 def _no_connection(endpoint: Endpoint) -> Fault:
