@@ -1,4 +1,4 @@
-"""Engines by name: `lexical`, `openai:MODEL[@URL]`, `vllm:MODEL[@URL]`, a name from `llmtriage.toml`, or a third party's kind.
+"""Engines by name: `lexical`, `openai:`, `vllm:` or `decisions:` with MODEL[@URL], a name of `llmtriage.toml`, a third party's kind.
 
 Third parties register a `Factory` under the entry-point group `llmtriage.backends`; the entry point's name is the kind.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from llmtriage.taxonomy import Taxonomy
 
 GROUP = "llmtriage.backends"
-_URLS = {"openai": "https://api.openai.com/v1", "vllm": "http://localhost:8000/v1"}
+_URLS = {"openai": "https://api.openai.com/v1", "vllm": "http://localhost:8000/v1", "decisions": "https://api.openai.com/v1"}
 _KINDS = ("lexical", *_URLS)
 
 
@@ -145,6 +145,10 @@ def _chat(name: str, backend: BackendSettings, setup: Setup) -> Backend:
         timeout=backend.timeout or settings.timeout,
         concurrency=backend.concurrency or settings.concurrency,
     )
+    if backend.kind == "decisions":
+        from llmtriage.backends.decisions import DecisionBackend
+
+        return DecisionBackend(name, backend, setup.prompt(), Transport(endpoint), setup.taxonomy)
     return ChatBackend(name, backend, setup.prompt(), Transport(endpoint))
 
 
