@@ -101,7 +101,7 @@ class BackendSettings(BaseModel):
     """One named engine: a `[backends.NAME]` table of the settings file.
 
     Attributes:
-        kind: "openai" or "vllm".
+        kind: "openai" or "vllm" (chat), or "decisions".
         model: The model's name as the server knows it.
         url: The server; None: the kind's own default.
         key_env: The environment variable that holds the key. The key itself never stands in a file.
@@ -118,11 +118,15 @@ class BackendSettings(BaseModel):
         patience: What differs from the `[patience]` table.
         concurrency: Requests in flight; None: `Settings.concurrency`.
         timeout: Seconds for one attempt, by the clock on the wall; None: `Settings.timeout`.
+        dialect: Of a decision endpoint: "openai" (`/decisions`) or "systemone"; None: the first that answers.
+        floor: Of a decision endpoint: the most probability for an option that the server gave 0 or none.
+        max_options: Of a decision endpoint: the most options of one question; None: what its dialect and host take.
+        max_questions: Of a decision endpoint: the most questions of one request; None: what its dialect and host take.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    kind: Literal["openai", "vllm"]
+    kind: Literal["openai", "vllm", "decisions"]
     model: Annotated[str, Field(min_length=1)]
     url: str | None = None
     key_env: str | None = None
@@ -139,6 +143,10 @@ class BackendSettings(BaseModel):
     patience: Patience | None = None
     concurrency: Annotated[int, Field(ge=1, le=1024)] | None = None
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    dialect: Literal["openai", "systemone"] | None = None
+    floor: Annotated[float, Field(gt=0, le=0.1)] = 0.005
+    max_options: Annotated[int, Field(ge=2)] | None = None
+    max_questions: Annotated[int, Field(ge=1)] | None = None
 
 
 class Settings(BaseSettings):

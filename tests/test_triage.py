@@ -211,7 +211,7 @@ def test_a_named_engine_comes_from_the_settings(shop: Taxonomy, monkeypatch: pyt
     monkeypatch.setenv("MY_KEY", "sk-mine")
     backends = {"qwen": {"kind": "vllm", "model": "a@b", "url": "http://gpu:8000", "key_env": "MY_KEY", "timeout": 7}}
     one = triage(shop, backend="qwen", settings=Settings(backends=backends))
-    endpoint = one.backend._transport.endpoint  # type: ignore[attr-defined]
+    endpoint = one.backend.transport.endpoint  # type: ignore[attr-defined]
     assert (endpoint.url, endpoint.key.get_secret_value(), endpoint.timeout) == ("http://gpu:8000/v1", "sk-mine", 7)
 
 
@@ -230,7 +230,7 @@ def test_each_host_gets_its_own_key(shop: Taxonomy, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("OPENAI_API_KEY", "sk-openai")
     monkeypatch.setenv("LLMTRIAGE_API_KEY", "sk-other")
     one = triage(shop, backend=backend)
-    assert one.backend._transport.endpoint.key.get_secret_value() == key  # type: ignore[attr-defined]
+    assert one.backend.transport.endpoint.key.get_secret_value() == key  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("key", "sent"), [("sk-1\n", "sk-1"), ("  ", None)], ids=["line end", "blank"])
@@ -239,7 +239,7 @@ def test_a_key_is_sent_without_what_surrounds_it(
 ) -> None:
     """A key pasted from a file has a line end."""
     monkeypatch.setenv("LLMTRIAGE_API_KEY", key)
-    held = triage(shop, backend="vllm:m").backend._transport.endpoint.key  # type: ignore[attr-defined]
+    held = triage(shop, backend="vllm:m").backend.transport.endpoint.key  # type: ignore[attr-defined]
     assert (held.get_secret_value() if held else None) == sent
 
 

@@ -1,4 +1,4 @@
-"""Engines by name: `lexical`, `openai:MODEL[@URL]`, `vllm:MODEL[@URL]`, a name from `llmtriage.toml`, or a third party's kind.
+"""Engines by name: `lexical`, `openai:`, `vllm:` or `decisions:` with MODEL[@URL], a name of `llmtriage.toml`, a third party's kind.
 
 Third parties register a `Factory` under the entry-point group `llmtriage.backends`; the entry point's name is the kind.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from llmtriage.taxonomy import Taxonomy
 
 GROUP = "llmtriage.backends"
-_URLS = {"openai": "https://api.openai.com/v1", "vllm": "http://localhost:8000/v1"}
+_URLS = {"openai": "https://api.openai.com/v1", "vllm": "http://localhost:8000/v1", "decisions": "https://api.openai.com/v1"}
 _KINDS = ("lexical", *_URLS)
 
 
@@ -133,6 +133,10 @@ def _chat(name: str, backend: BackendSettings, setup: Setup) -> Backend:
     from llmtriage.backends.chat import ChatBackend
 
     transport = _transport(name, backend, setup.settings)
+    if backend.kind == "decisions":
+        from llmtriage.backends.decisions import DecisionBackend
+
+        return DecisionBackend(name, backend, setup.prompt(), transport, setup.taxonomy)
     return ChatBackend(name, backend, setup.prompt(), transport, repair=setup.settings.repair, shorten=setup.settings.shorten)
 
 

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 from llmtriage.backends.http import MOST_BYTES, ReplyTooLongError
-from llmtriage.errors import BackendError, BackendRefusedError, BackendUnavailableError, RefusedFieldError, StoppedError, short
+from llmtriage.errors import (
+    BackendError,
+    BackendRefusedError,
+    BackendUnavailableError,
+    RefusedFieldError,
+    StoppedError,
+    UnknownRouteError,
+    short,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -30,6 +38,7 @@ _FILTERED = frozenset(
 _WAIT_IN_WORDS = re.compile(
     r"(?:again|retry|wait)\D{0,24}?(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|sec|seconds?|m|min|minutes?)\b", re.IGNORECASE
 )
+_TICKET_FIELDS = ("messages", "input", "state")
 _NO_MONEY = frozenset({"insufficient_quota", "billing_not_active", "Arrearage", "AccountOverdueError"})
 
 
@@ -123,6 +132,9 @@ def _of_run(status: int, codes: set[str], body: Mapping[str, Any], endpoint: End
         return _refused(status, codes, endpoint)
     if status == 404 or codes & _NO_MODEL:
         return _not_found(codes, str(body.get("message") or ""), endpoint)
+    if status == 501:
+        problem = "the server does not offer this with this model (501)"
+        return _stop(BackendRefusedError(problem, remedy="choose another model or engine", backend=endpoint.name))
     return None
 
 
@@ -158,12 +170,12 @@ def _bad_request(status: int, body: Mapping[str, Any], endpoint: Endpoint, namin
 def _field(body: Mapping[str, Any], naming: Collection[str]) -> str | None:
     """The field of the request that an error object is about."""
     field = body.get("param")
-    if isinstance(field, str) and field and not field.startswith("messages"):
+    if isinstance(field, str) and field and not field.startswith(_TICKET_FIELDS):
         return field
     details = body.get("detail")
     first = details[0] if isinstance(details, list) and details else None
     place = first.get("loc") if isinstance(first, dict) else None
-    if isinstance(place, list) and len(place) > 1 and place[0] == "body" and place[1] != "messages":
+    if isinstance(place, list) and len(place) > 1 and place[0] == "body" and place[1] not in _TICKET_FIELDS:
         return str(place[1])
     said = str(body.get("message") or "")
     return next((name for name in naming if name in said), None)
@@ -181,9 +193,9 @@ def _refused(status: int, codes: set[str], endpoint: Endpoint) -> Fault:
 def _not_found(codes: set[str], said: str, endpoint: Endpoint) -> Fault:
     if codes & _NO_MODEL or "model" in said.lower():
         problem, remedy = "the server does not know this model", "check its name"
-    else:
-        problem, remedy = f"nothing answers at {endpoint.url}", "check the URL; most servers want it to end in /v1"
-    return _stop(BackendRefusedError(problem, remedy=remedy, backend=endpoint.name))
+        return _stop(BackendRefusedError(problem, remedy=remedy, backend=endpoint.name))
+    problem, remedy = f"nothing answers at {endpoint.url}", "check the URL; most servers want it to end in /v1"
+    return _stop(UnknownRouteError(problem, remedy=remedy, backend=endpoint.name))
 
 
 def _no_connection(endpoint: Endpoint, cause: Exception) -> Fault:

@@ -314,7 +314,7 @@ def test_flags_that_cannot_be_used(cli: Cli, tmp_path: Path, flags: list[str], w
             '[backends.x]\nkind = "openai"\nmodel = "m"\ntempreature = 0', ["backends.x.tempreature: "], id="key of a backend"
         ),
         pytest.param(
-            '[backends.x]\nkind = "opnai"\nmodel = "m"', ["backends.x.kind: ", "'openai' or 'vllm'"], id="kind of a backend"
+            '[backends.x]\nkind = "opnai"\nmodel = "m"', ["backends.x.kind: ", "'openai'", "'decisions'"], id="kind of a backend"
         ),
     ],
 )
