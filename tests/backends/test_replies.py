@@ -358,7 +358,10 @@ def test_the_source_is_the_callers() -> None:
 
 def parts(*texts: str) -> list[dict[str, Any]]:
     """A message in parts, with thinking in front."""
-    thinking = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "reasoning", "text": "hm"}]
+    thinking: list[dict[str, Any]] = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+        {"type": "reasoning", "text": "hm"},
+    ]
     return [*thinking, *({"type": "text", "text": text} for text in texts)]
 
 
@@ -430,7 +433,8 @@ def test_a_reply_is_an_answer_or_a_failure_of_its_ticket(body: object, reason: s
 
 def test_an_unsigned_empty_reply_says_so() -> None:
     """The sentence is part of what a reviewer sees."""
-    for body in ({"choices": []}, {"choices": None}, {}, completion(None), completion(" ")):
+    bodies: list[dict[str, Any]] = [{"choices": []}, {"choices": None}, {}, completion(None), completion(" ")]
+    for body in bodies:
         failure = read(body)
         assert isinstance(failure, Failure)
         assert (failure.reason, failure.detail) == ("bad_response", "the answer holds no text")
@@ -528,7 +532,8 @@ def test_a_repair_asks_for_the_object_alone(language: str, reason: EngineReason)
     assert messages[:2] == MESSAGES.as_chat()
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
     assert messages[2]["content"] == "Sure, a refund!"
-    assert all(isinstance(message["content"], str) and message["content"] for message in messages)
+    assert {type(message["content"]) for message in messages} == {str}
+    assert all(message["content"] for message in messages)
     request = messages[3]["content"]
     assert "JSON" in request
     assert '["refund", "退货", "parcel", "other"]' in request
