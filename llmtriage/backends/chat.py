@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from llmtriage.backends.dialect import Dialect
 from llmtriage.backends.http import is_openai
 from llmtriage.backends.in_flight import in_flight
+from llmtriage.backends.planning import Planned
 from llmtriage.backends.prompt_tokens import PromptCheck, least_tokens
 from llmtriage.backends.replies import Labels, read_reply, repair_messages, thought
 from llmtriage.backends.transport import Reply, Transport
@@ -33,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 _ANSWER_TOKENS, _RATIONALE_TOKENS = 200, 300
 _THINKING_TOKENS = 4000  # for models that think before they answer
+_USUAL_RATIONALE = 40  # tokens of one short sentence
 _MARGIN = 64  # tokens of a chat template around the messages
 
 
@@ -90,6 +92,21 @@ class ChatBackend:
     def request(self, question: Question) -> dict[str, Any]:
         """The body of the request for one question."""
         return self._body(self.prompt.render(question).as_chat(), self._labels_of(question))
+
+    def plan(self, question: Question) -> Planned:
+        """What would be sent first, for an estimate."""
+        messages = self.prompt.render(question)
+        body = self.request(question)
+        longest = max(self._labels_of(question).ids, key=len)
+        usual = estimated_tokens(f'{{"category": "{longest}", "confidence": 0.95}}') + self.prompt.rationale * _USUAL_RATIONALE
+        return Planned(
+            url=self.transport.endpoint.url,
+            model=self._settings.model,
+            shared=messages.system,
+            own=messages.user,
+            output_tokens=usual,
+            known=self.transport.is_known("/chat/completions", body),
+        )
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -8,6 +8,7 @@ is never used.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +20,7 @@ import numpy as np
 
 from llmtriage.backends.decision_questions import Limits, choices, with_examples, wording_hash
 from llmtriage.backends.in_flight import in_flight
+from llmtriage.backends.planning import Planned
 from llmtriage.backends.transport import Reply, Transport
 from llmtriage.errors import BackendRefusedError, UnknownRouteError
 from llmtriage.predictions import Failure, Prediction, Scores, Usage
@@ -92,6 +94,20 @@ class DecisionBackend:
     def predict(self, questions: AsyncIterable[Question], *, online: bool) -> AsyncIterator[Prediction | Failure]:
         """See `llmtriage.protocols.Backend`."""
         return in_flight(partial(self._one, online=online), questions, self.transport.endpoint.concurrency)
+
+    def plan(self, question: Question) -> Planned:
+        """What would be sent, for an estimate; while the dialect is not known, in OpenAI's."""
+        dialect = self._dialect or "openai"
+        asked, ticket = self._for(dialect, question), fenced(question.text)
+        body = request_body(self._settings, dialect, ticket, asked)
+        return Planned(
+            url=self.transport.endpoint.url,
+            model=self._settings.model,
+            shared=json.dumps(body["questions"], ensure_ascii=False, indent=2),
+            own=ticket,
+            output_tokens=0,
+            known=self.transport.is_known(_PATHS[dialect], body),
+        )
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from llmtriage.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
@@ -46,7 +46,6 @@ _GROUP, _GROUP_BYTES, _GROUP_SECONDS = 64, 2**20, 0.5  # what waits in memory at
 _NOTED_USES = 4096
 _LOCK_SECONDS = 5.0
 _SMALLEST_DATABASE = 512  # bytes: one page of the smallest size
-_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"})
 
 # Closing any handle on a file drops all POSIX locks that this process has on it, so creating and opening do not overlap.
 _opening = threading.Lock()
@@ -55,20 +54,6 @@ _opening = threading.Lock()
 class _Entry(NamedTuple):
     body: bytes
     used: int
-
-
-def key_of(url: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
-    """The key of a request: the SHA-256 of the canonical JSON of all that is sent, without what says who asks.
-
-    Args:
-        url: The base URL.
-        path: Below it.
-        body: The request; the order of its keys does not count.
-        headers: Extra headers; the case of their names does not count. Those that carry keys are left out.
-    """
-    sent = {name.lower(): value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
-    text = json.dumps([_VERSION, url, path, body, sent], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).digest()
 
 
 class ReplyCache:
@@ -243,10 +228,10 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _evict(connection: sqlite3.Connection, most_bytes: int) -> None:
-    """Let the tenth of the replies that was used least recently go, until the file is within its bound."""
+    """Let the replies that were used least recently go, a hundredth at a time, until the file is within its bound."""
     while _bytes_used(connection) > most_bytes:
         count = _value(connection, "SELECT count(*) FROM uses")
-        oldest = connection.execute("SELECT id FROM uses ORDER BY used, id LIMIT ?", (max(1, count // 10),)).fetchall()
+        oldest = connection.execute("SELECT id FROM uses ORDER BY used, id LIMIT ?", (max(1, count // 100),)).fetchall()
         if not oldest:
             return
         connection.executemany("DELETE FROM replies WHERE id = ?", oldest)

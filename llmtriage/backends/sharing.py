@@ -16,9 +16,20 @@ R = TypeVar("R")
 _REMEMBERED = 4096  # answers; each is a few hundred bytes, and at most what the transport reads
 
 
+_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"})
+
+
 def key_of(url: str, path: str, content: bytes, headers: Mapping[str, str]) -> bytes:
-    """What everything that is sent is known by, apart from the API key: 32 bytes (SHA-256)."""
-    place = json.dumps([url, path, sorted(headers.items())], ensure_ascii=True)
+    """What a request is known by: the SHA-256 of all that is sent, without what says who asks.
+
+    Args:
+        url: The base URL.
+        path: Below it.
+        content: The body as it is sent.
+        headers: Extra headers; the case of their names does not count. Those that carry keys are left out.
+    """
+    sent = sorted((name.lower(), value) for name, value in headers.items() if name.lower() not in _SECRET_HEADERS)
+    place = json.dumps([url, path, sent], ensure_ascii=True)
     return hashlib.sha256(place.encode() + b"\0" + content).digest()
 
 

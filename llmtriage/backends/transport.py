@@ -140,10 +140,10 @@ class Transport:
         """
         if self.endpoint.key is None and is_openai(self.endpoint.url):
             raise BackendRefusedError("no key is set", remedy=f"set {self.endpoint.key_hint}", backend=self.endpoint.name)
-        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        content = _content(body)
         if fresh:
             return await self._asked(path, content, online=online, naming=naming)
-        key = key_of(self.endpoint.url, path, content, self.endpoint.headers)
+        key = self._key(path, content)
         if self.cache is not None and (known := self.cache.get(key)) is not None:
             return Reply(body=known, attempts=0, seconds=0.0)
         if online:
@@ -165,6 +165,10 @@ class Transport:
         except Fault as fault:
             return _unanswered(fault)
         return Reply(body=body, attempts=1, seconds=self.pace.clock.now() - began)
+
+    def is_known(self, path: str, body: Mapping[str, Any]) -> bool:
+        """Whether the reply cache has the answer to a request."""
+        return self.cache is not None and self.cache.get(self._key(path, _content(body))) is not None
 
     def remember(self, reply: Reply) -> None:
         """Keep a reply that could be read; what could not be read is asked for again another time."""
@@ -246,6 +250,9 @@ class Transport:
             await self.pace.clock.sleep(0.05)
         return tokens
 
+    def _key(self, path: str, content: bytes) -> bytes:
+        return key_of(self.endpoint.url, path, content, self.endpoint.headers)
+
     def _session(self) -> _Session:
         loop = asyncio.get_running_loop()
         if loop not in self._sessions:
@@ -255,6 +262,10 @@ class Transport:
 
 
 _OPTIONS: Any = {"follow_redirects": False, "headers": {"Content-Type": "application/json"}}
+
+
+def _content(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _read(text: str, endpoint: Endpoint) -> Any:
