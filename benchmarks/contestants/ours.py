@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from contestants.common import Skipped, Task, clocked, each, stopwatch
 from llmtriage import Failure, Outcome, Prediction, Question, Settings, SingleLabel, Taxonomy, Ticket, Triage
-from llmtriage.backends.chat import ChatBackend, read_reply
+from llmtriage.backends.chat import ChatBackend
+from llmtriage.backends.replies import Labels, read_reply
 from llmtriage.backends.transport import Endpoint, Reply, Transport
 from llmtriage.prepare import prepare
 
@@ -115,16 +116,16 @@ async def parts(task: Task) -> dict[str, float]:
     engine = sorting.backend
     assert isinstance(engine, ChatBackend)  # noqa: S101 - for the type checker: its name begins with openai:
     tickets, questions = tickets_of(task), questions_of(task, sorting)
-    ids = frozenset(task.categories)
+    labels = Labels.of(sorting.taxonomy.leaves, taxonomy=sorting.taxonomy)
     reply = _reply(task)
-    prediction = read_reply(reply, ids)
+    prediction = read_reply(reply, labels)
     return {
         "preparation": await _alone(task, tickets, lambda ticket: prepare(ticket, sorting.preparation)),
         "rendering": await _alone(task, questions, engine.prompt.render),
         "request": await _alone(task, questions, engine.request),
         "client": await _client_alone(task),
         "transport": await _transport_alone(task),
-        "reading": await _alone(task, tickets, lambda _: read_reply(reply, ids)),
+        "reading": await _alone(task, tickets, lambda _: read_reply(reply, labels)),
         "routing": await _alone(
             task,
             list(zip(tickets, task.texts, strict=True)),

@@ -22,7 +22,8 @@ def response(content: dict[str, object]) -> bytes:
         "created": 1_700_000_000,
         "model": "bench",
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 1000, "completion_tokens": 20, "total_tokens": 1020},
+        # 0: not told. One count for all prompts would mean that the long ones were cut.
+        "usage": {"prompt_tokens": 0, "completion_tokens": 20, "total_tokens": 20},
     }
     data = json.dumps(body).encode()
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"

@@ -54,11 +54,11 @@ def _http_client(endpoint: Endpoint) -> httpx2.AsyncClient:
     options: dict[str, Any] = {
         "timeout": httpx2.Timeout(endpoint.timeout, connect=endpoint.patience.connect_timeout),
         "headers": {"Accept-Encoding": "identity"},
-        "event_hooks": {"response": [_bound]},
     }
     context = _trusted(endpoint.ca_file)
     if endpoint.proxy or getproxies():
-        return openai.DefaultAsyncHttpxClient(proxy=endpoint.proxy, verify=context, **options)
+        hooks = {"response": [_bound]}
+        return openai.DefaultAsyncHttpxClient(proxy=endpoint.proxy, verify=context, event_hooks=hooks, **options)
     return openai.DefaultAsyncHttpxClient(transport=_Connections(context), **options)
 
 
@@ -80,7 +80,7 @@ class _Connections(httpx2.AsyncBaseTransport):
         except BaseException:
             self._free.append(connection)
             raise
-        response.stream = _Closing(response.stream, lambda: self._free.append(connection))  # type: ignore[arg-type]
+        await _bound(response, lambda: self._free.append(connection))
         return response
 
     async def aclose(self) -> None:
@@ -90,26 +90,6 @@ class _Connections(httpx2.AsyncBaseTransport):
     def _new(self) -> httpx2.AsyncHTTPTransport:
         self._all.append(httpx2.AsyncHTTPTransport(verify=self._context))
         return self._all[-1]
-
-
-class _Closing(httpx2.AsyncByteStream):
-    """A stream that says when it is closed, once."""
-
-    def __init__(self, stream: httpx2.AsyncByteStream, closed: Callable[[], None]) -> None:
-        self._stream = stream
-        self._closed: Callable[[], None] | None = closed
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._stream:
-            yield chunk
-
-    async def aclose(self) -> None:
-        closed, self._closed = self._closed, None
-        try:
-            await self._stream.aclose()
-        finally:
-            if closed:
-                closed()
 
 
 def _trusted(ca_file: Path | None) -> ssl.SSLContext:
@@ -124,18 +104,19 @@ def _trusted(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-async def _bound(response: httpx2.Response) -> None:
+async def _bound(response: httpx2.Response, closed: Callable[[], None] | None = None) -> None:
+    """Let no more of a reply be read than an answer can have; say when it is closed."""
     compressed = response.headers.get("content-encoding", "identity") != "identity"
     most = _MOST_COMPRESSED if compressed else MOST_BYTES
     if isinstance(response.stream, httpx2.AsyncByteStream):
-        response.stream = _Bounded(response.stream, most)
+        response.stream = _Bounded(response.stream, most, closed)
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A stream that is given up when it becomes too long."""
+    """A stream that is given up when it becomes too long, and says once when it is closed."""
 
-    def __init__(self, stream: httpx2.AsyncByteStream, most: int) -> None:
-        self._stream, self._left = stream, most
+    def __init__(self, stream: httpx2.AsyncByteStream, most: int, closed: Callable[[], None] | None) -> None:
+        self._stream, self._left, self._closed = stream, most, closed
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._stream:
@@ -145,4 +126,9 @@ class _Bounded(httpx2.AsyncByteStream):
             yield chunk
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        closed, self._closed = self._closed, None
+        try:
+            await self._stream.aclose()
+        finally:
+            if closed:
+                closed()
