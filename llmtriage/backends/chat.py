@@ -35,6 +35,8 @@ _MOST_RAW = 2000  # characters of a reply kept for people
 class ChatBackend:
     """Asks a chat model for one category and its own number for it. There is no distribution."""
 
+    reads_prompts = True
+
     def __init__(self, name: str, settings: BackendSettings, prompt: Prompt, transport: Transport) -> None:
         """Put the parts together; nothing is sent yet.
 

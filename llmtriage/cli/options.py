@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from llmtriage.cli.display import notice
-from llmtriage.errors import InputError
+from llmtriage.errors import InputError, UnknownNameError, short
 
 if TYPE_CHECKING:
     from llmtriage.predictions import Example
@@ -92,8 +93,19 @@ triage_options = _together(
     click.option("--examples", type=click.Path(path_type=Path), help="Labelled tickets to learn from or to show to the model."),
     click.option("--shots", type=click.IntRange(min=0), help="Examples used a category, at most [all]."),
     click.option(
-        "--prompt-examples", type=click.IntRange(min=0), default=20, show_default=True, help="Examples in a prompt, at most."
+        "--prompt-examples", type=click.IntRange(min=0), default=20, show_default=True, help="Examples in every prompt, at most."
     ),
+    click.option(
+        "--selector",
+        type=click.Choice(["static", "nearest"]),
+        default="static",
+        show_default=True,
+        help="nearest: each prompt also shows the examples most like its ticket.",
+    ),
+    click.option(
+        "--nearest", type=click.IntRange(min=1), default=4, show_default=True, help="So many of them, at most; 2 a category."
+    ),
+    click.option("--example-tokens", type=click.IntRange(min=0), help="Tokens of all examples in a prompt, at most [no limit]."),
     click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of examples."),
     click.option("--threshold", type=_Number(0, 1), help="Accept from this score on. A wish, not a guarantee."),
     click.option("--departments", is_flag=True, help="Accept a department where only that is sure."),
@@ -114,6 +126,9 @@ _TRIAGE_KEYS = (
     "examples",
     "shots",
     "prompt_examples",
+    "selector",
+    "nearest",
+    "example_tokens",
     "seed",
     "threshold",
     "departments",
@@ -163,6 +178,44 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool) -> Tr
     )
     click.get_current_context().call_on_close(triage.close)
     return triage
+
+
+def changed_flags(flags: dict[str, Any], text: str, source: str) -> dict[str, Any]:
+    """`flags` with those of `triage_options` changed that `text` names, as KEY=VALUE[,KEY=VALUE].
+
+    A comma within a value ends it only where another KEY= follows.
+
+    Args:
+        flags: As click read them.
+        text: What to change.
+        source: The flag that `text` was given to, for errors.
+
+    Raises:
+        InputError: A key is unknown or named twice, or a value cannot be used.
+    """
+    context = click.get_current_context()
+    options = {option.name: option for option in context.command.params if option.name in _TRIAGE_KEYS}
+    values: dict[str, list[str]] = {}
+    for part in re.split(r",(?=[\w-]+=)", text):
+        name, equals, value = part.partition("=")
+        key = name.strip().removeprefix("--").replace("-", "_")
+        if not equals:
+            raise InputError(f"not KEY=VALUE: {short(part)!r}", field=source, remedy="write it like selector=nearest,nearest=6")
+        if key not in options:
+            raise UnknownNameError.among("key", key, _TRIAGE_KEYS, field=source)
+        values.setdefault(key, []).append(value.strip())
+    return {**flags, **{key: _converted(options[key], found, source) for key, found in values.items()}}
+
+
+def _converted(option: click.Parameter, values: list[str], source: str) -> Any:
+    """What click makes of the values of an option that was given so often."""
+    if len(values) > 1 and not option.multiple:
+        raise InputError(f"{option.name} is given twice", field=source, remedy="give it once")
+    try:
+        return option.type_cast_value(click.get_current_context(), values if option.multiple else values[0])
+    except click.BadParameter as error:
+        problem = f"{option.name}: {error.message.rstrip('.')}"
+        raise InputError(problem, field=source, remedy="mend that value") from None
 
 
 def make_preparation(without: tuple[str, ...]) -> Preparation:
