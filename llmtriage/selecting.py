@@ -1,7 +1,8 @@
 """Which labelled examples stand in a prompt: a block that all tickets share, and those chosen for one ticket.
 
 `static` shows the shared block alone. `nearest` adds the examples most like the ticket. By likeness is meant the cosine of TF-IDF
-weights of words, pairs of words and character n-grams (in Chinese: n-grams of signs), as in the embedded engine.
+weights of words, pairs of words and character n-grams (in Chinese: n-grams of signs), as in the embedded engine; a number counts as
+a number, whichever it is.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import json
 import threading
 from collections import Counter
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from llmtriage.duplicates import near_duplicate_groups, near_duplicate_table
+from llmtriage.duplicates import folded, near_duplicate_groups, near_duplicate_table
 from llmtriage.errors import InputError, UnknownNameError
 from llmtriage.examples import for_prompt
 from llmtriage.grams import Grams, tfidf
@@ -94,19 +96,22 @@ class Nearest:
     def examples_for(self, text: str) -> tuple[Example, ...]:
         """The nearest examples, the nearest last."""
         index = self._fitted()
-        order = index.nearest(self._grams, text[:_READ])
+        order = iter(index.nearest(self._grams, _read(text)))
         chosen: list[Example] = []
-        for start in range(0, len(order), _COMPARED):
-            chosen = self._enlarged(chosen, [index.examples[i] for i in order[start : start + _COMPARED]], text)
-            if len(chosen) == self._k:
+        while len(chosen) < self._k:
+            full = {category for category, count in _counts(chosen).items() if count == AT_MOST_A_CATEGORY}
+            open_ones = (index.examples[i] for i in order if index.examples[i].category not in full)
+            candidates = list(islice(open_ones, _COMPARED))
+            if not candidates:
                 break
+            chosen = self._enlarged(chosen, candidates, text)
         return tuple(reversed(chosen))
 
     def _enlarged(self, chosen: Sequence[Example], candidates: Sequence[Example], text: str) -> list[Example]:
         """`chosen` and those of `candidates` that may stand beside them, as far as there is room."""
         known = [*chosen, *candidates]
         near = near_duplicate_table([text, *(example.text for example in known)])
-        counts = Counter(example.category for example in chosen)
+        counts = _counts(chosen)
         kept = [0, *range(1, len(chosen) + 1)]  # the ticket, then what is chosen
         for place in range(len(chosen) + 1, len(known) + 1):
             category = known[place - 1].category
@@ -152,11 +157,20 @@ class _Index(NamedTuple):
 
 
 def _fit(examples: list[Example], grams: Grams) -> _Index:
-    texts = [example.text[:_READ] for example in examples]
+    texts = [_read(example.text) for example in examples]
     vocabulary, df = grams.vocabulary(texts)
     idf = (np.log((1 + len(texts)) / (1 + df)) + 1).astype(np.float32)
     rows = tfidf(grams.count(texts, vocabulary)[0], idf)
     return _Index(examples, vocabulary, idf, rows.T.tocsr())
+
+
+def _counts(examples: Sequence[Example]) -> Counter[str]:
+    return Counter(example.category for example in examples)
+
+
+def _read(text: str) -> str:
+    """What likeness looks at. Numbers are one sign, as where near-duplicates are looked for: two order numbers say nothing."""
+    return folded(text[:_READ])
 
 
 def _representative(pairs: Sequence[tuple[str, str]]) -> Example:

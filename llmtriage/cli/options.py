@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from llmtriage.cli.display import notice
-from llmtriage.errors import InputError, UnknownNameError, short
+from llmtriage.errors import InputError, UnknownNameError, nearest, short
 
 if TYPE_CHECKING:
     from llmtriage.predictions import Example
@@ -215,7 +215,13 @@ def _converted(option: click.Parameter, values: list[str], source: str) -> Any:
         return option.type_cast_value(click.get_current_context(), values if option.multiple else values[0])
     except click.BadParameter as error:
         problem = f"{option.name}: {error.message.rstrip('.')}"
-        raise InputError(problem, field=source, remedy="mend that value") from None
+        raise InputError(problem, field=source, remedy=_remedy(option, values[-1])) from None
+
+
+def _remedy(option: click.Parameter, value: str) -> str:
+    if isinstance(option.type, click.Choice):
+        return nearest(value, option.type.choices)
+    return "write true or false" if isinstance(option.type, click.types.BoolParamType) else "mend that value"
 
 
 def make_preparation(without: tuple[str, ...]) -> Preparation:

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from llmtriage.terminal import neutral, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from llmtriage.evaluation.comparison import Comparison, Difference, Side
     from llmtriage.evaluation.text import Language
@@ -26,6 +26,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "as the flags say": ("as the flags say", "按命令行参数"),
     "difference": ("second - first", "第二种减第一种"),
     "interval": ("{value} (95 % interval {low} to {high})", "{value}（95 % 区间 {low} 至 {high}）"),
+    "points": ("{value} points", "{value} 个百分点"),
+    "setting": ("{said}: {backend}", "{said}：{backend}"),
     "accuracy": ("Right", "正确率"),
     "log_loss": ("Log loss", "对数损失"),
     "share": ("Routed by itself", "自动分派"),
@@ -105,15 +107,17 @@ def _settings(comparison: Comparison, words: _Words) -> Iterator[str]:
     wide = max(map(cell_len, names))
     for name, one in zip(names, (comparison.first, comparison.second), strict=True):
         said = words("as the flags say") if one.setting is None else neutral(one.setting)
-        yield f"{_filled(name, wide)}{_GAP}{said}: {neutral(one.report.backend or _NONE)}"
+        yield _filled(name, wide) + _GAP + words("setting", said=said, backend=neutral(one.report.backend or _NONE))
 
 
 def _rows(comparison: Comparison, words: _Words) -> list[list[str]]:
     first, second, difference = comparison.first, comparison.second, comparison.difference
-    accuracy = words("interval", **_ends(_points, difference.accuracy, difference.accuracy_interval))
-    loss = "" if difference.log_loss is None else _signed(difference.log_loss)
-    if difference.log_loss is not None and difference.log_loss_interval is not None:
-        loss = words("interval", **_ends(_signed, difference.log_loss, difference.log_loss_interval))
+    low, high = (f"{100 * end:+.1f}" for end in difference.accuracy_interval)
+    accuracy = words("interval", value=words("points", value=f"{100 * difference.accuracy:+.1f}"), low=low, high=high)
+    loss = "" if difference.log_loss is None else f"{difference.log_loss:+.3f}"
+    if difference.log_loss_interval is not None:
+        low, high = (f"{end:+.3f}" for end in difference.log_loss_interval)
+        loss = words("interval", value=loss, low=low, high=high)
     changes = {"accuracy": accuracy, "log_loss": loss}
     both = zip(_figures(first).items(), _figures(second).values(), strict=True)
     rows = [[words(key), one, other, changes.get(key, "")] for (key, one), other in both]
@@ -151,18 +155,6 @@ def _filled(text: str, width: int) -> str:
     """`text` with blanks up to `width` columns, before it where that is negative."""
     blanks = " " * (abs(width) - cell_len(text))
     return text + blanks if width >= 0 else blanks + text
-
-
-def _ends(written: Callable[[float], str], value: float, interval: tuple[float, float]) -> dict[str, str]:
-    return {"value": written(value), "low": written(interval[0]), "high": written(interval[1])}
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f} %"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}"
 
 
 def _percent(share: float | None) -> str:
