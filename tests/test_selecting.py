@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import combinations
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from llmtriage import Example, InputError, Question, Taxonomy, Triage, UnknownNameError
 from llmtriage.duplicates import near_duplicate_groups, near_duplicate_table
 from llmtriage.examples import for_prompt
+from llmtriage.prompting import estimated_tokens
 from llmtriage.protocols import Selector
-from llmtriage.selecting import AT_MOST_A_CATEGORY, Nearest, Selection, SelectorName, Static, example_tokens
+from llmtriage.selecting import Nearest, Selection, SelectorName, Static, example_tokens
 from llmtriage.testing import Answer, ScriptedBackend
 
 WORDS = (
@@ -96,15 +98,14 @@ def test_nearest_never_shows_the_ticket_or_two_of_a_kind(examples: list[Example]
     assert set(chosen) <= set(examples)
     assert not any(are_near(ticket, one.text) for one in chosen)
     assert not any(are_near(one.text, other.text) for one, other in combinations(chosen, 2))
-    assert max(Counter(one.category for one in chosen).values(), default=0) <= AT_MOST_A_CATEGORY
+    assert max(Counter(one.category for one in chosen).values(), default=0) <= 2
 
 
 @settings(max_examples=40)
-@given(EXAMPLES, TEXTS, st.randoms(use_true_random=False))
-def test_nearest_does_not_depend_on_the_order_of_the_examples(examples: list[Example], ticket: str, random: object) -> None:
+@given(EXAMPLES, TEXTS, st.permutations(range(25)))
+def test_nearest_does_not_depend_on_the_order_of_the_examples(examples: list[Example], ticket: str, order: list[int]) -> None:
     """Nor does its fingerprint; asked twice it answers the same."""
-    shuffled = list(examples)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    shuffled = [examples[i] for i in order if i < len(examples)]
     one, other = Nearest(examples), Nearest(shuffled)
     assert one.examples_for(ticket) == other.examples_for(ticket) == one.examples_for(ticket)
     assert one.fingerprint() == other.fingerprint()
@@ -336,10 +337,8 @@ def test_static_gives_a_ticket_nothing_of_its_own(shop: Taxonomy) -> None:
 def test_for_an_engine_that_reads_no_prompts_nothing_is_chosen(shop: Taxonomy) -> None:
     """And its run is the same whatever the selector."""
     selector = Fixed(*EXAMPLES_OF_SHOP)
-    plain, other = (
-        Triage(taxonomy=shop, backend="lexical", examples=EXAMPLES_OF_SHOP, **options)
-        for options in ({}, {"selector": selector, "nearest": 2, "example_tokens": 9})
-    )
+    plain = Triage(taxonomy=shop, examples=EXAMPLES_OF_SHOP)
+    other = Triage(taxonomy=shop, examples=EXAMPLES_OF_SHOP, selector=selector, nearest=2, example_tokens=9)
     assert other.classify("where is my parcel").score == plain.classify("where is my parcel").score
     assert selector.asked == []
     assert plain.run_id == other.run_id
@@ -349,8 +348,10 @@ def test_for_an_engine_that_reads_no_prompts_nothing_is_chosen(shop: Taxonomy) -
 def test_every_setting_of_the_choice_is_part_of_the_run(shop: Taxonomy) -> None:
     """Selector, number, budget, shared block and examples chosen from."""
 
-    def run(examples: Sequence[Example] = EXAMPLES_OF_SHOP, **options: object) -> str:
-        return Triage(taxonomy=shop, backend="openai:m", examples=examples, **{"prompt_examples": 1, **options}).run_id  # type: ignore[arg-type]
+    def run(**options: Any) -> str:
+        return Triage(
+            **{"taxonomy": shop, "backend": "openai:m", "examples": EXAMPLES_OF_SHOP, "prompt_examples": 1, **options}
+        ).run_id
 
     near = {"selector": "nearest"}
     runs = [
@@ -379,12 +380,9 @@ def test_a_selector_that_fails_ends_the_run(shop: Taxonomy) -> None:
 
 def test_the_cost_of_an_example_is_that_of_what_is_shown(shop: Taxonomy) -> None:
     """In English and in Chinese: a prompt with one example more has at least so many tokens more, and not many more."""
-    from llmtriage.prompting import estimated_tokens
-
-    render: Callable[[tuple[Example, ...]], str]
     for language in ("en", "zh"):
         prompt = Triage(taxonomy=shop, language=language).prompt
-        render = lambda examples, prompt=prompt: prompt.render(Question(text="t", categories=shop.leaves, examples=examples)).user  # type: ignore[misc]  # noqa: E731
+        alone = estimated_tokens(prompt.render(Question(text="t", categories=shop.leaves)).user)
         for one in EXAMPLES_OF_SHOP:
-            more = estimated_tokens(render((one,))) - estimated_tokens(render(()))
-            assert 0 <= more - example_tokens(one) <= 14
+            user = prompt.render(Question(text="t", categories=shop.leaves, examples=(one,))).user
+            assert 0 <= estimated_tokens(user) - alone - example_tokens(one) <= 14

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from conftest import Cli, Serve, chat
+
+if TYPE_CHECKING:
+    from cli.conftest import Cli, Serve
 
 LABELLED = """\
 title,content,category
@@ -21,6 +24,11 @@ Parcel,where is my parcel today,parcel
 ,password reset mail does not come,login
 ,do you like music,other
 """
+
+
+def chat(text: str) -> bytes:
+    """The body of an answer with this text."""
+    return json.dumps({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}).encode()
 
 
 @pytest.fixture
