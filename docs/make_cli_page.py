@@ -94,6 +94,12 @@ These are the names for `--fail-under accuracy=0.9`, which takes figures where h
 `evaluate --json` holds these and `accuracy_interval`, `accepted.error_interval` (95 %, Clopper-Pearson), `per_category`, `confusions`,
 `backend`, `taxonomy_hash`, `prompt_hash`, `run` (as in the column of that name) and `settings` (threshold, departments, shots, seed,
 number of examples, name of the file).
+
+`evaluate --against KEY=VALUE[,KEY=VALUE]` runs the same tickets again with these flags changed and shows both beside each other. `--json` then
+holds `first` and `second` (each as above, with `setting`, `tokens_in` and `tokens_out` a ticket), `difference` (second minus first: `accuracy` with
+its 95 % interval, Bonett and Price; `p` of the exact McNemar test, which decides `more_accurate`; `log_loss` with its interval, bootstrap;
+`lower_log_loss`; null where the labels do not tell) and `labels` (file, n, digest of title, content and category of all rows). Labels that
+chose between settings are used up: calibrate, certify and report on others.
 """
 
 

@@ -120,6 +120,28 @@ def most_similar_pairs(texts: Sequence[str], limit: int = 20, *, at_least: float
     return best
 
 
+def near_duplicate_table(texts: Sequence[str], *, similarity: float = 0.8) -> npt.NDArray[np.bool_]:
+    """Which of a few texts are near-duplicates of which: shape (n, n), every pair compared exactly.
+
+    Args:
+        texts: Few: time and memory grow with the square of their number.
+        similarity: In (0, 1].
+
+    Raises:
+        InputError: `similarity` is out of range.
+
+    Example:
+        >>> near_duplicate_table(["Where is order 123?", "where is order 98 !", "Close my account"]).tolist()
+        [[True, True, False], [True, True, False], [False, False, True]]
+    """
+    _check(similarity)
+    folding = _Folding()
+    sets = _ShingleSets.of([_fold(text, folding) for text in texts])
+    shared = (sets.rows @ sets.rows.T).toarray()
+    total = sets.sizes[:, None] + sets.sizes[None, :]
+    return np.asarray(shared >= (similarity - _ROUNDING) * (total - shared), dtype=np.bool_)
+
+
 def folded(text: str) -> str:
     """`text` as it is compared: case, width, punctuation, white space, invisible characters and numbers folded."""
     return _fold(text, _Folding())

@@ -90,7 +90,7 @@ class _Count:
 
     def ticket(self, ticket: Ticket) -> Question | None:
         self._tickets += 1
-        question = self._triage.question(ticket)
+        question = self._triage.planned(ticket)
         self._gated += question is None
         return question
 

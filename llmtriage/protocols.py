@@ -6,12 +6,15 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from llmtriage.predictions import Failure, Prediction, Question
+    from llmtriage.predictions import Example, Failure, Prediction, Question
 
 
 @runtime_checkable
 class Backend(Protocol):
-    """Turns questions into predictions: an LLM, a lexical model, or a wrapper around another backend."""
+    """Turns questions into predictions: an LLM, a lexical model, or a wrapper around another backend.
+
+    One that shows `Question.examples` to a model says so with an attribute `reads_prompts = True`; for others none are chosen.
+    """
 
     @property
     def name(self) -> str:
@@ -31,4 +34,18 @@ class Backend(Protocol):
 
         Raises:
             BackendError: The engine as a whole cannot work.
+        """
+
+
+@runtime_checkable
+class Selector(Protocol):
+    """Chooses the examples that stand in the prompt of one ticket, besides those shared by all tickets."""
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """All that its choice depends on, apart from the ticket."""
+
+    def examples_for(self, text: str) -> tuple[Example, ...]:
+        """The examples for a prepared text, the one that tells most last: it stands directly before the ticket.
+
+        Called in a thread of its own, for one ticket after another.
         """

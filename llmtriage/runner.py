@@ -7,7 +7,7 @@ import os
 import time
 from collections import Counter, deque
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from llmtriage.outcomes import Outcome
+    from llmtriage.settings import Price
     from llmtriage.tables import Row, RowWriter, TableFormat
     from llmtriage.tickets import LabelledTicket, Ticket, TicketRow
     from llmtriage.triage import Triage
@@ -78,6 +79,55 @@ class RepeatedIds:
 
 
 @dataclass(slots=True)
+class Spent:
+    """What the outcomes of a run took. Answers that were known already cost nothing.
+
+    Attributes:
+        requests: Sent, retries and repairs included.
+        asked: Tickets that an engine was asked about in this run.
+        known: Tickets whose answer was known: the same request before, or the reply cache.
+        forgiven: Answers that named their category a little otherwise.
+        prompt_tokens: As far as the servers told.
+        cached_tokens: Of these, in the servers' prefix caches.
+        output_tokens: As far as the servers told.
+        waited: Seconds of waiting, summed over tickets.
+    """
+
+    requests: int = 0
+    asked: int = 0
+    known: int = 0
+    forgiven: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    waited: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome."""
+        answer = outcome.prediction or getattr(outcome, "failure", None)
+        if answer is None:
+            return
+        usage = answer.usage
+        self.asked += usage.attempts > 0
+        self.known += usage.attempts == 0
+        self.forgiven += getattr(answer, "forgiven", False)
+        if usage.attempts:
+            self.requests += usage.attempts
+            self.prompt_tokens += usage.prompt_tokens or 0
+            self.cached_tokens += usage.cached_tokens or 0
+            self.output_tokens += usage.output_tokens or 0
+            self.waited += usage.waited
+
+    def cost(self, price: Price | None) -> float | None:
+        """In the currency of `price`; None without one."""
+        return price.of(self.prompt_tokens, self.output_tokens, self.cached_tokens) if price else None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {**asdict(self), "waited": round(self.waited, 3)}
+
+
+@dataclass(slots=True)
 class Summary:
     """What a run has done so far."""
 
@@ -87,6 +137,7 @@ class Summary:
     teams: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     repeated_ids: RepeatedIds = field(default_factory=RepeatedIds)
+    spent: Spent = field(default_factory=Spent)
 
     @property
     def pending(self) -> int:
@@ -95,6 +146,7 @@ class Summary:
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
+        self.spent.add(outcome)
         if isinstance(outcome, Accepted):
             self.count(accepted=True, team=outcome.team or "")
         else:
@@ -118,6 +170,7 @@ class Summary:
             "teams": dict(self.teams.most_common()),
             "repeated_ids": self.repeated_ids.count,
             "seconds": round(self.seconds, 3),
+            "usage": self.spent.to_json(),
         }
 
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from llmtriage import backends
 from llmtriage.errors import BackendError, InputError
-from llmtriage.examples import balanced, for_prompt, read_examples
+from llmtriage.examples import balanced, read_examples
 from llmtriage.predictions import Example, Question
 from llmtriage.prepare import Preparation, prepare
 from llmtriage.prompting import Prompt
 from llmtriage.routing import Policy, Router
+from llmtriage.selecting import NEAREST, Selection
 from llmtriage.settings import Settings, load_settings
 from llmtriage.streams import PrivateLoop, Puts, as_async
 from llmtriage.taxonomy import Taxonomy, digest
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     from llmtriage.outcomes import Outcome, Pending
     from llmtriage.predictions import Failure, Prediction
-    from llmtriage.protocols import Backend
+    from llmtriage.protocols import Backend, Selector
+    from llmtriage.selecting import SelectorName
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +61,9 @@ class Triage:
         examples: Sequence[Example] | str | Path | None = None,
         shots: int | None = None,
         prompt_examples: int = PROMPT_EXAMPLES,
+        selector: SelectorName | Selector = "static",
+        nearest: int = NEAREST,
+        example_tokens: int | None = None,
         seed: int = 0,
         threshold: float | None = None,
         policy: Policy | None = None,
@@ -76,7 +81,10 @@ class Triage:
             backend: An engine, or its name (see `llmtriage.backends`).
             examples: Labelled examples, or the path of a labelled file with the default columns.
             shots: Use at most so many of the examples a category; None: all.
-            prompt_examples: The most examples shown in a prompt, in all.
+            prompt_examples: The most examples in the block that every prompt shows.
+            selector: What shows each ticket examples of its own besides: "static" nothing, "nearest" those most like it; or an object.
+            nearest: The most examples that "nearest" shows a ticket.
+            example_tokens: The most tokens (estimated) of all examples of a prompt, the shared ones first; None: no limit.
             seed: Of the draw of examples.
             threshold: Accept from this score on; short for `Policy(threshold=...)`.
             policy: All of the policy.
@@ -99,10 +107,13 @@ class Triage:
         self.language = language
         known = self._known(examples)
         self.examples = known if shots is None else balanced(known, shots, seed=seed)
-        self._prompt_examples, self._seed = prompt_examples, seed
+        self.selection = Selection(
+            self.examples, selector, most=prompt_examples, nearest=nearest, tokens=example_tokens, seed=seed
+        )
         self._prompts = Path(prompts) if prompts is not None else None
         self._rationale = rationale
-        self.backend = self._backend(backend, settings, cache_dir)
+        self.settings = settings or load_settings()
+        self.backend = self._backend(backend, cache_dir)
         self._loop = PrivateLoop()
 
     # -- one ticket ----------------------------------------------------------------------------
@@ -156,7 +167,7 @@ class Triage:
                     asked.append(slot)
                 await slots.put(slot)
                 if slot.gated is None:
-                    yield Question(text=slot.text, categories=self.taxonomy.leaves)
+                    yield await self._question(slot.text)
             all_asked = True
 
         try:
@@ -177,6 +188,12 @@ class Triage:
             _fail(asked, broken)
             raise broken
 
+    async def _question(self, text: str) -> Question:
+        """What the engine is asked. Choosing takes milliseconds, the first time seconds, so it is done beside the loop."""
+        if self._reads_prompts and self.selection.per_ticket:
+            return await asyncio.to_thread(self.question, text)
+        return Question(text=text, categories=self.taxonomy.leaves)
+
     def _broken(self, problem: str) -> BackendError:
         return BackendError(problem, backend=self.backend.name)
 
@@ -189,13 +206,30 @@ class Triage:
     @cached_property
     def prompt(self) -> Prompt:
         """What a chat model reads; also there to look at when the engine is another."""
-        examples = for_prompt(self.examples, self._prompt_examples, seed=self._seed)
+        examples = self.selection.shared
         return Prompt(self.taxonomy, folder=self._prompts, language=self.language, examples=examples, rationale=self._rationale)
+
+    def question(self, text: str) -> Question:
+        """What an engine that reads prompts is asked about a prepared text: the categories, and the examples of this ticket."""
+        return Question(text=text, categories=self.taxonomy.leaves, examples=self.selection.for_ticket(text))
+
+    def planned(self, ticket: Ticket) -> Question | None:
+        """What the engine would be asked about a ticket; None where it is not asked."""
+        text = prepare(ticket, self.preparation).text
+        if self.router.gate(ticket, text) is not None:
+            return None
+        return self.question(text) if self._reads_prompts else Question(text=text, categories=self.taxonomy.leaves)
+
+    @property
+    def _reads_prompts(self) -> bool:
+        return bool(getattr(self.backend, "reads_prompts", False))
 
     def fingerprint(self) -> Mapping[str, str]:
         """All that outcomes depend on: the same here means the same outcomes, as far as the engine is deterministic."""
+        chosen = self.selection.fingerprint() if self._reads_prompts else {}
         return {
             **self.backend.fingerprint(),
+            **{f"select.{key}": value for key, value in chosen.items()},
             **{f"prepare.{key}": value for key, value in self.preparation.fingerprint().items()},
             "taxonomy": self.taxonomy.hash,
             "policy": self.router.fingerprint,
@@ -244,14 +278,14 @@ class Triage:
             return read_examples(examples, self.taxonomy, self.preparation)
         return tuple(examples)
 
-    def _backend(self, backend: Backend | str, settings: Settings | None, cache_dir: str | Path | None) -> Backend:
+    def _backend(self, backend: Backend | str, cache_dir: str | Path | None) -> Backend:
         if not isinstance(backend, str):
             return backend
         setup = backends.Setup(
             taxonomy=self.taxonomy,
             examples=self.examples,
             prompt=lambda: self.prompt,
-            settings=settings or load_settings(),
+            settings=self.settings,
             cache_dir=Path(cache_dir) if cache_dir is not None else None,
         )
         return backends.create(backend, setup)

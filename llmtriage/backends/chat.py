@@ -67,7 +67,7 @@ class ChatBackend:
         self.prompt = prompt
         self.transport = transport
         self.dialect = Dialect.of(settings, transport.endpoint.url)
-        self._settings, self._repair, self._shorten = settings, repair, shorten
+        self.settings, self._repair, self._shorten = settings, repair, shorten
         self._labels: dict[tuple[str, ...], Labels] = {}
         self._check = PromptCheck()
         self._settled = False
@@ -76,9 +76,9 @@ class ChatBackend:
     def fingerprint(self) -> Mapping[str, str]:
         """Model, wording, examples and options: all that an answer depends on."""
         options = {"extra_body", "omit", "temperature", "answer_tokens", "thinking", "json_mode"}
-        settings = self._settings.model_dump(mode="json", include=options)
+        settings = self.settings.model_dump(mode="json", include=options)
         return {
-            "engine": f"{self._settings.kind}:{self._settings.model}",
+            "engine": f"{self.settings.kind}:{self.settings.model}",
             "reading": "json",
             "prompt": self.prompt.hash,
             "examples": digest([[example.text, example.category] for example in self.prompt.examples]),
@@ -101,7 +101,7 @@ class ChatBackend:
         usual = estimated_tokens(f'{{"category": "{longest}", "confidence": 0.95}}') + self.prompt.rationale * _USUAL_RATIONALE
         return Planned(
             url=self.transport.endpoint.url,
-            model=self._settings.model,
+            model=self.settings.model,
             shared=messages.system,
             own=messages.user,
             output_tokens=usual,
@@ -115,7 +115,7 @@ class ChatBackend:
     # -- one question --------------------------------------------------------------------------
 
     async def _one(self, question: Question, *, online: bool) -> Prediction | Failure:
-        answer = Failure(reason="too_long", detail="the prompt is longer than the model's context")
+        answer: Prediction | Failure = Failure(reason="too_long", detail="the prompt is longer than the model's context")
         if not self._surely_too_long(question):
             answer = await self._answer(question, online=online)
         if not (isinstance(answer, Failure) and answer.reason == "too_long"):
@@ -123,8 +123,8 @@ class ChatBackend:
         fitting, left_out = self._fitting(question)
         if fitting == question:
             return answer
-        answer = _after(answer, await self._answer(fitting, online=online))
-        return replace(answer, left_out=left_out) if isinstance(answer, Prediction) else answer
+        second = _after(answer, await self._answer(fitting, online=online))
+        return replace(second, left_out=left_out) if isinstance(second, Prediction) else second
 
     async def _answer(self, question: Question, *, online: bool) -> Prediction | Failure:
         """The answer to what is asked, with at most one second try where the first cannot be read."""
@@ -196,7 +196,7 @@ class ChatBackend:
         self.dialect = other
 
     def _body(self, chat: list[dict[str, str]], labels: Labels, *, room: int = 1) -> dict[str, Any]:
-        settings = self._settings
+        settings = self.settings
         schema = answer_schema(labels.ids, rationale=self.prompt.rationale)
         fields = self.dialect.fields(schema, most=room * self._most(), temperature=settings.temperature)
         body = {"model": settings.model, "messages": chat, **fields, **settings.extra_body}
@@ -204,8 +204,8 @@ class ChatBackend:
 
     def _most(self) -> int:
         """Tokens an answer may have."""
-        if self._settings.answer_tokens:
-            return self._settings.answer_tokens
+        if self.settings.answer_tokens:
+            return self.settings.answer_tokens
         if self.dialect.thinks or is_openai(self.transport.endpoint.url):
             return _THINKING_TOKENS
         return _ANSWER_TOKENS + self.prompt.rationale * _RATIONALE_TOKENS
@@ -220,20 +220,20 @@ class ChatBackend:
 
     def _surely_too_long(self, question: Question) -> bool:
         """Whether the prompt cannot fit the context, by the lowest count there is."""
-        if self._settings.context is None:
+        if self.settings.context is None:
             return False
         messages = self.prompt.render(question)
-        return least_tokens(messages.system) + least_tokens(messages.user) + self._most() > self._settings.context
+        return least_tokens(messages.system) + least_tokens(messages.user) + self._most() > self.settings.context
 
     def _fitting(self, question: Question) -> tuple[Question, int]:
         """The question without its own examples and, if that is allowed, without the middle of the ticket; and how much that is."""
         if not self._shorten:
             return replace(question, examples=()), 0
         room = estimated_tokens(question.text) // 2
-        if self._settings.context is not None:
+        if self.settings.context is not None:
             bare = self.prompt.render(replace(question, text="", examples=()))
             around = estimated_tokens(bare.system) + estimated_tokens(bare.user) + self._most() + _MARGIN
-            room = max(1, int(0.7 * (self._settings.context - around)))  # our count may be a third too low
+            room = max(1, int(0.7 * (self.settings.context - around)))  # our count may be a third too low
         text, left_out = shortened(question.text, room)
         return replace(question, text=text, examples=()), left_out
 

@@ -50,6 +50,8 @@ _MOST_RAW = 200  # characters of an option that was never offered, kept for peop
 class DecisionBackend:
     """Asks a decision endpoint, one request a ticket."""
 
+    reads_prompts = True
+
     def __init__(self, name: str, settings: BackendSettings, prompt: Prompt, transport: Transport, taxonomy: Taxonomy) -> None:
         """Put the parts together; nothing is sent yet.
 
@@ -66,7 +68,7 @@ class DecisionBackend:
         """
         self.name = name
         self.taxonomy = taxonomy
-        self._settings = settings
+        self.settings = settings
         self._prompt = prompt
         self.transport = transport
         self._dialect: Dialect | None = settings.dialect
@@ -77,16 +79,16 @@ class DecisionBackend:
 
     def fingerprint(self) -> Mapping[str, str]:
         """Model, dialect as set, wording, examples and options: all that an answer depends on."""
-        dialects = [self._settings.dialect] if self._settings.dialect else list(_PATHS)
+        dialects = [self.settings.dialect] if self.settings.dialect else list(_PATHS)
         limits = [[limits.options, limits.questions] for limits in map(self._limits, dialects)]
-        options = self._settings.model_dump(mode="json", include={"extra_body", "omit"})
+        options = self.settings.model_dump(mode="json", include={"extra_body", "omit"})
         return {
-            "engine": f"decisions:{self._settings.model}",
+            "engine": f"decisions:{self.settings.model}",
             "reading": "decisions",
-            "dialect": self._settings.dialect or "as found",
+            "dialect": self.settings.dialect or "as found",
             "prompt": wording_hash(self._prompt.language),
             "examples": digest([[example.text, example.category] for example in self._prompt.examples]),
-            "floor": repr(self._settings.floor),
+            "floor": repr(self.settings.floor),
             "limits": digest(limits),
             "options": digest(options),
         }
@@ -99,10 +101,10 @@ class DecisionBackend:
         """What would be sent, for an estimate; while the dialect is not known, in OpenAI's."""
         dialect = self._dialect or "openai"
         asked, ticket = self._for(dialect, question), fenced(question.text)
-        body = request_body(self._settings, dialect, ticket, asked)
+        body = request_body(self.settings, dialect, ticket, asked)
         return Planned(
             url=self.transport.endpoint.url,
-            model=self._settings.model,
+            model=self.settings.model,
             shared=json.dumps(body["questions"], ensure_ascii=False, indent=2),
             own=ticket,
             output_tokens=0,
@@ -116,7 +118,7 @@ class DecisionBackend:
     async def _one(self, question: Question, *, online: bool) -> Prediction | Failure:
         if len(question.categories) == 1:
             scores = Scores(values=np.zeros(1), missing=np.zeros(1, dtype=np.bool_))
-            return Prediction(answer=scores, source="decisions", model=self._settings.model, usage=Usage(attempts=0))
+            return Prediction(answer=scores, source="decisions", model=self.settings.model, usage=Usage(attempts=0))
         if self._dialect is None:
             missed = self._missed
             async with self._lock():
@@ -148,13 +150,13 @@ class DecisionBackend:
 
     async def _ask(self, dialect: Dialect, question: Question, *, online: bool, before: int = 0) -> Prediction | Failure:
         asked = self._for(dialect, question)
-        body = request_body(self._settings, dialect, fenced(question.text), asked)
+        body = request_body(self.settings, dialect, fenced(question.text), asked)
         reply = await self.transport.post(_PATHS[dialect], body, online=online)
         if isinstance(reply, Failure):
             return reply
         self._dialect = self._dialect or dialect
         ids = [category.id for category in question.categories]
-        answer = read_reply(replace(reply, attempts=before + reply.attempts), asked, ids, floor=self._settings.floor)
+        answer = read_reply(replace(reply, attempts=before + reply.attempts), asked, ids, floor=self.settings.floor)
         if isinstance(answer, Prediction):
             self.transport.remember(reply)
         return answer
@@ -176,7 +178,7 @@ class DecisionBackend:
 
     def _limits(self, dialect: Dialect) -> Limits:
         known = _LIMITS_OF_HOSTS.get(urlsplit(self.transport.endpoint.url).hostname or "", _LIMITS[dialect])
-        settings = self._settings
+        settings = self.settings
         return Limits(options=settings.max_options or known.options, questions=settings.max_questions or known.questions)
 
 

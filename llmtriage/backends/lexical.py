@@ -20,16 +20,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import tempfile
 import threading
 import time
 import unicodedata
 import warnings
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,24 +38,22 @@ from scipy.special import log_softmax
 
 from llmtriage.backends.batching import batches
 from llmtriage.errors import UnknownNameError
+from llmtriage.grams import Grams, hashed, tfidf
 from llmtriage.predictions import Example, Prediction, Scores, Usage
 from llmtriage.taxonomy import Category, LocalText, Taxonomy, digest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 
+    from llmtriage.grams import Floats32, Hashes
     from llmtriage.predictions import Floats, Question
 
 METHOD = "lexical-1"
 """Changes whenever the same taxonomy and examples would give other scores."""
 
-Hashes = npt.NDArray[np.uint32]
-Floats32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-_MAX_FEATURES = 65_536
-_CHUNK = 2_048  # texts turned into n-grams at a time: bounds memory
 _REGULARISATION = 30.0  # C of the logistic regression
 _STEPS = 100_000  # of the solver, spread over the examples: 5 to 20 passes; early stopping is part of the method
 _FADE = 2.0
@@ -98,7 +93,7 @@ class LexicalBackend:
             _Cache(cache_dir) if cache_dir is not None and learns else None
         )  # comparing texts is quicker than reading a file
         self._batch_size = batch_size
-        self._grams = _Grams()
+        self._grams = Grams()
         self._model: _Model | None = None
         self._fitting = threading.Lock()
 
@@ -170,66 +165,6 @@ def _sorted(examples: Iterable[Example], known: Mapping[str, int]) -> list[tuple
     return sorted(pairs)
 
 
-_SIGNS = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"  # kana and Chinese characters
-_TOKEN = re.compile(f"(?P<signs>[{_SIGNS}]+)|[^\\W_{_SIGNS}]{{1,64}}")
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-
-
-class _Grams:
-    """Turns texts into hashed n-grams: even hashes are words and pairs of words, odd ones are character n-grams."""
-
-    def __init__(self) -> None:
-        self._word = lru_cache(maxsize=32_768)(_word_hashes)
-
-    def count(self, texts: Sequence[str], vocabulary: Hashes) -> tuple[sparse.csr_matrix, Floats]:
-        """How often each text holds each entry of `vocabulary`, (n, d), and the share of its n-grams that stand there, (n, 1)."""
-        chunks = [self._count(texts[i : i + _CHUNK], vocabulary) for i in range(0, max(1, len(texts)), _CHUNK)]
-        return sparse.csr_matrix(sparse.vstack([counts for counts, _ in chunks])), np.concatenate([known for _, known in chunks])
-
-    def _count(self, texts: Sequence[str], vocabulary: Hashes) -> tuple[sparse.csr_matrix, Floats]:
-        grams = [self.of(text) for text in texts]
-        found = np.concatenate([*grams, np.empty(0, np.uint32)])
-        columns = np.searchsorted(vocabulary, found).clip(max=len(vocabulary) - 1)
-        known = vocabulary[columns] == found
-        size = np.array([len(g) for g in grams], np.int64)
-        rows = np.repeat(np.arange(len(texts)), size)[known]
-        ones = np.ones(len(rows), np.float32)
-        counts = sparse.csr_matrix((ones, (rows, columns[known])), shape=(len(texts), len(vocabulary)))  # sums repetitions
-        return counts, (np.bincount(rows, minlength=len(texts)) / np.maximum(size, 1))[:, None]
-
-    def vocabulary(self, texts: Sequence[str]) -> tuple[Hashes, Floats]:
-        """The most widespread n-grams, sorted by hash, and in how many texts each stands."""
-        seen, df = np.zeros(1, np.uint32), np.zeros(1)  # one entry that never occurs: a vocabulary is never empty
-        for i in range(0, len(texts), _CHUNK):
-            new = np.concatenate([np.unique(self.of(text)) for text in texts[i : i + _CHUNK]])
-            seen, place = np.unique(np.concatenate([seen, new]), return_inverse=True)
-            df = np.bincount(place, np.concatenate([df, np.ones(len(new))])).astype(np.float64)
-        keep = np.sort(np.argsort(-df, kind="stable")[:_MAX_FEATURES])
-        return seen[keep], df[keep]
-
-    def of(self, text: str) -> Hashes:
-        """The n-grams of `text`, with repetitions."""
-        plain = _CAMEL.sub(" ", unicodedata.normalize("NFKC", text)).casefold()
-        tokens = list(_TOKEN.finditer(plain))
-        grams = [np.array([*_ngrams(t[0], (1, 2, 3))], np.uint32) if t["signs"] else self._word(t[0]) for t in tokens]
-        words = np.array([g[0] for g, t in zip(grams, tokens, strict=True) if not t["signs"]], np.uint32)
-        pairs = (words[:-1] * np.uint32(0x9E3779B1) + words[1:]) & ~np.uint32(1)
-        return np.concatenate([*grams, pairs])
-
-
-def _word_hashes(word: str) -> Hashes:
-    """The word, then its character 2- to 4-grams with the word's edges marked."""
-    return np.array([_hash(word) & ~1, *_ngrams(f" {word} ", (2, 3, 4))], np.uint32)
-
-
-def _ngrams(text: str, sizes: Sequence[int]) -> Iterator[int]:
-    return (_hash(text[i : i + n]) | 1 for n in sizes for i in range(len(text) - n + 1))
-
-
-def _hash(text: str) -> int:
-    return zlib.crc32(text.encode("utf-8", "surrogatepass"))
-
-
 def _wordings(taxonomy: Taxonomy, leaf: Category) -> list[str]:
     """What a category is called and said to hold, one text per language; the id counts as English."""
     said = (leaf.name, leaf.description, *leaf.includes, *(node.name for node in taxonomy.path(leaf.id)[:-1]))
@@ -262,23 +197,23 @@ class _Model(NamedTuple):
 
     def log_scores(self, counts: sparse.csr_matrix, known: Floats) -> Floats:
         """Normalised log-scores of texts with these n-gram counts."""
-        x = _tfidf(counts, self.idf)
+        x = tfidf(counts, self.idf)
         scores = self.linear.scores(x, _likeness(x, self.wordings, self.first))
         return np.asarray(log_softmax(self.sharpness * known * scores, axis=1))
 
 
-def _fit(taxonomy: Taxonomy, given: set[tuple[str, int]], grams: _Grams) -> _Model:
+def _fit(taxonomy: Taxonomy, given: set[tuple[str, int]], grams: Grams) -> _Model:
     wordings = [_wordings(taxonomy, leaf) for leaf in taxonomy.leaves]
     described = [(text, k) for k, texts in enumerate(wordings) for text in texts]
     labelled = sorted(given.union((text, k) for k, leaf in enumerate(taxonomy.leaves) for text in leaf.examples))
     texts, y = [text for text, _ in described + labelled], np.array([k for _, k in described + labelled])
     vocabulary, df = grams.vocabulary(texts)
     idf = (np.log((1 + len(texts)) / (1 + df)) + 1).astype(np.float32)
-    x = _tfidf(grams.count(texts, vocabulary)[0], idf)
+    x = tfidf(grams.count(texts, vocabulary)[0], idf)
     words, first = x[: len(described)], np.cumsum([0, *(len(w) for w in wordings[:-1])])
     is_label = np.arange(len(texts)) >= len(described)
     # By the text, so that no ticket is held out while its copy is learnt from. Those of the taxonomy are no sample of tickets.
-    folds = np.array([-1] * len(described) + [_hash(row[0]) % _FOLDS if row in given else -1 for row in labelled])
+    folds = np.array([-1] * len(described) + [hashed(row[0]) % _FOLDS if row in given else -1 for row in labelled])
     with warnings.catch_warnings(), ThreadPoolExecutor(1) as other_core:
         warnings.simplefilter("ignore")  # the solver stops early on purpose, and many categories with few examples are usual
         linear = other_core.submit(_learn, x, y, is_label)
@@ -325,15 +260,6 @@ def _fit_sharpness(x: sparse.csr_matrix, y: Ints, is_label: Bools, likeness: Flo
         loss -= [log_softmax(factor * scores, axis=1)[gold].sum() for factor in factors]
         held_out += len(scores)
     return float(factors[np.argmin(loss)])
-
-
-def _tfidf(counts: sparse.csr_matrix, idf: Floats32) -> sparse.csr_matrix:
-    """Rows of (1 + log count) * idf, of length one; a text without known n-grams stays zero."""
-    weights = (1 + np.log(counts.data)) * idf[counts.indices]
-    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    length = np.sqrt(np.bincount(rows, weights**2, minlength=counts.shape[0]))
-    data = (weights / length[rows]).astype(np.float32)
-    return sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)
 
 
 def _likeness(x: sparse.csr_matrix, wordings: sparse.csr_matrix, first: Ints) -> Floats:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmtriage.cli.display import cut, fitted, notice, plain, show_json, show_json_line, table
+from llmtriage.cli.estimate import price_of, remember_rate, show_estimate
 from llmtriage.cli.options import (
     bom_option,
     column_options,
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from llmtriage.outcomes import Outcome
-    from llmtriage.runner import Summary
-    from llmtriage.settings import Settings
+    from llmtriage.runner import Spent, Summary
+    from llmtriage.settings import Price, Settings
     from llmtriage.tickets import TicketFile, TicketRow
     from llmtriage.triage import Triage
 
@@ -43,6 +44,11 @@ _WORDS = {
         "empty": "the file holds no tickets: the result is empty",
         "outcomes": "outcomes: ",
         "waiting": "those that wait: ",
+        "rate_limited": "the server asks to wait: {seconds:.0f} s",
+        "backend_unavailable": "the server does not work: tried again in {seconds:.0f} s",
+        "spent": "{asked} asked, {known} known already; {requests} requests, {prompt_tokens} tokens in ({cached_tokens} cached), {output_tokens} out",
+        "cost": ", {cost:.4f} {currency}",
+        "forgiven": "{n} answers named their category a little otherwise (case, white space, the name for the id)",
         "one repeated": "1 ticket has an id that an earlier one has (first: {id!r}, line {line})",
         "repeated": "{n} tickets have an id that an earlier one has (first: {id!r}, line {line})",
     },
@@ -56,6 +62,11 @@ _WORDS = {
         "empty": "文件中没有工单：结果为空",
         "outcomes": "结果：",
         "waiting": "待人工确认：",
+        "rate_limited": "服务器要求等待：{seconds:.0f} 秒",
+        "backend_unavailable": "服务器没有响应：{seconds:.0f} 秒后重试",
+        "spent": "询问 {asked}，已知 {known}；请求 {requests} 次，输入 {prompt_tokens} token（缓存 {cached_tokens}），输出 {output_tokens}",
+        "cost": "，{cost:.4f} {currency}",
+        "forgiven": "{n} 个回答写法略有不同（大小写、空白、以名称代替编号）",
         "one repeated": "1 张工单的编号与前面的重复（第一个：{id!r}，第 {line} 行）",
         "repeated": "{n} 张工单的编号与前面的重复（第一个：{id!r}，第 {line} 行）",
     },
@@ -68,6 +79,7 @@ _WORDS = {
     "-o", "--out", type=click.Path(path_type=Path), help="Where the outcomes go: .csv or .jsonl [a table on the terminal]."
 )
 @click.option("--pending", type=click.Path(path_type=Path), help="A second file for the tickets that wait.")
+@click.option("--estimate", is_flag=True, help="Ask nothing: show what the run would take, and one whole prompt.")
 @click.option("--resume", is_flag=True, help="Go on behind what OUT holds.")
 @overwrite_option
 @bom_option
@@ -83,6 +95,7 @@ def classify(
     out: Path | None,
     pending: Path | None,
     *,
+    estimate: bool,
     resume: bool,
     overwrite: bool,
     bom: bool,
@@ -99,6 +112,9 @@ def classify(
     language = flags["language"]
     tickets = open_tickets(file, flags)
     triage = make_triage(flags, settings, quiet=quiet)
+    if estimate:
+        show_estimate(triage, tickets, language, as_json=as_json)
+        return
     if triage.policy.threshold is None:
         notice(_WORDS[language]["nothing is accepted"], quiet=quiet, language=language)
     if out is None:
@@ -107,9 +123,10 @@ def classify(
         how = {"resume": resume, "overwrite": overwrite, "bom": bom}
         summary = _to_file(triage, tickets, out, pending, language, quiet=quiet, **how)
     if as_json and out is not None:
-        show_json(summary.to_json())
+        show_json({**summary.to_json(), "cost": summary.spent.cost(price_of(triage))})
     elif not quiet:
-        _report(summary, out, pending, language)
+        _report(summary, out, pending, language, price_of(triage))
+    remember_rate(triage, summary)
     _tell_repeated_ids(summary, quiet=quiet, language=language)
 
 
@@ -126,7 +143,7 @@ def _to_file(
     from llmtriage.runner import Summary, classify_file
 
     latest = Summary()
-    with progress_bar(tickets, quiet=quiet, language=language) as show:
+    with progress_bar(tickets, triage, quiet=quiet, language=language) as show:
 
         def progress(summary: Summary) -> None:
             nonlocal latest
@@ -183,15 +200,15 @@ def _show_nothing(summary: Summary) -> None:
 
 
 @contextmanager
-def progress_bar(tickets: TicketFile, *, quiet: bool, language: str) -> Iterator[Callable[[Summary], None]]:
-    """A progress line on a terminal: rate, time left, accepted and pending so far. Elsewhere nothing."""
+def progress_bar(tickets: TicketFile, triage: Triage, *, quiet: bool, language: str) -> Iterator[Callable[[Summary], None]]:
+    """A progress line on a terminal: rate, time left, accepted and pending so far, what all wait for. Elsewhere nothing."""
     import sys
 
     if quiet or not sys.stderr.isatty():
         yield _show_nothing
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, RenderableColumn, TextColumn, TimeRemainingColumn
 
     columns = (
         BarColumn(),
@@ -199,6 +216,7 @@ def progress_bar(tickets: TicketFile, *, quiet: bool, language: str) -> Iterator
         TextColumn("{task.fields[rate]:.0f}/s"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[so_far]}"),
+        RenderableColumn(_Wait(triage, language)),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=sum(1 for _ in tickets), rate=0.0, so_far="")
@@ -209,6 +227,17 @@ def progress_bar(tickets: TicketFile, *, quiet: bool, language: str) -> Iterator
             bar.update(task, completed=summary.tickets, rate=rate, so_far=so_far)
 
         yield show
+
+
+class _Wait:
+    """What keeps every request back now; looked at each time the line is drawn, because nothing else happens meanwhile."""
+
+    def __init__(self, triage: Triage, language: str) -> None:
+        self._transport, self._language = getattr(triage.backend, "transport", None), language
+
+    def __rich__(self) -> str:
+        waiting = self._transport.waiting() if self._transport else None
+        return "" if waiting is None else _WORDS[self._language][waiting.reason].format(seconds=waiting.seconds)
 
 
 def _tell_stop(stop: BaseException, summary: Summary, tickets: TicketFile, out: Path | None) -> None:
@@ -231,13 +260,24 @@ def _tell_repeated_ids(summary: Summary, *, quiet: bool, language: str) -> None:
         notice(told, quiet=quiet, language=language)
 
 
-def _report(summary: Summary, out: Path | None, pending: Path | None, language: str) -> None:
+def _report(summary: Summary, out: Path | None, pending: Path | None, language: str, price: Price | None) -> None:
     words = _WORDS[language]
     facts = {"accepted": summary.accepted, "pending": summary.pending, "seconds": summary.seconds}
     share = summary.accepted / summary.tickets if summary.tickets else 0.0
     lines = [words["sum"].format(n=summary.tickets, share=share, **facts) if summary.tickets else words["empty"]]
     lines += [f"  {cut(code, 20)} {count}" for code, count in summary.reasons.most_common()]
+    lines += _spent(summary.spent, price, words)
     lines += [words["outcomes"] + plain(out)] if out else []
     lines += [words["waiting"] + plain(pending)] if pending else []
     for text in lines:
         click.echo(text, err=True)
+
+
+def _spent(spent: Spent, price: Price | None, words: dict[str, str]) -> list[str]:
+    """What the engine took, where it is one that sends requests."""
+    if not spent.requests and not spent.known:
+        return []
+    line = words["spent"].format(**spent.to_json())
+    if price:
+        line += words["cost"].format(cost=spent.cost(price), currency=price.currency)
+    return [line, *([words["forgiven"].format(n=spent.forgiven)] if spent.forgiven else [])]

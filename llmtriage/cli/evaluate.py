@@ -11,6 +11,7 @@ from llmtriage.cli.classify import progress_bar
 from llmtriage.cli.display import line_width, notice, show_json
 from llmtriage.cli.limits import check_limits, read_limits
 from llmtriage.cli.options import (
+    changed_flags,
     column_options,
     file_argument,
     json_option,
@@ -24,7 +25,10 @@ from llmtriage.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from llmtriage.cli.limits import Limit
     from llmtriage.evaluation import Judged, Report
+    from llmtriage.evaluation.comparison import Comparison
+    from llmtriage.evaluation.text import Language
     from llmtriage.settings import Settings
     from llmtriage.tickets import TicketFile
     from llmtriage.triage import Triage
@@ -40,6 +44,11 @@ _FLATTERS = {
 @file_argument
 @click.option("--fail-under", multiple=True, metavar="FIGURE=VALUE", help="Exit code 1 if a figure is lower; may be repeated.")
 @click.option("--fail-over", multiple=True, metavar="FIGURE=VALUE", help="Exit code 1 if a figure is higher; may be repeated.")
+@click.option(
+    "--against",
+    metavar="KEY=VALUE[,...]",
+    help="Compare with a second setting, which differs in these flags: selector=nearest, backend=lexical,shots=5.",
+)
 @column_options
 @triage_options
 @json_option
@@ -51,21 +60,29 @@ def evaluate(
     file: Path,
     fail_under: tuple[str, ...],
     fail_over: tuple[str, ...],
+    against: str | None,
     *,
     as_json: bool,
     quiet: bool,
     **flags: Any,
 ) -> int:
     """Classify the labelled tickets of FILE and compare: accuracy, what would be accepted, confusions, baselines."""
+    limits = read_limits(fail_under, fail_over)
+    if against is not None:
+        if limits:
+            raise InputError("limits are for one setting", field="--against", remedy="leave out --fail-under and --fail-over")
+        _show_comparison(_compared(settings, file, flags, against, quiet=quiet), flags["language"], as_json=as_json)
+        return 0
+    run = _Run(settings, file, flags, quiet=quiet)
+    if limits:
+        check_limits(limits, run.triage)
+    return _show_report(run.evaluated()[0], limits, flags["language"], as_json=as_json)
+
+
+def _show_report(report: Report, limits: list[Limit], language: Language, *, as_json: bool) -> int:
+    """Print a report; 1 if it misses a limit."""
     from llmtriage.evaluation.text import report_text
 
-    limits = read_limits(fail_under, fail_over)
-    language, draw = flags["language"], {key: flags[key] for key in ("shots", "seed")}
-    tickets = open_tickets(file, flags)
-    triage = make_triage(flags, settings, quiet=quiet)
-    if limits:
-        check_limits(limits, triage)
-    report = evaluated(triage, tickets, quiet=quiet, language=language, draw=draw)
     if as_json:
         show_json(report.to_json())
     else:
@@ -76,29 +93,72 @@ def evaluate(
     return 1 if missed else 0
 
 
-def evaluated(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str, draw: dict[str, Any]) -> Report:
-    """Judge every ticket of a labelled file and sum up."""
-    from llmtriage.evaluation import evaluate as sum_up
-    from llmtriage.evaluation.baselines import baseline_accuracies
+def _show_comparison(comparison: Comparison, language: Language, *, as_json: bool) -> None:
+    from llmtriage.evaluation.comparison_text import comparison_text, used_up, verdicts
 
-    judged, seconds = _judged(triage, tickets, quiet=quiet, language=language)
-    _warn_of_overlap(triage, judged, quiet=quiet, language=language)
-    return sum_up(
-        judged,
-        triage.taxonomy,
-        baselines=baseline_accuracies(triage.examples, judged),
-        seconds=seconds,
-        backend=triage.backend.name,
-        prompt_hash=triage.prompt.hash,
-        run=triage.run_id,
-        settings={
-            "threshold": triage.policy.threshold,
-            "departments": triage.policy.departments,
-            **draw,
-            "examples": len(triage.examples),
-            "file": tickets.table.path.name,
-        },
+    if as_json:
+        data = comparison.to_json()
+        data["difference"]["sentences"] = verdicts(comparison.difference, language=language)
+        data["labels"]["sentence"] = used_up(language=language)
+        show_json(data)
+    else:
+        click.echo(comparison_text(comparison, language=language, width=line_width()).encode("utf-8", "replace"))
+
+
+def _compared(settings: Settings, file: Path, flags: dict[str, Any], against: str, *, quiet: bool) -> Comparison:
+    """Both settings on the same tickets, one after the other; whatever is wrong with either is found before anything is sent."""
+    from llmtriage.evaluation.comparison import Comparison, difference, labels_of, side
+
+    first = _Run(settings, file, flags, quiet=quiet)
+    changed = changed_flags(flags, against, "--against")
+    second = _Run(settings, file, changed, quiet=quiet, told=changed["taxonomy"] == flags["taxonomy"])
+    labels = labels_of(first.tickets.labelled(first.triage.taxonomy), file.name)
+    for _ in second.tickets.labelled(second.triage.taxonomy):
+        pass
+    (report, judged), (other_report, other_judged) = first.evaluated(), second.evaluated()
+    return Comparison(
+        first=side(judged, report),
+        second=side(other_judged, other_report, against),
+        difference=difference((judged, first.triage.taxonomy), (other_judged, second.triage.taxonomy)),
+        labels=labels,
     )
+
+
+class _Run:
+    """One setting on the tickets of a file."""
+
+    def __init__(self, settings: Settings, file: Path, flags: dict[str, Any], *, quiet: bool, told: bool = False) -> None:
+        """Open the file and make the engine; nothing is sent yet. `told`: which taxonomy is used was said before."""
+        self._language, self._quiet = flags["language"], quiet
+        self._draw = {key: flags[key] for key in ("shots", "seed")}
+        self.tickets = open_tickets(file, flags)
+        self.triage = make_triage(dict(flags), settings, quiet=quiet or told)
+
+    def evaluated(self) -> tuple[Report, list[Judged]]:
+        """Judge every ticket and sum up."""
+        from llmtriage.evaluation import evaluate as sum_up
+        from llmtriage.evaluation.baselines import baseline_accuracies
+
+        triage = self.triage
+        judged, seconds = _judged(triage, self.tickets, quiet=self._quiet, language=self._language)
+        _warn_of_overlap(triage, judged, quiet=self._quiet, language=self._language)
+        report = sum_up(
+            judged,
+            triage.taxonomy,
+            baselines=baseline_accuracies(triage.examples, judged),
+            seconds=seconds,
+            backend=triage.backend.name,
+            prompt_hash=triage.prompt.hash,
+            run=triage.run_id,
+            settings={
+                "threshold": triage.policy.threshold,
+                "departments": triage.policy.departments,
+                **self._draw,
+                "examples": len(triage.examples),
+                "file": self.tickets.table.path.name,
+            },
+        )
+        return report, judged
 
 
 def _judged(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str) -> tuple[list[Judged], float]:
@@ -111,7 +171,7 @@ def _judged(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str) 
         pass  # a wrong label in the last row is found before anything is sent
     summary, judged = Summary(), []
     start = time.perf_counter()
-    with progress_bar(tickets, quiet=quiet, language=language) as show:
+    with progress_bar(tickets, triage, quiet=quiet, language=language) as show:
         for row, outcome in classified(triage, labelled):
             judged.append(Judged(gold=row.category, outcome=outcome, text=outcome.text))
             summary.add(outcome)

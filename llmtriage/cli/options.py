@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from llmtriage.cli.display import notice
-from llmtriage.errors import InputError
+from llmtriage.errors import InputError, UnknownNameError, nearest, short
 
 if TYPE_CHECKING:
     from llmtriage.predictions import Example
@@ -87,13 +88,24 @@ column_options = _together(
 triage_options = _together(
     taxonomy_option,
     click.option(
-        "--backend", default="lexical", show_default=True, help="lexical, openai:MODEL[@URL], vllm:MODEL[@URL] or a name."
+        "--backend", default="lexical", show_default=True, help="lexical, openai:, vllm: or decisions:MODEL[@URL], or a name."
     ),
     click.option("--examples", type=click.Path(path_type=Path), help="Labelled tickets to learn from or to show to the model."),
     click.option("--shots", type=click.IntRange(min=0), help="Examples used a category, at most [all]."),
     click.option(
-        "--prompt-examples", type=click.IntRange(min=0), default=20, show_default=True, help="Examples in a prompt, at most."
+        "--prompt-examples", type=click.IntRange(min=0), default=20, show_default=True, help="Examples in every prompt, at most."
     ),
+    click.option(
+        "--selector",
+        type=click.Choice(["static", "nearest"]),
+        default="static",
+        show_default=True,
+        help="nearest: each prompt also shows the examples most like its ticket.",
+    ),
+    click.option(
+        "--nearest", type=click.IntRange(min=1), default=4, show_default=True, help="So many of them, at most; 2 a category."
+    ),
+    click.option("--example-tokens", type=click.IntRange(min=0), help="Tokens of all examples in a prompt, at most [no limit]."),
     click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of examples."),
     click.option("--threshold", type=_Number(0, 1), help="Accept from this score on. A wish, not a guarantee."),
     click.option("--departments", is_flag=True, help="Accept a department where only that is sure."),
@@ -102,9 +114,16 @@ triage_options = _together(
     ),
     click.option("--rationale", is_flag=True, help="Ask a chat model why, before it chooses."),
     click.option("--without", multiple=True, metavar="STEP", help="Leave out a step of preparation; may be repeated."),
-    click.option("--concurrency", type=click.IntRange(1, 1024), help="Requests in flight [16]."),
+    click.option("--concurrency", type=click.IntRange(1, 1024), help="Requests in flight, at most [64]."),
     click.option("--timeout", type=_Number(min=0, min_open=True), help="Seconds for one attempt [60]."),
     click.option("--attempts", type=click.IntRange(1, 10), help="Requests for one ticket, at most [3]."),
+    click.option("--repair/--no-repair", default=None, help="Show an unreadable answer to the model once [yes]."),
+    click.option(
+        "--shorten/--no-shorten", default=None, help="A ticket too long for the model loses its middle, and waits for a person."
+    ),
+    click.option("--reply-cache", type=click.Path(path_type=Path), help="Keep every reply in this file; ask nothing twice."),
+    click.option("--max-cost", type=_Number(min=0, min_open=True), help="Stop before the run costs more (needs a price)."),
+    click.option("--max-tokens", type=click.IntRange(min=1), help="Stop before the run takes more tokens."),
     language_option,
 )
 
@@ -114,6 +133,9 @@ _TRIAGE_KEYS = (
     "examples",
     "shots",
     "prompt_examples",
+    "selector",
+    "nearest",
+    "example_tokens",
     "seed",
     "threshold",
     "departments",
@@ -123,8 +145,14 @@ _TRIAGE_KEYS = (
     "concurrency",
     "timeout",
     "attempts",
+    "repair",
+    "shorten",
+    "reply_cache",
+    "max_cost",
+    "max_tokens",
     "language",
 )
+_ENGINE_FLAGS = ("concurrency", "timeout", "attempts", "repair", "shorten", "reply_cache", "max_cost", "max_tokens")
 _COLUMN_KEYS = ("title_column", "content_column", "text_column", "id_column", "category_column")
 
 
@@ -148,7 +176,7 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool) -> Tr
     from llmtriage.triage import Triage
 
     given = {key: flags.pop(key) for key in _TRIAGE_KEYS}
-    engine = {key: value for key in ("concurrency", "timeout", "attempts") if (value := given.pop(key)) is not None}
+    engine = {key: value for key in _ENGINE_FLAGS if (value := given.pop(key)) is not None}
     taxonomy = make_taxonomy(given.pop("taxonomy"), quiet=quiet, language=given["language"])
     preparation = make_preparation(given.pop("without"))
     path = given.pop("examples")
@@ -163,6 +191,50 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool) -> Tr
     )
     click.get_current_context().call_on_close(triage.close)
     return triage
+
+
+def changed_flags(flags: dict[str, Any], text: str, source: str) -> dict[str, Any]:
+    """`flags` with those of `triage_options` changed that `text` names, as KEY=VALUE[,KEY=VALUE].
+
+    A comma within a value ends it only where another KEY= follows.
+
+    Args:
+        flags: As click read them.
+        text: What to change.
+        source: The flag that `text` was given to, for errors.
+
+    Raises:
+        InputError: A key is unknown or named twice, or a value cannot be used.
+    """
+    context = click.get_current_context()
+    options = {option.name: option for option in context.command.params if option.name in _TRIAGE_KEYS}
+    values: dict[str, list[str]] = {}
+    for part in re.split(r",(?=[\w-]+=)", text):
+        name, equals, value = part.partition("=")
+        key = name.strip().removeprefix("--").replace("-", "_")
+        if not equals:
+            raise InputError(f"not KEY=VALUE: {short(part)!r}", field=source, remedy="write it like selector=nearest,nearest=6")
+        if key not in options:
+            raise UnknownNameError.among("key", key, _TRIAGE_KEYS, field=source)
+        values.setdefault(key, []).append(value.strip())
+    return {**flags, **{key: _converted(options[key], found, source) for key, found in values.items()}}
+
+
+def _converted(option: click.Parameter, values: list[str], source: str) -> Any:
+    """What click makes of the values of an option that was given so often."""
+    if len(values) > 1 and not option.multiple:
+        raise InputError(f"{option.name} is given twice", field=source, remedy="give it once")
+    try:
+        return option.type_cast_value(click.get_current_context(), values if option.multiple else values[0])
+    except click.BadParameter as error:
+        problem = f"{option.name}: {error.message.rstrip('.')}"
+        raise InputError(problem, field=source, remedy=_remedy(option, values[-1])) from None
+
+
+def _remedy(option: click.Parameter, value: str) -> str:
+    if isinstance(option.type, click.Choice):
+        return nearest(value, option.type.choices)
+    return "write true or false" if isinstance(option.type, click.types.BoolParamType) else "mend that value"
 
 
 def make_preparation(without: tuple[str, ...]) -> Preparation:

@@ -66,12 +66,11 @@ def prompt(settings: Settings, /, texts: tuple[str, ...], row: int, *, as_json: 
 def rendered(triage: Triage, ticket: Ticket) -> dict[str, Any]:
     """The messages for a ticket, the whole request where the engine is a chat model, hash and length."""
     from llmtriage.backends.chat import ChatBackend
-    from llmtriage.predictions import Question
     from llmtriage.prepare import prepare
     from llmtriage.prompting import estimated_tokens
 
     prepared = prepare(ticket, triage.preparation)
-    question = Question(text=prepared.text, categories=triage.taxonomy.leaves)
+    question = triage.question(prepared.text)
     messages = triage.prompt.render(question)
     return {
         "messages": messages.as_chat(),

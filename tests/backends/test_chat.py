@@ -424,7 +424,7 @@ async def test_nothing_meant_for_openai_reaches_another_host(shop: Taxonomy, mon
 def test_no_repr_shows_the_key(shop: Taxonomy) -> None:
     """Of the endpoint, the settings, the engine."""
     engine = backend(shop)
-    for thing in (engine, engine.transport, engine.transport.endpoint, engine._settings):
+    for thing in (engine, engine.transport, engine.transport.endpoint, engine.settings):
         assert KEY not in repr(thing)
         assert KEY not in str(vars(thing) if hasattr(thing, "__dict__") else thing)
 

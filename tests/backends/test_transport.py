@@ -39,7 +39,7 @@ def transport(
     """A transport whose client respx can see, and its clock."""
     clock = FrozenClock(1000.0)
     options = {"name": "openai:m", "url": URL, "key": SecretStr(KEY), "timeout": 5.0, "patience": Patience(**(patience or {}))}
-    endpoint = Endpoint(**{**options, **changes})  # type: ignore[arg-type]
+    endpoint = Endpoint(**{**options, **changes})
     return Transport(endpoint, http_client=httpx.AsyncClient(), clock=clock, budget=budget), clock
 
 

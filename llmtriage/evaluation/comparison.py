@@ -1,0 +1,245 @@
+"""Two settings on the same labelled tickets: their figures side by side, and what the labels tell about the difference."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from llmtriage.errors import InputError
+from llmtriage.evaluation.report import Interval, Report, _Figures, _Tickets
+from llmtriage.predictions import Floats
+from llmtriage.probability.metrics import FLOOR
+from llmtriage.taxonomy import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from llmtriage.evaluation.report import Judged
+    from llmtriage.taxonomy import Taxonomy
+    from llmtriage.tickets import LabelledTicket
+
+LEVEL = 0.95
+LEAST_RESAMPLED = 10  # tickets; fewer say too little about their own spread
+_DRAWS = 10_000
+_SEED = 0
+
+Bools = npt.NDArray[np.bool_]
+Better = Literal["first", "second"]
+
+
+class Labels(_Figures):
+    """Which labels a comparison used.
+
+    Attributes:
+        file: The name of the file.
+        n: How many labelled tickets.
+        digest: Of title, content and category of all of them, whatever their order: 16 hex digits.
+    """
+
+    file: str
+    n: int
+    digest: str
+
+
+class Side(_Figures):
+    """One of the two settings.
+
+    Attributes:
+        setting: What was said to differ; None for the first, which is as the flags say.
+        report: Its figures.
+        tokens_in: Mean tokens read for a ticket, over the answers that told; None if none did.
+        tokens_out: Mean tokens written, over the answers that told; None if none did.
+    """
+
+    setting: str | None
+    report: Report
+    tokens_in: float | None
+    tokens_out: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures of the report with the rest beside them."""
+        return {**self.report.to_json(), **self.model_dump(mode="json", exclude={"report"})}
+
+
+class Difference(_Figures):
+    """What the second setting has more than the first, ticket by ticket.
+
+    Attributes:
+        accuracy: Of the share of tickets whose first category is right, in [-1, 1].
+        accuracy_interval: Its 95 % interval; see `paired_interval`.
+        only_first_right: Tickets that only the first got right.
+        only_second_right: Tickets that only the second got right.
+        p: Of the exact McNemar test; see `mcnemar`.
+        more_accurate: The better one if `p` is below 0.05, else None: the labels do not tell.
+        n_log_loss: Tickets that both gave a distribution for.
+        log_loss: The mean difference on these, in nats; None if one of the two gives no distribution.
+        log_loss_interval: Its 95 % interval; see `mean_interval`. None also below 10 tickets.
+        lower_log_loss: The better one if that interval leaves out 0, else None.
+    """
+
+    accuracy: float
+    accuracy_interval: Interval
+    only_first_right: int
+    only_second_right: int
+    p: float
+    more_accurate: Better | None
+    n_log_loss: int
+    log_loss: float | None
+    log_loss_interval: Interval | None
+    lower_log_loss: Better | None
+
+
+class Comparison(_Figures):
+    """Two settings, their difference, and the labels that this cost."""
+
+    first: Side
+    second: Side
+    difference: Difference
+    labels: Labels
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for strict JSON: no NaN, no ticket text."""
+        sides = {"first": self.first.to_json(), "second": self.second.to_json()}
+        return {**sides, **self.model_dump(mode="json", include={"difference", "labels"})}
+
+
+def side(judged: Sequence[Judged], report: Report, setting: str | None = None) -> Side:
+    """One side of a comparison."""
+    answers = [answer for ticket in judged if (answer := ticket.outcome.prediction or getattr(ticket.outcome, "failure", None))]
+    return Side(
+        setting=setting,
+        report=report,
+        tokens_in=_mean([answer.usage.prompt_tokens for answer in answers]),
+        tokens_out=_mean([answer.usage.output_tokens for answer in answers]),
+    )
+
+
+def difference(first: tuple[Sequence[Judged], Taxonomy], second: tuple[Sequence[Judged], Taxonomy]) -> Difference:
+    """Compare two runs over the same tickets in the same order, each with the taxonomy it chose among.
+
+    Raises:
+        InputError: The tickets of the two are not the same, or there are none.
+    """
+    if [ticket.gold for ticket in first[0]] != [ticket.gold for ticket in second[0]]:
+        raise InputError("the labels changed between the two runs", remedy="leave the file alone while it is evaluated")
+    one, other = _Tickets(*first), _Tickets(*second)
+    right, right_too = _right(one), _right(other)
+    n, gained, lost = len(right), int(np.sum(right_too & ~right)), int(np.sum(right & ~right_too))
+    p = mcnemar(lost, gained)
+    losses = _loss_differences(one, other)
+    interval = None if losses is None else mean_interval(losses)
+    return Difference(
+        accuracy=(gained - lost) / n,
+        accuracy_interval=paired_interval(lost, gained, n),
+        only_first_right=lost,
+        only_second_right=gained,
+        p=p,
+        more_accurate=None if p >= 1 - LEVEL else _better(gained > lost),
+        n_log_loss=0 if losses is None else len(losses),
+        log_loss=None if losses is None else float(losses.mean()),
+        log_loss_interval=interval,
+        lower_log_loss=None if interval is None or interval[0] <= 0 <= interval[1] else _better(interval[1] < 0),
+    )
+
+
+def labels_of(rows: Iterable[LabelledTicket], file: str) -> Labels:
+    """What identifies the labels of a file, whatever the order of its rows."""
+    held = sorted([row.ticket.title, row.ticket.content, row.category] for row in rows)
+    return Labels(file=file, n=len(held), digest=digest(held))
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The two-sided p-value of the exact McNemar test: how surprising the split of the tickets that one alone got right is.
+
+    Tickets that both got right or both wrong say nothing about which is better. Without a difference each of the others falls to
+    either side with chance 1/2. Exact: where nothing differs, a p below 0.05 comes up at most once in 20 times.
+    Source: McNemar 1947, doi:10.1007/BF02295996, with the binomial distribution in place of its approximation.
+
+    Args:
+        only_first: Tickets that only the first got right, 0 or more.
+        only_second: Tickets that only the second got right, 0 or more.
+
+    Example:
+        >>> mcnemar(0, 6)
+        0.03125
+    """
+    discordant = only_first + only_second
+    return float(stats.binomtest(only_second, discordant).pvalue) if discordant else 1.0
+
+
+def paired_interval(only_first: int, only_second: int, n: int) -> Interval:
+    """A 95 % interval of the difference of two accuracies on the same tickets, second minus first, within [-1, 1].
+
+    The adjusted Wald interval: one ticket is added to each kind on which the two differ, so that an interval of few tickets, or
+    without any difference, is not too short. It is approximate; `mcnemar`, which is exact, decides which is better.
+    Source: Bonett & Price 2012, doi:10.3102/1076998611411915
+
+    Args:
+        only_first: Tickets that only the first got right, 0 or more.
+        only_second: Tickets that only the second got right, 0 or more.
+        n: All tickets, at least 1.
+
+    Example:
+        >>> [round(end, 3) for end in paired_interval(5, 15, 100)]
+        [0.011, 0.185]
+    """
+    lost, gained = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)
+    middle = gained - lost
+    half = float(stats.norm.ppf((1 + LEVEL) / 2)) * ((gained + lost - middle**2) / (n + 2)) ** 0.5
+    return max(-1.0, middle - half), min(1.0, middle + half)
+
+
+def mean_interval(values: Floats) -> Interval | None:
+    """A 95 % interval of the mean of paired differences; None for fewer than 10.
+
+    The expanded percentile bootstrap: tickets are drawn with replacement 10,000 times, with a fixed seed, and the quantiles are moved
+    outwards as far as those of Student's t lie beyond the normal ones, because plain percentiles are too short on few tickets.
+    Source: Hesterberg 2015, doi:10.1080/00031305.2015.1089789
+
+    Args:
+        values: Shape (n,), one difference a ticket.
+    """
+    n = len(values)
+    if n < LEAST_RESAMPLED:
+        return None
+    random = np.random.default_rng(_SEED)
+    means = [values[random.integers(n, size=n)].mean() for _ in range(_DRAWS)]
+    tail = stats.norm.cdf((n / (n - 1)) ** 0.5 * stats.t.ppf((1 - LEVEL) / 2, n - 1))
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _better(is_second: bool) -> Better:  # noqa: FBT001 - the answer to the question
+    return "second" if is_second else "first"
+
+
+def _right(tickets: _Tickets) -> Bools:
+    return np.array([row.right for row in tickets.rows], dtype=np.bool_)
+
+
+def _loss_differences(one: _Tickets, other: _Tickets) -> Floats | None:
+    """The log loss of the other less that of the one for each ticket that both answered; None if an answer is no distribution."""
+    losses = [_losses(tickets) for tickets in (one, other)]
+    if losses[0] is None or losses[1] is None:
+        return None
+    both = losses[1] - losses[0]
+    answered = both[~np.isnan(both)]
+    return answered if len(answered) else None
+
+
+def _losses(tickets: _Tickets) -> Floats | None:
+    """The log loss of each ticket, as `llmtriage.probability.metrics.log_loss` has it; NaN where there is no answer."""
+    if any(row.predicted is not None and row.probabilities is None for row in tickets.rows):
+        return None
+    gold = zip(tickets.rows, tickets.gold, strict=True)
+    shares = [np.nan if row.probabilities is None else row.probabilities[place] for row, place in gold]
+    return np.asarray(-np.log(np.maximum(shares, FLOOR)), dtype=np.float64)
+
+
+def _mean(counts: Sequence[int | None]) -> float | None:
+    told = [count for count in counts if count is not None]
+    return fmean(told) if told else None
