@@ -85,6 +85,11 @@ def test_the_interval_of_accuracy_holds_the_difference(lost: int, gained: int, s
     assert low < high
 
 
+def test_the_interval_of_accuracy_by_hand() -> None:
+    """22 of 48 more, 26 against 4: (27 - 5) / 50 and 1.96 standard errors of sqrt((0.54 + 0.1 - 0.44^2) / 50)."""
+    assert paired_interval(4, 26, 48) == pytest.approx((0.44 - 1.959964 * 0.09448809, 0.44 + 1.959964 * 0.09448809))
+
+
 @pytest.mark.parametrize(("better", "worse"), [(0.1, 0.1), (0.3, 0.1), (0.05, 0.0), (0.5, 0.3)])
 @pytest.mark.parametrize("n", [20, 50])
 def test_the_interval_of_accuracy_covers(n: int, better: float, worse: float) -> None:
