@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from llmtriage import InputError, Pending, Prediction, Scores, SingleLabel, Taxonomy, Ticket, Usage
-from llmtriage.evaluation import Judged, evaluate
+from llmtriage.evaluation import Judged, comparison, evaluate
 from llmtriage.evaluation.comparison import Comparison, difference, labels_of, mcnemar, mean_interval, paired_interval, side
 from llmtriage.evaluation.comparison_text import comparison_text, verdicts
 from llmtriage.probability import metrics
@@ -269,3 +270,8 @@ def test_a_verdict_for_each_figure_that_both_have() -> None:
         "The labels do not tell which is right more often",
         "The second setting has the lower log loss on the 12 tickets that both answered.",
     ]
+
+
+def test_the_examples_of_the_module_hold() -> None:
+    """As they stand in the docstrings."""
+    assert doctest.testmod(comparison).failed == 0
