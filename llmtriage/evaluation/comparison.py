@@ -185,7 +185,7 @@ def paired_interval(only_first: int, only_second: int, n: int) -> Interval:
 
     Example:
         >>> [round(end, 3) for end in paired_interval(5, 15, 100)]
-        [0.011, 0.185]
+        [0.01, 0.186]
     """
     lost, gained = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)
     middle = gained - lost

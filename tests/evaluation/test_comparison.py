@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from llmtriage import InputError, Pending, Prediction, Scores, SingleLabel, Taxonomy, Ticket, Usage
-from llmtriage.evaluation import Judged, evaluate
+from llmtriage.evaluation import Judged, comparison, evaluate
 from llmtriage.evaluation.comparison import Comparison, difference, labels_of, mcnemar, mean_interval, paired_interval, side
 from llmtriage.evaluation.comparison_text import comparison_text, verdicts
 from llmtriage.probability import metrics
@@ -83,6 +84,11 @@ def test_the_interval_of_accuracy_holds_the_difference(lost: int, gained: int, s
     low, high = paired_interval(lost, gained, n)
     assert -1 <= low <= (gained - lost) / n <= high <= 1
     assert low < high
+
+
+def test_the_interval_of_accuracy_by_hand() -> None:
+    """22 of 48 more, 26 against 4: (27 - 5) / 50 and 1.96 standard errors of sqrt((0.54 + 0.1 - 0.44^2) / 50)."""
+    assert paired_interval(4, 26, 48) == pytest.approx((0.44 - 1.959964 * 0.09448809, 0.44 + 1.959964 * 0.09448809))
 
 
 @pytest.mark.parametrize(("better", "worse"), [(0.1, 0.1), (0.3, 0.1), (0.05, 0.0), (0.5, 0.3)])
@@ -264,3 +270,8 @@ def test_a_verdict_for_each_figure_that_both_have() -> None:
         "The labels do not tell which is right more often",
         "The second setting has the lower log loss on the 12 tickets that both answered.",
     ]
+
+
+def test_the_examples_of_the_module_hold() -> None:
+    """As they stand in the docstrings."""
+    assert doctest.testmod(comparison).failed == 0
