@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from llmtriage.backends.dialect import Dialect
-from llmtriage.backends.http import is_openai
 from llmtriage.backends.in_flight import in_flight
 from llmtriage.backends.planning import Planned
 from llmtriage.backends.prompt_tokens import PromptCheck, least_tokens
@@ -206,7 +205,7 @@ class ChatBackend:
         """Tokens an answer may have."""
         if self.settings.answer_tokens:
             return self.settings.answer_tokens
-        if self.dialect.thinks or is_openai(self.transport.endpoint.url):
+        if self.dialect.thinks or self.dialect.limit == "max_completion_tokens":
             return _THINKING_TOKENS
         return _ANSWER_TOKENS + self.prompt.rationale * _RATIONALE_TOKENS
 

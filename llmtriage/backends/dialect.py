@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from llmtriage.backends.http import is_openai
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -43,6 +41,8 @@ _HOSTS: dict[str, Switch] = {
 }
 # Schemas are refused, or taken and not kept to.
 _OBJECT_ONLY = ("api.deepseek.com", "bigmodel.cn", "api.z.ai")
+# These know `max_completion_tokens`; elsewhere `max_tokens` is the better guess. What is refused is swapped for the other.
+_COMPLETION_LIMIT = ("api.openai.com", "openai.azure.com", "moonshot.cn", "moonshot.ai")
 _OLLAMA_PORT = 11434
 _FORMATS = ("response_format", "json_schema", "json_object")
 _LIMITS = ("max_tokens", "max_completion_tokens")
@@ -73,7 +73,7 @@ class Dialect:
         """Where to begin with this engine at this URL."""
         return cls(
             json=_json(url) if settings.json_mode == "auto" else settings.json_mode,
-            limit="max_completion_tokens" if is_openai(url) else "max_tokens",
+            limit=_LIMITS[any(_is_at(url, end) for end in _COMPLETION_LIMIT)],
             switch=_switch(settings.kind, url) if settings.thinking == "auto" else settings.thinking,
         )
 

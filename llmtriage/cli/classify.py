@@ -275,7 +275,7 @@ def _report(summary: Summary, out: Path | None, pending: Path | None, language: 
 
 def _spent(spent: Spent, price: Price | None, words: dict[str, str]) -> list[str]:
     """What the engine took, where it is one that sends requests."""
-    if not spent.requests and not spent.known:
+    if not spent.prompt_tokens and not spent.known:
         return []
     line = words["spent"].format(**spent.to_json())
     if price:
