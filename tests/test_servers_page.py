@@ -12,7 +12,6 @@ from support import ROOT
 from llmtriage.backends import base_url
 from llmtriage.settings import BackendSettings
 
-
 PAGE = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")
 TEXT, _, SOURCES = PAGE.partition("\n## Sources\n")
 BLOCKS = [tomllib.loads(block) for block in re.findall(r"^```toml\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)]

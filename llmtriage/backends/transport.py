@@ -92,6 +92,13 @@ class _Session(NamedTuple):
     shared: Shared[Reply | Failure]
 
 
+class _Reserved(NamedTuple):
+    """What is set aside for a request, and our count of its tokens."""
+
+    tokens: Tokens
+    estimate: int
+
+
 class Transport:
     """Posts JSON to one endpoint."""
 
@@ -117,6 +124,7 @@ class Transport:
         self.cache = cache
         self.pace = Pace(endpoint.patience, endpoint.concurrency, clock or RealClock())
         self._budget = budget
+        self._ratio = 1.0  # of the server's tokens to our estimate, the largest seen
         self._http_client = http_client
         # Connections belong to an event loop, and one engine may be asked from several: sync calls have a loop of their own.
         self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
@@ -214,20 +222,24 @@ class Transport:
             sent, used = self.pace.clock.now(), Tokens(0, 0)
             try:
                 body = _read(await self._sent(session.client, path, content, attempts, naming), self.endpoint)
-                used = _used(body) or reserved or used
+                used = _used(body) or (reserved.tokens if reserved else used)
             except Fault as fault:
                 if fault.reason == "timeout" and reserved:
-                    used = Tokens(reserved.prompt, 0)  # the server may have read it, and may bill it
+                    used = Tokens(reserved.tokens.prompt, 0)  # the server may have read it, and may bill it
                 attempts.failed(fault, sent, trial=trial)
                 raise fault.error or fault from None
             except BaseException:
                 self.pace.breaker.undecided(trial=trial)
                 raise
             finally:
-                if self._budget is not None and reserved is not None:
-                    self._budget.settle(reserved, used)
+                self._settle(reserved, used)
         self.pace.success(self.pace.clock.now() - sent)
         return body
+
+    def _settle(self, reserved: _Reserved | None, used: Tokens) -> None:
+        if self._budget is not None and reserved is not None:
+            self._budget.settle(reserved.tokens, used)
+            self._ratio = max(self._ratio, used.prompt / max(reserved.estimate, 1))
 
     async def _sent(
         self, client: openai.AsyncOpenAI, path: str, content: bytes, attempts: Attempts, naming: Collection[str]
@@ -240,15 +252,16 @@ class Transport:
         except (openai.OpenAIError, TimeoutError, ReplyTooLongError) as error:
             raise fault_of(error, self.endpoint, limit=limit, naming=naming) from None
 
-    async def _reserved(self, content: bytes) -> Tokens | None:
+    async def _reserved(self, content: bytes) -> _Reserved | None:
         if self._budget is None:
             return None
         body = json.loads(content)
         output = next((body[name] for name in _ANSWER_FIELDS if isinstance(body.get(name), int)), 0)
-        tokens = Tokens(estimated_tokens(content.decode()), output)
+        estimate = estimated_tokens(content.decode())
+        tokens = Tokens(round(self._ratio * estimate), output)
         while not self._budget.reserve(tokens):
             await self.pace.clock.sleep(0.05)
-        return tokens
+        return _Reserved(tokens, estimate)
 
     def _key(self, path: str, content: bytes) -> bytes:
         return key_of(self.endpoint.url, path, content, self.endpoint.headers)
