@@ -90,6 +90,7 @@ class _Session(NamedTuple):
     client: openai.AsyncOpenAI
     slots: Slots
     shared: Shared[Reply | Failure]
+    purse: asyncio.Lock
 
 
 class _Reserved(NamedTuple):
@@ -259,8 +260,9 @@ class Transport:
         output = next((body[name] for name in _ANSWER_FIELDS if isinstance(body.get(name), int)), 0)
         estimate = estimated_tokens(content.decode())
         tokens = Tokens(round(self._ratio * estimate), output)
-        while not self._budget.reserve(tokens):
-            await self.pace.clock.sleep(0.05)
+        async with self._session().purse:  # in their order: else a later ticket takes what an earlier one waits for
+            while not self._budget.reserve(tokens):
+                await self.pace.clock.sleep(0.05)
         return _Reserved(tokens, estimate)
 
     def _key(self, path: str, content: bytes) -> bytes:
@@ -270,7 +272,9 @@ class Transport:
         loop = asyncio.get_running_loop()
         if loop not in self._sessions:
             self._sessions = {known: kept for known, kept in self._sessions.items() if not known.is_closed()}
-            self._sessions[loop] = _Session(client_of(self.endpoint, self._http_client), Slots(self.pace.concurrency), Shared())
+            self._sessions[loop] = _Session(
+                client_of(self.endpoint, self._http_client), Slots(self.pace.concurrency), Shared(), asyncio.Lock()
+            )
         return self._sessions[loop]
 
 
