@@ -113,8 +113,8 @@ class Attempts:
             return
         pace.unusable += 1
         if pace.unusable >= pace.patience.unusable:
-            problem = f"{self._endpoint.url} does not answer like an API ({fault.detail}, {pace.unusable} times in a row)"
-            raise BackendRefusedError(problem, remedy="check the URL with llmtriage doctor", backend=self._endpoint.name)
+            problem = f"{self._endpoint.url} gives no answer that can be used ({fault.detail}, {pace.unusable} times in a row)"
+            raise BackendRefusedError(problem, remedy="look at it with llmtriage doctor", backend=self._endpoint.name)
 
     def failure(self, fault: Fault) -> Failure:
         """What the ticket gets."""

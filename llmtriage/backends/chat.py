@@ -190,6 +190,8 @@ class ChatBackend:
     def _change(self, other: Dialect, field: str) -> None:
         if other.switch == "leave" != self.dialect.switch:
             _log.warning("%s has no switch against thinking that we know; set thinking under [backends.NAME]", self.name)
+        elif other.system != self.dialect.system:
+            _log.warning("%s has no system message; the user's begins with it", self.name)
         else:
             _log.warning("%s does not take %s; it is asked otherwise", self.name, field)
         self.dialect = other
@@ -198,7 +200,7 @@ class ChatBackend:
         settings = self.settings
         schema = answer_schema(labels.ids, rationale=self.prompt.rationale)
         fields = self.dialect.fields(schema, most=room * self._most(), temperature=settings.temperature)
-        body = {"model": settings.model, "messages": chat, **fields, **settings.extra_body}
+        body = {"model": settings.model, "messages": self.dialect.messages(chat), **fields, **settings.extra_body}
         return {name: value for name, value in body.items() if name not in settings.omit}
 
     def _most(self) -> int:

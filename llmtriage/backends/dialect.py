@@ -45,6 +45,7 @@ _OBJECT_ONLY = ("api.deepseek.com", "bigmodel.cn", "api.z.ai")
 _COMPLETION_LIMIT = ("api.openai.com", "openai.azure.com", "moonshot.cn", "moonshot.ai")
 _OLLAMA_PORT = 11434
 _FORMATS = ("response_format", "json_schema", "json_object")
+_NO_SYSTEM = ("ystem role", "ystem message", "roles must alternate")  # "System role not supported", in what templates raise
 _LIMITS = ("max_tokens", "max_completion_tokens")
 
 
@@ -57,6 +58,7 @@ class Dialect:
         limit: The field that limits the answer.
         switch: What turns thinking off.
         temperature: Whether the server takes one.
+        system: Whether the model's template has a system message; else the user's begins with it.
         thinks: The model thinks before it answers, whatever we ask: its answers need room.
         swapped: The other of the two fields that limit an answer was refused.
     """
@@ -65,6 +67,7 @@ class Dialect:
     limit: str = "max_tokens"
     switch: Switch = "leave"
     temperature: bool = True
+    system: bool = True
     thinks: bool = False
     swapped: bool = False
 
@@ -92,17 +95,22 @@ class Dialect:
     @property
     def optional(self) -> tuple[str, ...]:
         """Names in an error message that mean a field we can do without or put otherwise."""
-        return (
-            *_FORMATS,
-            *_SWITCHES[self.switch],
-            *(("enable_thinking",) if self.switch == "chat_template" else ()),
-            "temperature",
-        )
+        nested = ("enable_thinking",) if self.switch == "chat_template" else ()
+        return (*_FORMATS, *_SWITCHES[self.switch], *nested, "temperature", *(_NO_SYSTEM if self.system else ()))
+
+    def messages(self, chat: list[dict[str, str]]) -> list[dict[str, str]]:
+        """Messages as the model's template takes them."""
+        if self.system:
+            return chat
+        first, second, *others = chat
+        return [{"role": "user", "content": f"{first['content']}\n{second['content']}"}, *others]
 
     def without(self, field: str) -> Dialect | None:
         """How to go on when the server refuses `field`; None: there is no other way."""
         if field.startswith(_FORMATS) and self.json != "prompt":
             return replace(self, json="object" if self.json == "schema" else "prompt")
+        if field in _NO_SYSTEM and self.system:
+            return replace(self, system=False)
         if field == "temperature" and self.temperature:
             return replace(self, temperature=False)
         if field == self.limit and not self.swapped:

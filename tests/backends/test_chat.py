@@ -203,6 +203,27 @@ async def test_a_model_that_cannot_be_kept_from_thinking_says_so(shop: Taxonomy,
 
 
 @respx.mock
+async def test_a_model_without_a_system_role_gets_one_message(shop: Taxonomy) -> None:
+    """The instructions stand at the beginning of the user's; the ticket stays last."""
+
+    def takes(body: dict[str, Any]) -> str | None:
+        return None if body["messages"][0]["role"] == "user" else "System role not supported, so this"
+
+    route = respx.post(f"{URL}/chat/completions").mock(side_effect=picky(takes))
+    engine = backend(shop)
+    assert isinstance(await ask(engine, shop, "one"), Prediction)
+    assert isinstance(await ask(engine, shop, "two"), Prediction)
+    assert [[message["role"] for message in body["messages"]] for body in bodies(route)] == [
+        ["system", "user"],
+        ["user"],
+        ["user"],
+    ]
+    content = bodies(route)[-1]["messages"][0]["content"]
+    assert content.startswith("You sort customer-service tickets.")
+    assert "two\n</ticket-" in content
+
+
+@respx.mock
 async def test_the_limit_of_an_answer_has_two_names(shop: Taxonomy) -> None:
     """Hosted models that think know only one of them."""
     route = respx.post(f"{URL}/chat/completions").mock(

@@ -388,7 +388,7 @@ async def test_an_endpoint_that_is_no_api_stops_the_run() -> None:
     route = respx.post(f"{URL}{PATH}").respond(200, text="<html>log in</html>")
     asked, _ = transport()
     with pytest.raises(
-        BackendRefusedError, match=r"does not answer like an API \(the server's answer is not JSON, 5 times in a row\)"
+        BackendRefusedError, match=r"gives no answer that can be used \(the server's answer is not JSON, 5 times in a row\)"
     ):
         for seed in range(9):
             await asked.post(PATH, {**BODY, "seed": seed})
