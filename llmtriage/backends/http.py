@@ -38,7 +38,7 @@ def client_of(endpoint: Endpoint, http_client: Any = None) -> openai.AsyncOpenAI
         api_key=endpoint.key.get_secret_value() if endpoint.key else "none",
         admin_api_key="",
         max_retries=0,
-        timeout=endpoint.timeout,
+        timeout=_timeout(endpoint),  # what the HTTP client below says counts for nothing: this is sent with each request
         default_headers=dict(endpoint.headers),
         http_client=http_client or _bounded(endpoint),
     )
@@ -51,12 +51,16 @@ def client_of(endpoint: Endpoint, http_client: Any = None) -> openai.AsyncOpenAI
 
 def _bounded(endpoint: Endpoint) -> httpx2.AsyncClient:
     return openai.DefaultAsyncHttpxClient(
-        timeout=httpx2.Timeout(endpoint.timeout, connect=endpoint.patience.connect_timeout),
+        timeout=_timeout(endpoint),
         headers={"Accept-Encoding": "identity"},
         proxy=endpoint.proxy,
         verify=_trusted(endpoint.ca_file) if endpoint.ca_file else True,
         event_hooks={"response": [_bound]},
     )
+
+
+def _timeout(endpoint: Endpoint) -> httpx2.Timeout:
+    return httpx2.Timeout(endpoint.timeout, connect=endpoint.patience.connect_timeout)
 
 
 def _trusted(ca_file: Path) -> ssl.SSLContext:
