@@ -111,6 +111,8 @@ class Attempts:
         if not fault.unusable:
             pace.answered, pace.unusable = True, 0
             return
+        if pace.answered and not fault.retryable:
+            return  # a server that has answered others says no to this one
         pace.unusable += 1
         if pace.unusable >= pace.patience.unusable:
             problem = f"{self._endpoint.url} gives no answer that can be used ({fault.detail}, {pace.unusable} times in a row)"

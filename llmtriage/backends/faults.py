@@ -33,11 +33,21 @@ _NO_CONNECTION = frozenset({"ConnectError", "ConnectTimeout", "ProxyError", "Uns
 _NO_MODEL = frozenset({"model", "model_not_found"})
 _TOO_LONG = frozenset({"context_length_exceeded", "input_tokens", "input_text", "string_above_max_length"})
 _FILTERED = frozenset(
-    {"content_filter", "DataInspectionFailed", "data_inspection_failed", "InputTextRiskDetection", "content_policy_violation"}
+    {
+        "content_filter",
+        "DataInspectionFailed",
+        "data_inspection_failed",
+        "InputTextRiskDetection",
+        "content_policy_violation",
+        "invalid_prompt",
+        "1301",
+    }
 )
+_FILTERED_WORDS = ("Content Exists Risk", "violates usage guidelines")  # DeepSeek and xAI have no code for it
 _WAIT_IN_WORDS = re.compile(
     r"(?:again|retry|wait)\D{0,24}?(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|sec|seconds?|m|min|minutes?)\b", re.IGNORECASE
 )
+_SEE_THAT_IT_RUNS = "check that the server runs and the URL is right"
 _TICKET_FIELDS = ("messages", "input", "state")
 _NO_MONEY = frozenset({"insufficient_quota", "billing_not_active", "Arrearage", "AccountOverdueError"})
 
@@ -91,7 +101,9 @@ def fault_of(error: Exception, endpoint: Endpoint, *, limit: float, naming: Coll
     if isinstance(error, (openai.APITimeoutError, TimeoutError)):
         return Fault("timeout", f"no answer within {limit:g} s", retryable=True, crowded=True)
     if isinstance(error, openai.APIConnectionError):
-        return Fault("backend_unavailable", f"the connection broke ({_cause(error)})", retryable=True)
+        problem = f"the connection broke ({_cause(error)})"
+        gone = BackendUnavailableError(f"{endpoint.url}: {problem}", remedy=_SEE_THAT_IT_RUNS, backend=endpoint.name)
+        return Fault("backend_unavailable", problem, retryable=True, gone=gone)
     if isinstance(error, openai.APIStatusError):
         return _of_status(error, endpoint, naming)
     if isinstance(error, ReplyTooLongError):
@@ -143,7 +155,8 @@ def _of_text(status: int, codes: set[str], body: Mapping[str, Any]) -> Fault | N
         return Fault("too_long", "the prompt is longer than the model's context")
     metadata = body.get("metadata")
     moderated = status == 403 and isinstance(metadata, dict) and bool(metadata.get("reasons"))
-    if codes & _FILTERED or moderated:
+    said = str(body.get("message") or "")
+    if codes & _FILTERED or moderated or any(words in said for words in _FILTERED_WORDS):
         return Fault("refused", "the server's content filter refused the text")
     return None
 
@@ -199,7 +212,7 @@ def _not_found(codes: set[str], said: str, endpoint: Endpoint) -> Fault:
 
 
 def _no_connection(endpoint: Endpoint, cause: Exception) -> Fault:
-    problem, remedy = f"no connection to {endpoint.url}", "check that the server runs and the URL is right"
+    problem, remedy = f"no connection to {endpoint.url}", _SEE_THAT_IT_RUNS
     if "CERTIFICATE" in str(cause.__cause__):
         problem = f"the certificate of {endpoint.url} is not trusted"
         remedy = "name your authority's certificates as ca_file under [backends.NAME] in llmtriage.toml"
@@ -218,7 +231,7 @@ def _inner(body: object) -> Mapping[str, Any]:
     if isinstance(body, dict):
         inner = body.get("error", body)
         return inner if isinstance(inner, dict) else {"message": inner}
-    return {}
+    return {"message": body} if isinstance(body, str) else {}
 
 
 def _cause(error: BaseException) -> str:

@@ -39,7 +39,7 @@ def client_of(endpoint: Endpoint, http_client: Any = None) -> openai.AsyncOpenAI
         api_key=endpoint.key.get_secret_value() if endpoint.key else "none",
         admin_api_key="",
         max_retries=0,
-        timeout=endpoint.timeout,
+        timeout=_timeout(endpoint),  # what the HTTP client below says counts for nothing: this is sent with each request
         default_headers=dict(endpoint.headers),
         http_client=http_client or _http_client(endpoint),
     )
@@ -50,9 +50,12 @@ def client_of(endpoint: Endpoint, http_client: Any = None) -> openai.AsyncOpenAI
     return client
 
 
+def _timeout(endpoint: Endpoint) -> httpx2.Timeout:
+    return httpx2.Timeout(endpoint.timeout, connect=endpoint.patience.connect_timeout)
+
+
 def _http_client(endpoint: Endpoint) -> httpx2.AsyncClient:
     options: dict[str, Any] = {
-        "timeout": httpx2.Timeout(endpoint.timeout, connect=endpoint.patience.connect_timeout),
         "headers": {"Accept-Encoding": "identity"},
     }
     context = _trusted(endpoint.ca_file)

@@ -165,18 +165,27 @@ async def test_a_server_may_say_whether_to_ask_again(header: str, requests: int)
 )
 @respx.mock
 async def test_a_connection_that_breaks_belongs_to_the_ticket(fault: Exception, reason: str, requests: int) -> None:
-    """Slow, or cut in the middle of the answer."""
-    route = respx.post(f"{URL}{PATH}").mock(side_effect=fault)
-    failure = await transport()[0].post(PATH, BODY)
+    """Slow, or cut in the middle of the answer, where others were answered."""
+    route = respx.post(f"{URL}{PATH}").mock(side_effect=[OK, *([fault] * 9)])
+    asked, _ = transport()
+    assert isinstance(await asked.post(PATH, {**BODY, "seed": 1}), Reply)
+    failure = await asked.post(PATH, BODY)
     assert isinstance(failure, Failure)
-    assert (failure.reason, route.call_count) == (reason, requests)
+    assert (failure.reason, route.call_count) == (reason, requests + 1)
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (httpx.ConnectError("refused"), r"no connection to http://llm\.test/v1; check that the server runs"),
+        (httpx.RemoteProtocolError("cut"), r"http://llm\.test/v1: the connection broke \(RemoteProtocolError\); check that"),
+    ],
+)
 @respx.mock
-async def test_no_connection_stops_a_run_that_begins() -> None:
+async def test_no_connection_stops_a_run_that_begins(fault: Exception, words: str) -> None:
     """After the attempts, with the address."""
-    route = respx.post(f"{URL}{PATH}").mock(side_effect=httpx.ConnectError("refused"))
-    with pytest.raises(BackendUnavailableError, match=r"no connection to http://llm\.test/v1; check that the server runs"):
+    route = respx.post(f"{URL}{PATH}").mock(side_effect=fault)
+    with pytest.raises(BackendUnavailableError, match=words):
         await transport()[0].post(PATH, BODY)
     assert route.call_count == 3
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli.misbehaving import Misbehaving, Play
 
 from llmtriage.cli import run
 
@@ -127,6 +128,20 @@ def serve() -> Iterator[Serve]:
 
     def start(reply: Callable[[int], tuple[int, bytes]], *, delay: float = 0) -> Server:
         servers.append(Server(reply, delay=delay))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def playing() -> Iterator[Callable[..., Misbehaving]]:
+    """Start a `Misbehaving`; it is stopped at the end of the test."""
+    servers: list[Misbehaving] = []
+
+    def start(play: Play, **how: Any) -> Misbehaving:
+        servers.append(Misbehaving(play, **how))
         return servers[-1]
 
     yield start
