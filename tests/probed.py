@@ -43,7 +43,8 @@ class Probed:
 
     def __init__(self, plays: Plays) -> None:
         """Listen."""
-        self.plays, self.asked, self.paths = plays, [], []  # type: list[dict[str, Any]], list[str]
+        self.plays = plays
+        self.asked: list[dict[str, Any]] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):

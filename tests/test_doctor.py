@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -56,15 +57,15 @@ def started() -> Iterator[Callable[[Plays], Probed]]:
 def checkup(started: Callable[[Plays], Probed]) -> Examine:
     """Examine a server that plays its part."""
 
-    def call(plays: Plays, *, model: str = "m", kind: str = "openai", repeat: int = 2, **engine: object) -> Checkup:
+    def call(plays: Plays, *, model: str = "m", kind: str = "openai", repeat: int = 2, **engine: Any) -> Checkup:
         return examined(started(plays).url, model=model, kind=kind, repeat=repeat, **engine)
 
     return call
 
 
-def examined(url: str, *, model: str = "m", kind: str = "openai", repeat: int = 2, **engine: object) -> Checkup:
+def examined(url: str, *, model: str = "m", kind: str = "openai", repeat: int = 2, **engine: Any) -> Checkup:
     """Examine the server at `url`."""
-    named = BackendSettings(kind=kind, model=model, url=url, **engine)  # type: ignore[arg-type]
+    named = BackendSettings(kind=kind, model=model, url=url, **engine)
     settings = probing_settings("e", Settings(backends={"e": named}))
     taxonomy = Taxonomy.from_labels(["refund", "parcel", "other"])
 
