@@ -26,7 +26,7 @@ class Plays:
     schema: str = "kept"  # "kept", "ignored", "refused", "latin": kept for Latin letters only
     object: str = "kept"  # "kept", "ignored", "refused"
     speaks_json: bool = True
-    logprobs: str = "listed"  # "refused", "absent", "null", "empty", "one", "integer"; "five": no more than five
+    logprobs: str = "listed"  # "refused", "absent", "null", "empty", "one", "integer"; "five", "many": at most 5, 100
     thinks: str = "never"  # "always", or the name of the field that keeps it from it
     refuses: tuple[str, ...] = ()  # fields
     cut: int | None = None  # tokens that are read, from the end
@@ -34,6 +34,7 @@ class Plays:
     counts: bool = True
     delay: float = 0.0
     wavers: bool = False
+    template: int = 0  # tokens that the chat template adds
     decides: str = ""  # "openai" or "systemone": a decision endpoint
     probabilities: tuple[float, ...] = (0.613, 0.2034, 0.1, 0.0836)
 
@@ -131,12 +132,12 @@ class Probed:
         kind = body.get("response_format", {}).get("type", "")
         if (kind == "json_schema" and plays.schema == "refused") or (kind == "json_object" and plays.object == "refused"):
             return 400, _error("no such format", "response_format")
-        too_many = plays.logprobs == "five" and body.get("top_logprobs", 0) > 5
+        too_many = body.get("top_logprobs", 0) > {"five": 5, "many": 100}.get(plays.logprobs, 20)
         field = next((name for name in refused if name in body), "top_logprobs" if too_many else None)
         if field:
             return 400, _error(f"unknown field {field}", field)
         text = "\n".join(message["content"] for message in body["messages"])
-        tokens = estimated_tokens(text)
+        tokens = estimated_tokens(text) + plays.template
         if plays.context and tokens > plays.context:
             return 400, _error("too long", "input_tokens")
         if plays.cut and tokens > plays.cut:
@@ -200,6 +201,9 @@ class Probed:
         if plays.kind == "vllm" and "logprob_token_ids" in body:
             return {"logprobs": {"content": [_top({f"token_id:{number}": -1.0 for number in body["logprob_token_ids"]})]}}
         listed = {"Okay": -0.1} if thinks else {"A": -0.2} if plays.logprobs == "one" else {"A": -0.2, "B": -1.8}
+        if plays.logprobs == "many":
+            listed |= {f"t{number}": -12.0 for number in range(body["top_logprobs"] - 2)}
+            return {"logprobs": {"content": [_top(listed)]}}
         return {"logprobs": {"content": [_top({**listed, "The": -9.0})]}}
 
     def _one_of(self, options: list[str]) -> str:

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-import string
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from probed import TRAINED, Plays, Probed
 
 from llmtriage import Taxonomy
 from llmtriage.backends import settings_of
-from llmtriage.backends.probing import Capabilities, JsonModes, Thinking, Window
+from llmtriage.backends.probing import JsonModes
 from llmtriage.doctor import Checkup, examine, probing_settings
 from llmtriage.doctor.decisions import Decisions
-from llmtriage.doctor.findings import Finding, of_chat, of_decisions
+from llmtriage.doctor.findings import of_decisions
 from llmtriage.doctor.load import AT_ONCE
 from llmtriage.doctor.samples import samples
-from llmtriage.doctor.words import NAMES, STATES, WORDINGS
 from llmtriage.errors import BackendError, BackendRefusedError, BackendUnavailableError
 from llmtriage.measured import recall
 from llmtriage.settings import BackendSettings, Settings
@@ -162,6 +157,14 @@ def test_log_probabilities_count_only_where_both_labels_come(checkup: Examine, p
         assert found.capabilities.logprobs.form == "integer"
 
 
+@pytest.mark.parametrize(("logprobs", "most"), [("many", 100), ("five", 3)])
+def test_the_most_that_one_position_lists_is_found(checkup: Examine, logprobs: str, most: int) -> None:
+    """A server of your own may allow more than the twenty that hosts do."""
+    found = checkup(Plays(logprobs=logprobs))
+    assert found.capabilities is not None
+    assert found.capabilities.logprobs.most == most
+
+
 def test_token_ids_that_do_not_come_back_are_not_supported(checkup: Examine) -> None:
     """llama.cpp ignores the field with a 200."""
     found = checkup(Plays(kind="llama.cpp"))
@@ -204,6 +207,12 @@ def test_a_prompt_that_is_cut_from_the_front_is_noticed(checkup: Examine) -> Non
     assert window.recalled is False
     assert found.table is not None
     assert tomllib.loads(found.table)["backends"]["NAME"]["context"] == 2000
+
+
+def test_what_a_chat_template_adds_is_no_sign_of_a_cut(checkup: Examine) -> None:
+    """It is in every count once, however long the prompt."""
+    found = checkup(Plays(template=150))
+    assert codes(found)["front"] == "whole"
 
 
 def test_a_prompt_that_is_refused_for_its_length_is_the_good_case(checkup: Examine) -> None:
@@ -391,80 +400,3 @@ def test_no_decision_endpoint_is_an_error(checkup: Examine) -> None:
     """Both routes are named."""
     with pytest.raises(BackendRefusedError, match="no decision endpoint"):
         checkup(Plays(), kind="decisions")
-
-
-# -- words -----------------------------------------------------------------------------------------
-
-
-def places(text: str) -> set[str]:
-    """The names of the values in a sentence."""
-    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
-
-
-@pytest.mark.parametrize("code", sorted(WORDINGS))
-def test_every_finding_has_both_languages_and_one_suggestion_if_something_is_missing(code: str) -> None:
-    """With the same values in both, and one line each."""
-    wording = WORDINGS[code]
-    assert places(wording.en) == places(wording.zh)
-    assert places(wording.mend_en) == places(wording.mend_zh)
-    assert re.search("[\u4e00-\u9fff]", wording.zh)
-    assert bool(wording.mend_en) == bool(wording.mend_zh) == (wording.state != "ok")
-    assert "\n" not in wording.en + wording.zh + wording.mend_en + wording.mend_zh
-    for language in ("en", "zh"):
-        assert code.partition(".")[0] in NAMES[language]
-        assert wording.state in STATES[language]
-
-
-def test_numbers_and_words_of_a_finding_are_readable() -> None:
-    """Long numbers have commas, words are translated."""
-    values = {"prompt": 12345.6, "cached": "=unknown", "output": 9.26, "ratios": "en 0.91"}
-    finding = Finding(code="tokens.ok", values=values)
-    assert "12,346" in finding.line("en")
-    assert "not known" in finding.line("en")
-    assert "未知" in finding.line("zh")
-    assert finding.suggestion("en") is None
-
-
-KEPT = st.sampled_from(["honoured", "ignored", "refused", "unknown"])
-SWITCHES = st.sampled_from(["leave", "chat_template", "reasoning_effort"])
-
-
-@given(
-    json=st.builds(JsonModes, schema=KEPT, chinese=KEPT, object=KEPT, prompt=KEPT),
-    thinking=st.builds(
-        Thinking,
-        switch=SWITCHES,
-        plain=st.none() | st.booleans(),
-        switched=st.none() | st.booleans(),
-        works=st.none() | SWITCHES,
-    ),
-    window=st.builds(
-        Window,
-        tested=st.integers(0, 9),
-        read=st.none() | st.integers(1, 9),
-        longest_whole=st.none() | st.integers(1, 9),
-        refused_at=st.none() | st.integers(1, 9),
-        cut=st.none() | st.booleans(),
-    ),
-    context=st.none() | st.integers(1, 9999),
-)
-def test_whatever_was_seen_can_be_said(json: JsonModes, thinking: Thinking, window: Window, context: int | None) -> None:
-    """Every combination has a line in both languages, without a place that was left open; the checks are the same eight."""
-    seen = Capabilities(url="u", model="m", keyed=False, json=json, thinking=thinking, window=window)
-    seen = replace(seen, identity=replace(seen.identity, context=context))
-    findings = of_chat(seen, BackendSettings(kind="openai", model="m"), needed=5000)
-    assert [f.check for f in findings] == ["reachable", "key", "model", "context", "json", "thinking", "logprobs", "front"]
-    for finding in findings:
-        for language in ("en", "zh"):
-            said = finding.line(language) + (finding.suggestion(language) or "")
-            assert "{" not in said
-            assert "=unknown" not in said
-
-
-@given(st.integers(0, 60), st.integers(0, 500))
-def test_samples_are_as_many_as_wanted_all_different_half_in_each_language(count: int, first: int) -> None:
-    """And the same number is always the same ticket."""
-    found = samples(count, first=first)
-    assert len({text for _, text in found}) == count
-    assert abs(sum(language == "zh" for language, _ in found) - count / 2) <= 0.5
-    assert found == [samples(1, first=first + number)[0] for number in range(count)]

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from llmtriage.cli.display import notice, plain, show_json, table
-from llmtriage.cli.options import json_option, language_option, make_taxonomy, quiet_option, taxonomy_option
+from llmtriage.cli.options import (
+    examples_option,
+    json_option,
+    language_option,
+    make_taxonomy,
+    prompt_examples_option,
+    prompts_option,
+    quiet_option,
+    taxonomy_option,
+    timeout_option,
+)
 from llmtriage.errors import BackendError, BackendRefusedError, StoppedError
 
 if TYPE_CHECKING:
@@ -36,9 +45,11 @@ _WIDTHS = (10, 18)
 @click.command(short_help="What a server can do, and what is missing.")
 @click.option("--backend", required=True, help="openai:MODEL[@URL], vllm:MODEL[@URL], decisions:MODEL[@URL], a name, lexical.")
 @taxonomy_option
-@click.option("--examples", type=click.Path(path_type=Path), help="Labelled tickets to learn from or to show to the model.")
+@examples_option
+@prompt_examples_option
+@prompts_option
 @click.option("--repeat", type=click.IntRange(1, 100), default=5, show_default=True, help="How often the same ticket is asked.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for one attempt [60].")
+@timeout_option
 @language_option
 @json_option
 @quiet_option
@@ -81,6 +92,8 @@ def _triage(flags: dict[str, Any], settings: Settings, *, quiet: bool) -> Triage
         taxonomy=make_taxonomy(flags["taxonomy"], quiet=quiet, language=flags["language"]),
         backend=flags["backend"],
         examples=flags["examples"],
+        prompt_examples=flags["prompt_examples"],
+        prompts=flags["prompts"],
         language=flags["language"],
         settings=settings,
         cache_dir=default_cache_dir(),

@@ -26,7 +26,7 @@ __all__ = ["Capabilities", "Identity", "JsonModes", "LogProbs", "Prober", "Think
 
 _HELLO = "Answer with the one word hello. 只回答 hello。"
 _NO_SUCH_MODEL = "llmtriage-doctor-no-such-model"
-_ROOM = 20  # tokens
+_ROOM = 1000  # tokens; OpenAI answers 400 where the thinking alone needs more than there is
 
 
 async def probe(transport: Transport, settings: BackendSettings, dialect: Dialect, *, longest: int | None = None) -> Capabilities:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmtriage.backends.probing.asking import mapping
@@ -20,17 +21,18 @@ _QUESTIONS = (
     "顾客写道：我的快递到哪里了？这是 A = 物流 还是 B = 付款？只回答一个字母，A 或 B。",
 )
 _NUMBERS = (20, 5, 2)  # what hosts allow: 20 by most, 5 by some
+_MORE = (200, 100, 50)  # what a server of your own may be started with
 _ID = "token_id:"
 
 
 async def logprobs(prober: Prober, *, tokenizer: bool) -> LogProbs:
-    """One token each time: two to seven requests."""
+    """One token each time: two to twelve requests, most of them only where something is refused."""
     found = await _openai_form(prober)
     if found.state != "listed":
         integer = await _integer_form(prober)
         found = integer if integer.state == "listed" else found
     if tokenizer and found.state == "listed":
-        return _with_ids(found, by_id=await _by_id(prober))
+        return replace(found, token_ids=await _by_id(prober))
     return found
 
 
@@ -41,6 +43,10 @@ async def _openai_form(prober: Prober) -> LogProbs:
         found = await _tried(prober, fields, "openai")
         if found.state != "refused":
             break
+    for number in _MORE if found.most == _NUMBERS[0] else ():
+        answer = await prober.chat(_QUESTIONS[0], most=1, fields={"logprobs": True, "top_logprobs": number})
+        if answer.came:
+            return replace(found, most=max(found.most, len(top_of(answer))))
     return found
 
 
@@ -59,10 +65,6 @@ async def _tried(prober: Prober, fields: Mapping[str, Any], form: Any) -> LogPro
     masses = [_mass(found) for found in lists]
     both = all(_labels(found) == set(_LABELS) for found in lists)
     return LogProbs(state=state, form=form, most=len(lists[0]), both=both, mass=min(masses))
-
-
-def _with_ids(found: LogProbs, *, by_id: bool) -> LogProbs:
-    return LogProbs(state=found.state, form=found.form, most=found.most, both=found.both, mass=found.mass, token_ids=by_id)
 
 
 async def _by_id(prober: Prober) -> bool:
