@@ -209,6 +209,15 @@ def test_a_prompt_that_is_cut_from_the_front_is_noticed(checkup: Examine) -> Non
     assert tomllib.loads(found.table)["backends"]["NAME"]["context"] == 2000
 
 
+@pytest.mark.parametrize(("cut", "works"), [(2000, True), (100, False)])
+def test_a_server_that_cuts_even_a_short_prompt_cannot_work(started: Callable[[Plays], Probed], cut: int, *, works: bool) -> None:
+    """It never reads the whole list of categories, and what was measured of it is not kept."""
+    server = started(Plays(cut=cut))
+    found = examined(server.url)
+    assert (found.cut_short, found.works) == (not works, works)
+    assert (recall(server.url, "m") is not None) == works
+
+
 def test_what_a_chat_template_adds_is_no_sign_of_a_cut(checkup: Examine) -> None:
     """It is in every count once, however long the prompt."""
     found = checkup(Plays(template=150))

@@ -79,9 +79,17 @@ def doctor(settings: Settings, /, repeat: int, *, as_json: bool, quiet: bool, **
     else:
         _show(checkup, language)
     if not checkup.works:
+        raise _cannot_work(checkup)
+
+
+def _cannot_work(checkup: Checkup) -> BackendRefusedError:
+    if checkup.cut_short:
+        problem, remedy = "the server cuts the prompt even with a short ticket", "give it a larger window"
+    else:
         reasons = ", ".join(sorted(checkup.load.failed))
         problem = f"no sample ticket got an answer that can be used ({reasons})"
-        raise BackendRefusedError(problem, remedy="choose another model or server", backend=backend)
+        remedy = "choose another model or server"
+    return BackendRefusedError(problem, remedy=remedy, backend=checkup.backend)
 
 
 def _triage(flags: dict[str, Any], settings: Settings, *, quiet: bool) -> Triage:

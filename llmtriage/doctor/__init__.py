@@ -27,6 +27,7 @@ __all__ = ["Checkup", "Finding", "examine", "probing_settings"]
 
 _TICKET = 20_000  # characters of the longest ticket that is thought of
 _NEVER = 10**6
+_FULL = 0.98  # of the window: servers that cut stop a little below it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +52,16 @@ class Checkup:
 
     @property
     def works(self) -> bool:
-        """Whether at least one sample ticket got an answer that can be used."""
-        return self.load.answered > 0
+        """Whether at least one sample ticket got an answer that can be used, to a prompt that was read whole."""
+        return self.load.answered > 0 and not self.cut_short
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether prompts with a short ticket fill the window of a server that cuts: then it does not read the whole list."""
+        window = self.capabilities.window if self.capabilities else None
+        if window is None or not window.cut or not window.read or not self.load.prompt_tokens:
+            return False
+        return self.load.prompt_tokens >= _FULL * window.read
 
 
 def probing_settings(name: str, settings: Settings) -> Settings:
@@ -93,10 +102,11 @@ async def examine(triage: Triage, settings: Settings, *, repeat: int = 5) -> Che
         found = of_other(backend.name)
     measured = await load(triage, repeat=repeat)
     found += of_load(measured, engine, speaks=engine is not None)
-    if isinstance(backend, ChatBackend | DecisionBackend) and engine is not None:
-        _remember(backend.transport.endpoint.url, engine, measured)
     table = None if engine is None else table_for(engine, capabilities, seen, measured)
-    return Checkup(backend=backend.name, findings=found, capabilities=capabilities, decisions=seen, load=measured, table=table)
+    checkup = Checkup(backend=backend.name, findings=found, capabilities=capabilities, decisions=seen, load=measured, table=table)
+    if isinstance(backend, ChatBackend | DecisionBackend) and engine is not None and checkup.works:
+        _remember(backend.transport.endpoint.url, engine, measured)
+    return checkup
 
 
 def _longest(triage: Triage) -> int:
@@ -108,8 +118,6 @@ def _longest(triage: Triage) -> int:
 
 
 def _remember(url: str, engine: BackendSettings, measured: Load) -> None:
-    if not measured.answered:
-        return
     known = Measured(
         tickets_per_second=measured.tickets_per_second,
         prompt_ratio=measured.ratio,

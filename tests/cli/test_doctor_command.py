@@ -141,6 +141,13 @@ def test_a_server_whose_answers_cannot_be_used_is_shown_and_is_exit_code_4(cli: 
     assert "bad_response" in done.err
 
 
+def test_a_server_that_cuts_the_list_of_categories_is_exit_code_4(cli: Cli, started: Started) -> None:
+    """However well it answers."""
+    done = cli("doctor", "--backend", f"openai:m@{started(Plays(cut=150)).url}", "--repeat", 1, "--quiet")
+    assert done.code == 4
+    assert "cuts the prompt even with a short ticket" in done.err
+
+
 def test_wrong_usage(cli: Cli) -> None:
     """No backend, an unknown one, a number out of range."""
     assert cli("doctor").code == 2
