@@ -1,6 +1,7 @@
 """A small OpenAI-compatible server, to try the LLM path without a key: python examples/server.py --port 8900
 
 It is no LLM: it answers with the embedded lexical engine, in the JSON that was asked for. It listens on this machine only.
+`llmtriage doctor --backend openai:demo@http://127.0.0.1:8900/v1` shows what it can do.
 Then, in another terminal: llmtriage classify examples/tickets.csv --backend openai:demo@http://127.0.0.1:8900/v1 --threshold 0.5
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from llmtriage import Taxonomy
 from llmtriage.backends.lexical import LexicalBackend
+from llmtriage.prompting import estimated_tokens
 
 MODEL = "demo"
 
@@ -29,22 +31,37 @@ def engine(ids: tuple[str, ...]) -> LexicalBackend:
     return LexicalBackend(sample if ids == known else Taxonomy.from_labels(ids))
 
 
+def choice(schema: dict[str, Any], prompt: str) -> dict[str, Any]:
+    """An object for a JSON schema: of an enum what fits the ticket in the prompt best, of a number how well it fits."""
+    tickets = re.findall(r"<ticket-(\w+)>\n(.*)\n</ticket-\1>", prompt, flags=re.DOTALL)
+    chosen: dict[str, Any] = {}
+    for name, about in schema["properties"].items():
+        if "enum" in about:
+            ids = tuple(about["enum"])
+            shares = np.exp(engine(ids).log_scores([tickets[-1][1] if tickets else prompt])[0])
+            chosen[name] = ids[int(shares.argmax())]
+            chosen |= {
+                key: round(float(shares.max()), 3) for key, value in schema["properties"].items() if value["type"] == "number"
+            }
+    return chosen
+
+
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """A chat completion for a request of llmtriage."""
-    schema = request["response_format"]["json_schema"]["schema"]
-    ids = tuple(schema["properties"]["category"]["enum"])
-    prompt = str(request["messages"][-1]["content"])
-    ticket = re.findall(r"<ticket-(\w+)>\n(.*)\n</ticket-\1>", prompt, flags=re.DOTALL)[-1][1]
-    shares = np.exp(engine(ids).log_scores([ticket])[0])
-    best = int(shares.argmax())
-    content = json.dumps({"category": ids[best], "confidence": round(float(shares[best]), 3)}, ensure_ascii=False)
+    """A chat completion: JSON where a schema or an object is asked for, else a sentence. There are no log-probabilities."""
+    wanted = request.get("response_format", {})
+    content = "I am no LLM: I choose from the enum of a JSON schema."
+    if wanted.get("type") == "json_schema":
+        found = choice(wanted["json_schema"]["schema"], str(request["messages"][-1]["content"]))
+        content = json.dumps(found, ensure_ascii=False)
+    elif wanted.get("type") == "json_object":
+        content = json.dumps({"text": content})
     return {
         "object": "chat.completion",
         "model": MODEL,
         "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}],
         "usage": {
-            "prompt_tokens": sum(len(m["content"]) for m in request["messages"]) // 4,
-            "completion_tokens": len(content) // 4,
+            "prompt_tokens": sum(estimated_tokens(m["content"]) for m in request["messages"]),
+            "completion_tokens": estimated_tokens(content),
         },
     }
 
@@ -53,10 +70,14 @@ class Handler(BaseHTTPRequestHandler):
     """Two routes: the list of models and chat completions."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body go in one packet
 
     def do_GET(self) -> None:
         """List the one model."""
-        self._send(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+        if self.path != "/v1/models":
+            self._send(404, {"error": {"message": f"no route {self.path}"}})
+        else:
+            self._send(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
 
     def do_POST(self) -> None:
         """Answer a chat request."""
@@ -80,11 +101,17 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
+class Server(ThreadingHTTPServer):
+    """Takes as many connections at once as a run has requests in flight."""
+
+    request_queue_size = 128
+
+
 def main() -> None:
     """Serve until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--port", type=int, default=8900, help="0: any free port")
-    server = ThreadingHTTPServer(("127.0.0.1", parser.parse_args().port), Handler)
+    server = Server(("127.0.0.1", parser.parse_args().port), Handler)
     print(f"http://127.0.0.1:{server.server_port}/v1", flush=True)
     try:
         server.serve_forever()

@@ -74,6 +74,14 @@ def create(name: str, setup: Setup) -> Backend:
     raise UnknownNameError.among("backend", name, [*_KINDS, *setup.settings.backends], field="backend")
 
 
+def settings_of(name: str, settings: Settings) -> BackendSettings | None:
+    """The settings of an engine that speaks to a server; None where `name` is another kind of engine. Raises as `create` does."""
+    if name in settings.backends:
+        return settings.backends[name]
+    kind, _, argument = name.partition(":")
+    return _parsed(kind, argument) if kind in _URLS else None
+
+
 def _plugged_in(name: str, entry: EntryPoint, argument: str, setup: Setup) -> Backend:
     """A third party's engine; whatever it raises is said to be its own."""
     try:

@@ -16,6 +16,7 @@ from llmtriage.settings import ENGINE_KEYS, SETTINGS_FILE, load_settings, read_s
 _COMMANDS = {
     "ask": "One ticket, at once: the outcome, the probabilities, why.",
     "classify": "Route a file of tickets.",
+    "doctor": "What a server can do, and what is missing.",
     "evaluate": "Figures on a labelled file.",
     "prompt": "Show exactly what would be sent to an LLM.",
     "split": "Split a labelled file, near-duplicates kept together.",

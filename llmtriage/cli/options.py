@@ -67,6 +67,16 @@ def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Com
 taxonomy_option = click.option(
     "--taxonomy", type=click.Path(path_type=Path), help="Taxonomy file [./taxonomy.yaml, else the sample]."
 )
+examples_option = click.option(
+    "--examples", type=click.Path(path_type=Path), help="Labelled tickets to learn from or to show to the model."
+)
+prompt_examples_option = click.option(
+    "--prompt-examples", type=click.IntRange(min=0), default=20, show_default=True, help="Examples in every prompt, at most."
+)
+prompts_option = click.option(
+    "--prompts", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder with system.j2 and user.j2."
+)
+timeout_option = click.option("--timeout", type=_Number(min=0, min_open=True), help="Seconds for one attempt [60].")
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 quiet_option = click.option("--quiet", is_flag=True, help="No notices and no progress.")
 language_option = click.option(
@@ -90,11 +100,9 @@ triage_options = _together(
     click.option(
         "--backend", default="lexical", show_default=True, help="lexical, openai:, vllm: or decisions:MODEL[@URL], or a name."
     ),
-    click.option("--examples", type=click.Path(path_type=Path), help="Labelled tickets to learn from or to show to the model."),
+    examples_option,
     click.option("--shots", type=click.IntRange(min=0), help="Examples used a category, at most [all]."),
-    click.option(
-        "--prompt-examples", type=click.IntRange(min=0), default=20, show_default=True, help="Examples in every prompt, at most."
-    ),
+    prompt_examples_option,
     click.option(
         "--selector",
         type=click.Choice(["static", "nearest"]),
@@ -109,13 +117,11 @@ triage_options = _together(
     click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of examples."),
     click.option("--threshold", type=_Number(0, 1), help="Accept from this score on. A wish, not a guarantee."),
     click.option("--departments", is_flag=True, help="Accept a department where only that is sure."),
-    click.option(
-        "--prompts", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder with system.j2 and user.j2."
-    ),
+    prompts_option,
     click.option("--rationale", is_flag=True, help="Ask a chat model why, before it chooses."),
     click.option("--without", multiple=True, metavar="STEP", help="Leave out a step of preparation; may be repeated."),
     click.option("--concurrency", type=click.IntRange(1, 1024), help="Requests in flight, at most [64]."),
-    click.option("--timeout", type=_Number(min=0, min_open=True), help="Seconds for one attempt [60]."),
+    timeout_option,
     click.option("--attempts", type=click.IntRange(1, 10), help="Requests for one ticket, at most [3]."),
     click.option("--repair/--no-repair", default=None, help="Show an unreadable answer to the model once [yes]."),
     click.option(
