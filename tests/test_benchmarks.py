@@ -11,6 +11,8 @@ from support import ROOT
 
 from llmtriage import Settings
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = ROOT / "benchmarks" / "clients.py"
 SMALL = ["--n", "24", "--warm-up", "8", "--in-flight", "4", "--rounds", "1"]
 

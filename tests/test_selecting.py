@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from llmtriage import Example, InputError, Question, Taxonomy, Triage, UnknownNameError
 from llmtriage.duplicates import near_duplicate_groups, near_duplicate_table
 from llmtriage.examples import for_prompt
+from llmtriage.nearest import Nearest
 from llmtriage.prompting import estimated_tokens
 from llmtriage.protocols import Selector
-from llmtriage.selecting import Nearest, Selection, SelectorName, Static, example_tokens
+from llmtriage.selecting import Selection, SelectorName, Static, example_tokens
 from llmtriage.testing import Answer, ScriptedBackend
 
 WORDS = (

@@ -94,6 +94,7 @@ class Attempts:
         pace, self.last = self._pace, fault
         if fault.is_outage and (pace.answered or fault.gone is None):
             pace.failure(sent, trial=trial, refused=fault.crowded)
+            self._counted -= fault.unsent and not trial and not self._online  # nobody's attempt: the server is not there
             pace.trouble = fault.detail
         elif fault.is_outage:
             pace.breaker.undecided(trial=trial)  # nobody has ever answered here: that is told at once

@@ -62,6 +62,7 @@ class Fault(Exception):  # noqa: N818 - it is caught in the transport and never 
         retryable: Whether asking again can help.
         error: What to raise when the run cannot go on.
         gone: What to raise if this server has never answered.
+        unsent: The request did not reach the server, so it cannot be the cause.
         wait: Seconds the server asked us to wait.
         crowded: Whether it is a sign of too many requests at once.
         unusable: Whether the answer is none of an API's: a few in a row stop the run.
@@ -72,6 +73,7 @@ class Fault(Exception):  # noqa: N818 - it is caught in the transport and never 
     retryable: bool = False
     error: BackendError | None = None
     gone: BackendError | None = None
+    unsent: bool = False
     wait: float | None = None
     crowded: bool = False
     unusable: bool = False
@@ -217,7 +219,7 @@ def _no_connection(endpoint: Endpoint, cause: Exception) -> Fault:
         problem = f"the certificate of {endpoint.url} is not trusted"
         remedy = "name your authority's certificates as ca_file under [backends.NAME] in llmtriage.toml"
     error = BackendUnavailableError(problem, remedy=remedy, backend=endpoint.name)
-    return Fault("backend_unavailable", problem, retryable=True, gone=error)
+    return Fault("backend_unavailable", problem, retryable=True, gone=error, unsent=True)
 
 
 def _stop(error: BackendError) -> Fault:

@@ -12,6 +12,8 @@ import pytest
 from cli.misbehaving import Asked, Line, Misbehaving, Play, by_ticket, good, never_answers, refuses, says
 from cli.real_runs import DECIDED, Start, Workplace, at_once, finishes
 
+pytestmark = pytest.mark.slow
+
 FEW = ["one", "two", "three"]
 MANY = [f"n{i}" for i in range(40)]
 SETTINGS = '[backends.it]\nkind = "openai"\nmodel = "m"\nkey_env = "LLMTRIAGE_API_KEY"\n'
@@ -182,14 +184,11 @@ def no_system_role(line: Line, asked: Asked) -> None:
 
 
 def test_a_model_without_a_system_role(tmp_path: Path, playing: Start) -> None:
-    """The run stops after a few requests, before the queue of those who review fills."""
+    """Gets its instructions with the ticket; the first request finds it out."""
     server = playing(no_system_role)
-    run = Workplace.of(tmp_path, MANY).run(server, unusable=5)
-    assert run.code == 4
-    assert "400" in run.line
-    assert len(server.asked) <= 5
-    assert run.reasons == dict.fromkeys(MANY[: len(run.rows)], "bad_response")
-    assert len(run.rows) <= 4
+    run = Workplace.of(tmp_path, MANY).run(server)
+    assert (run.code, set(run.reasons.values())) == (0, {DECIDED})
+    assert len(server.asked) == len(MANY) + 1
 
 
 # -- a server that dies ----------------------------------------------------------------------------
@@ -271,5 +270,6 @@ def test_ctrl_c_while_the_server_keeps_us_waiting(tmp_path: Path, playing: Start
     assert time.monotonic() - began < 10
     assert run.code == 130
     assert run.line.startswith("stopped; ")
-    assert run.reasons == dict.fromkeys(MANY[:10], DECIDED)
+    assert run.reasons == dict.fromkeys(MANY[: len(run.rows)], DECIDED)
+    assert 8 <= len(run.rows) <= 10
     finishes(place, run, playing(good))
