@@ -96,6 +96,7 @@ def test_1_a_rate_limit_that_stays(tmp_path: Path) -> None:
     assert several(tmp_path, faults) == wanted(faults)
 
 
+@pytest.mark.slow
 def test_1_a_wait_longer_than_patience_stops_the_run(tmp_path: Path, playing: Start) -> None:
     """Exit code 5 at once, and --resume finishes the file."""
     server = playing(by_ticket({"n0": good}, busy(Retry_After="3600")))
@@ -153,6 +154,7 @@ def test_3_no_connection(tmp_path: Path, playing: Start, scheme: str) -> None:
     assert f"no connection to {url}; check that the server runs" in run.line
 
 
+@pytest.mark.slow
 def test_3_a_port_that_takes_connections_and_no_more(tmp_path: Path) -> None:
     """The time to connect ends a handshake that never ends: the same line, long before the time-out of an answer."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -185,6 +187,7 @@ def test_4_no_answer_in_time(tmp_path: Path) -> None:
     assert several(tmp_path, faults, "--timeout", "1") == wanted(faults)
 
 
+@pytest.mark.slow
 def test_4_a_server_that_never_answers_at_all(tmp_path: Path, playing: Start) -> None:
     """The run stops with exit code 4 before the queue of those who review fills."""
     server = playing(never_answers)
@@ -312,12 +315,14 @@ OTHER_FILTERS: dict[str, Play] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", OTHER_FILTERS)
 def test_7_filters_that_have_no_code_of_their_own(tmp_path: Path, host: str) -> None:
     """Belong to their ticket too, as hosts were seen to put them; above all they stop no run."""
     assert several(tmp_path, {host: (OTHER_FILTERS[host], "", 0)}) == {host: ("refused", 1)}
 
 
+@pytest.mark.slow
 def test_7_a_refusal_that_nobody_knows_stops_no_run(tmp_path: Path, playing: Start) -> None:
     """Six tickets refused one after the other are no reason to think that the server is no API: it has answered others."""
     odd = {f"odd-{i}": refuses(400) for i in range(6)}
@@ -403,6 +408,7 @@ def test_9_what_concerns_the_run_stops_it_with_one_request(tmp_path: Path, playi
     assert done == {name: (code, 1, 0) for name, (_, code, _) in STOPS.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["key", "quota"])
 def test_9_in_mid_run_it_stops_before_the_next_wave(tmp_path: Path, playing: Start, name: str) -> None:
     """What is in flight ends, no more is sent, what is decided is kept, and --resume asks for the rest alone."""
