@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import hypothesis
 import pytest
+from probed import Plays, Probed
 
 import llmtriage
 from llmtriage import Category, Taxonomy
@@ -84,3 +85,17 @@ def shop() -> Taxonomy:
             Category(id="other", catch_all=True),
         )
     )
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[[Plays], Probed]]:
+    """Start chat servers that play their parts; all are stopped at the end."""
+    servers: list[Probed] = []
+
+    def start(plays: Plays) -> Probed:
+        servers.append(Probed(plays))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +32,6 @@ Examine = Callable[..., Checkup]
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written to the user's folder."""
     monkeypatch.setenv("LLMTRIAGE_CACHE_DIR", str(tmp_path))
-
-
-@pytest.fixture
-def started() -> Iterator[Callable[[Plays], Probed]]:
-    """Start servers; all are stopped at the end."""
-    servers: list[Probed] = []
-
-    def start(plays: Plays) -> Probed:
-        servers.append(Probed(plays))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
 
 
 @pytest.fixture

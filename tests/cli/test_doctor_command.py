@@ -29,20 +29,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def started() -> Iterator[Started]:
-    """Start servers; all are stopped at the end."""
-    servers: list[Probed] = []
-
-    def start(plays: Plays) -> Probed:
-        servers.append(Probed(plays))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
-
-
-@pytest.fixture
 def example_server() -> Iterator[str]:
     """`python examples/server.py`, on a free port."""
     command = [sys.executable, str(ROOT / "examples" / "server.py"), "--port", "0"]
