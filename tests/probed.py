@@ -202,8 +202,9 @@ class Probed:
             return {"logprobs": {"content": [_top({f"token_id:{number}": -1.0 for number in body["logprob_token_ids"]})]}}
         listed = {"Okay": -0.1} if thinks else {"A": -0.2} if plays.logprobs == "one" else {"A": -0.2, "B": -1.8}
         if plays.logprobs == "many":
-            listed |= {f"t{number}": -12.0 for number in range(body["top_logprobs"] - 2)}
-            return {"logprobs": {"content": [_top(listed)]}}
+            first = _top(listed)
+            first["top_logprobs"] += [{"token": "", "logprob": -12.0}] * (body["top_logprobs"] - 2)  # texts repeat, as in vLLM
+            return {"logprobs": {"content": [first]}}
         return {"logprobs": {"content": [_top({**listed, "The": -9.0})]}}
 
     def _one_of(self, options: list[str]) -> str:

@@ -11,7 +11,7 @@ from llmtriage.backends.probing.capabilities import Listed, LogProbs
 from llmtriage.backends.probing.identity import token_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from llmtriage.backends.probing.asking import Answer, Prober
 
@@ -46,7 +46,7 @@ async def _openai_form(prober: Prober) -> LogProbs:
     for number in _MORE if found.most == _NUMBERS[0] else ():
         answer = await prober.chat(_QUESTIONS[0], most=1, fields={"logprobs": True, "top_logprobs": number})
         if answer.came:
-            return replace(found, most=max(found.most, len(top_of(answer))))
+            return replace(found, most=max(found.most, len(_listed(answer))))
     return found
 
 
@@ -64,7 +64,7 @@ async def _tried(prober: Prober, fields: Mapping[str, Any], form: Any) -> LogPro
     lists = [top_of(first), top_of(second)]
     masses = [_mass(found) for found in lists]
     both = all(_labels(found) == set(_LABELS) for found in lists)
-    return LogProbs(state=state, form=form, most=len(lists[0]), both=both, mass=min(masses))
+    return LogProbs(state=state, form=form, most=len(_listed(first)), both=both, mass=min(masses))
 
 
 async def _by_id(prober: Prober) -> bool:
@@ -91,22 +91,25 @@ def state_of(answer: Answer) -> Listed:
 
 def top_of(answer: Answer) -> dict[str, float]:
     """The tokens of the first position with their log-probabilities, in either form; empty where there are none."""
+    return dict(reversed(_listed(answer)))  # texts repeat, and the first of them is the most probable
+
+
+def _listed(answer: Answer) -> list[tuple[str, float]]:
     held = mapping(answer.choice.get("logprobs"))
     first = _first(held.get("content"))
     if not first and isinstance(held.get("top_logprobs"), list):
-        return _numbers(_first(held["top_logprobs"]))
+        return _numbers(_first(held["top_logprobs"]).items())
     listed = first.get("top_logprobs")
     pairs = [mapping(entry) for entry in listed] if isinstance(listed, list) else []
-    return _numbers({str(pair.get("token")): pair.get("logprob") for pair in pairs})
+    return _numbers((str(pair.get("token")), pair.get("logprob")) for pair in pairs)
 
 
 def _first(values: object) -> Mapping[str, Any]:
     return mapping(values[0]) if isinstance(values, list) and values else {}
 
 
-def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
-    numbers = {str(token): value for token, value in found.items() if isinstance(value, int | float)}
-    return {token: float(value) for token, value in numbers.items() if not math.isnan(value)}
+def _numbers(found: Iterable[tuple[str, Any]]) -> list[tuple[str, float]]:
+    return [(token, float(value)) for token, value in found if isinstance(value, int | float) and not math.isnan(value)]
 
 
 def _labels(found: Mapping[str, float]) -> set[str]:
