@@ -34,7 +34,8 @@ class Patience(BaseModel):
         longest_wait: up to this.
         longest_pause: Somebody who waits does not wait longer than this for a server that asks us to.
         retry_budget: Retries at hand; each takes one,
-        retry_refund: each answer gives this much of one back.
+        retry_refund: each answer gives this much of one back,
+        retry_rate: each second this much.
         breaker_failures: The breaker opens at so many failures in a row,
         breaker_share: or at this share
         breaker_window: of so many.
@@ -57,8 +58,9 @@ class Patience(BaseModel):
     first_wait: _Seconds = 0.5
     longest_wait: _Seconds = 8.0
     longest_pause: _Seconds = 120.0
-    retry_budget: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
+    retry_budget: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20.0
     retry_refund: Annotated[float, Field(ge=0, le=1)] = 0.1
+    retry_rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     breaker_failures: _Count = 10
     breaker_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     breaker_window: _Count = 50

@@ -113,6 +113,8 @@ def base_url(url: str) -> str:
         )
     if "@" in parts.netloc:
         raise InputError("a password does not belong in a URL", field="backend", remedy="set LLMTRIAGE_API_KEY instead")
+    if parts.query or parts.fragment:
+        raise InputError("a query does not belong in a URL", field="backend", remedy="leave out what begins with ? or #")
     path = parts.path.rstrip("/") or "/v1"
     return f"{parts.scheme}://{parts.netloc}{path}"
 
@@ -169,11 +171,14 @@ def _transport(name: str, backend: BackendSettings, settings: Settings) -> Trans
         concurrency=backend.concurrency or settings.concurrency,
         patience=settings.patience_of(backend),
     )
+    price = settings.prices.get(backend.model)
+    if settings.max_cost is not None and price is None:
+        remedy = f'add a table [prices."{backend.model}"] with input and output to llmtriage.toml'
+        raise InputError(f"no price is known for the model {backend.model!r}", field="--max-cost", remedy=remedy)
     budget = None
     if settings.max_tokens is not None or settings.max_cost is not None:
-        price = settings.prices.get(backend.model)
-        budget = Budget(tokens=settings.max_tokens, cost=settings.max_cost, price=price, model=backend.model)
-    return Transport(endpoint, budget=budget, cache=_reply_cache(settings.reply_cache))
+        budget = Budget(tokens=settings.max_tokens, cost=settings.max_cost, currency=price.currency if price else "")
+    return Transport(endpoint, budget=budget, price=price, cache=_reply_cache(settings.reply_cache))
 
 
 def _reply_cache(path: Path | None) -> ReplyCache | None:

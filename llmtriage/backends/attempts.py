@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import tenacity
@@ -14,6 +15,7 @@ from llmtriage.predictions import Failure, Usage
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
+    from typing import Literal
 
     from llmtriage.backends.pacing import Pace, Waiting
     from llmtriage.backends.transport import Endpoint
@@ -28,13 +30,14 @@ _TOLD_FROM = 10.0  # seconds: a shorter wait is not worth a line
 class Attempts:
     """What one request has gone through so far."""
 
-    def __init__(self, endpoint: Endpoint, pace: Pace, *, online: bool) -> None:
+    def __init__(self, endpoint: Endpoint, pace: Pace, *, online: bool, until: float | None = None) -> None:
         """Nothing is sent yet.
 
         Args:
             endpoint: Who is asked.
             pace: How hard it may be asked.
             online: Somebody waits.
+            until: The end of their patience, by the clock of `pace`; None: it begins now.
         """
         self.sent = 0
         self.waited = 0.0
@@ -43,7 +46,7 @@ class Attempts:
         self._counted = 0
         self._owes = False
         self._began = pace.clock.now()
-        self._ends = self._began + (pace.patience.online if online else pace.patience.batch)
+        self._ends = until or self._began + (pace.patience.online if online else pace.patience.batch)
 
     @property
     def seconds(self) -> float:
@@ -52,11 +55,13 @@ class Attempts:
 
     def deadline(self) -> AbstractAsyncContextManager[object]:
         """Ends whatever happens inside when somebody who waits has waited long enough."""
-        return asyncio.timeout(self._pace.patience.online if self._online else None)
+        return asyncio.timeout(max(0.0, self._ends - self._began) if self._online else None)
 
     def limit(self) -> float:
         """Seconds the next attempt may take."""
-        return max(0.001, min(self._endpoint.timeout, self._ends - self._pace.clock.now() - _MARGIN))
+        if not self._online:
+            return self._endpoint.timeout
+        return max(_MARGIN, min(self._endpoint.timeout, self._ends - self._pace.clock.now() - _MARGIN))
 
     def retrying(self) -> tenacity.AsyncRetrying:
         """The loop over attempts."""
@@ -64,26 +69,32 @@ class Attempts:
             stop=self._is_over,
             wait=self._wait,
             sleep=self._sleep,
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, Fault) and error.retryable),
+            retry=tenacity.retry_if_exception(
+                lambda error: isinstance(error, Fault) and (error.retryable or self._is_held(error))
+            ),
             reraise=True,
         )
 
-    async def admitted(self) -> bool:
-        """Wait until a request may go; true: it is the breaker's trial.
+    async def door(self) -> None:
+        """Wait, with nothing in hand that others need, until a request may go.
 
         Raises:
             Fault: It may not go in time.
             BackendError: The server stayed away for too long.
         """
-        while True:
-            waiting = self._pace.waiting()
-            if waiting is None or (waiting.reason == "backend_unavailable" and waiting.seconds <= 0):
-                verdict = self._pace.breaker.admits(self._pace.clock.now())
-                if verdict != "no" and self._paid():
-                    self.sent += 1
-                    self._counted += verdict == "yes"
-                    return verdict == "trial"
+        while (waiting := self._pace.waiting()) is not None or not self._paid():
             await self._held_back(waiting)
+
+    def enters(self, queued: float) -> Literal["yes", "trial", "no"]:
+        """Whether the request goes, now that it has a slot; `queued` seconds in the queue for it are not counted in a batch."""
+        if not self._online:
+            self._ends += queued
+        if self._pace.waiting() is not None:
+            return "no"
+        verdict = self._pace.breaker.admits(self._pace.clock.now())
+        self.sent += verdict != "no"
+        self._counted += verdict == "yes"
+        return verdict
 
     def failed(self, fault: Fault, sent: float, *, trial: bool) -> None:
         """Note an attempt that failed.
@@ -92,23 +103,21 @@ class Attempts:
             BackendRefusedError: It is one too many that is none of an API's answers.
         """
         pace, self.last = self._pace, fault
-        if fault.is_outage and (pace.answered or fault.gone is None):
+        if fault.wait is not None:
+            pace.pause(fault.wait)
+        if fault.outage and (pace.answered or fault.gone is None):
             pace.failure(sent, trial=trial, refused=fault.crowded)
             self._counted -= fault.unsent and not trial and not self._online  # nobody's attempt: the server is not there
             pace.trouble = fault.detail
-        elif fault.is_outage:
+        elif fault.outage:
             pace.breaker.undecided(trial=trial)  # nobody has ever answered here: that is told at once
         else:
-            self._heard(fault, sent)
+            self._heard(fault)
 
-    def _heard(self, fault: Fault, sent: float) -> None:
+    def _heard(self, fault: Fault) -> None:
         """The server lives, whatever it said."""
         pace = self._pace
         pace.breaker.success()
-        if fault.wait is not None:
-            pace.pause(fault.wait)
-        if fault.crowded:
-            pace.concurrency.refused(sent, pace.clock.now())
         if not fault.unusable:
             pace.answered, pace.unusable = True, 0
             return
@@ -128,24 +137,23 @@ class Attempts:
 
     def _is_over(self, state: tenacity.RetryCallState) -> bool:
         fault = state.outcome.exception() if state.outcome else None
-        if isinstance(fault, Fault) and fault.is_outage and not self._online and self._pace.breaker.since is not None:
-            return False  # what a dead server did not answer waits for it
+        if isinstance(fault, Fault) and self._is_held(fault):
+            return False
         if not isinstance(fault, Fault) or self._counted >= self._most(fault) or self._pace.clock.now() >= self._ends:
             return True
         self._owes = fault.wait is None
         return self._online and not self._paid()
 
+    def _is_held(self, fault: Fault) -> bool:
+        """Whether a ticket of a batch waits for a server that seems dead, instead of being given up."""
+        return fault.outage and not self._online and self._pace.breaker.since is not None
+
     def _most(self, fault: Fault) -> int:
         patience = self._pace.patience
-        if fault.wait is not None:
-            too_long = self._online and fault.wait > patience.longest_pause
-            return (
-                0
-                if too_long
-                else max(self._endpoint.attempts, patience.attempts_after_wait)
-                if self._endpoint.attempts > 1
-                else 1
-            )
+        if fault.wait is not None and self._online and fault.wait > patience.longest_pause:
+            return 0
+        if fault.wait is not None and self._endpoint.attempts > 1:
+            return max(self._endpoint.attempts, patience.attempts_after_wait)
         if fault.unusable or fault.reason == "timeout":
             return min(self._endpoint.attempts, patience.attempts_unclear)
         return self._endpoint.attempts
@@ -160,7 +168,7 @@ class Attempts:
 
     def _paid(self) -> bool:
         """Whether this attempt is paid for from the budget of retries; the first one is free."""
-        if self._owes and not self._pace.retries.take():
+        if self._owes and not self._pace.retries.take(self._pace.clock.now()):
             return False
         self._owes = False
         return True
@@ -175,7 +183,7 @@ class Attempts:
             self._stop_batch(waiting)
             self._tell(waiting)
         elif self._pace.clock.now() >= self._ends:
-            raise self.last or Fault("backend_unavailable", "too many retries are needed")
+            raise replace(self.last or Fault("backend_unavailable", "too many retries are needed"), retryable=False)
         pause = min(max(seconds, 0.05), seconds if waiting and waiting.reason == "rate_limited" else _LOOK_AGAIN)
         await self._sleep(pause)
         if waiting is not None and not self._online:
@@ -184,7 +192,8 @@ class Attempts:
     def _refuse_online(self, waiting: Waiting | None, seconds: float) -> None:
         """Somebody waits: an open breaker, or a pause longer than the deadline, is an answer."""
         if waiting is None or waiting.reason == "backend_unavailable":
-            raise self.last or Fault("backend_unavailable", "the server did not answer lately")
+            known = self.last or Fault("backend_unavailable", "the server did not answer lately")
+            raise replace(known, retryable=False)
         if self._pace.clock.now() + seconds > self._ends or seconds > 1.1 * self._pace.patience.longest_pause:
             raise Fault("rate_limited", f"the server asks to wait {seconds:.0f} s")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmtriage.errors import InputError, StoppedError
+from llmtriage.errors import StoppedError
 
 if TYPE_CHECKING:
     from llmtriage.settings import Price
@@ -27,61 +27,58 @@ class Budget:
     count more than we do for the requests in flight.
     """
 
-    def __init__(
-        self, *, tokens: int | None = None, cost: float | None = None, price: Price | None = None, model: str = ""
-    ) -> None:
+    def __init__(self, *, tokens: int | None = None, cost: float | None = None, currency: str = "") -> None:
         """Nothing is spent yet.
 
         Args:
             tokens: The most tokens, prompts and answers together.
-            cost: The most money, in the currency of `price`.
-            price: What the model costs.
-            model: Its name, for messages.
-
-        Raises:
-            InputError: Money is to be limited and no price is known.
+            cost: The most money.
+            currency: Of that money, for messages.
         """
-        if cost is not None and price is None:
-            remedy = f'add a table [prices."{model}"] with input and output to llmtriage.toml'
-            raise InputError(f"no price is known for the model {model!r}", field="--max-cost", remedy=remedy)
-        self._most_tokens, self._most_cost, self._price = tokens, cost, price
+        self._most_tokens, self._most_cost, self._currency = tokens, cost, currency
         self.spent_tokens, self.spent_cost = 0, 0.0
         self._held_tokens, self._held_cost = 0, 0.0
 
-    def reserve(self, tokens: Tokens) -> bool:
+    def reserve(self, tokens: Tokens, *, price: Price | None = None) -> bool:
         """Set the tokens of one request aside; False: not now, because others in flight may leave enough.
+
+        Args:
+            tokens: The most it can take.
+            price: What its model costs.
 
         Raises:
             StoppedError: The limit is reached and nothing in flight can change that.
         """
-        if self._fits(tokens):
-            self._hold(tokens, 1)
+        cost = _cost(tokens, price)
+        if self._fits(tokens, cost):
+            self._hold(tokens, cost, 1)
             return True
         if self._held_tokens:
             return False
         raise StoppedError(f"the limit of {self._limit()} is reached", remedy="go on with a new limit")
 
-    def settle(self, reserved: Tokens, used: Tokens) -> None:
+    def settle(self, reserved: Tokens, used: Tokens, *, price: Price | None = None) -> None:
         """Replace what was set aside by what was used."""
-        self._hold(reserved, -1)
+        self._hold(reserved, _cost(reserved, price), -1)
         self.spent_tokens += used.prompt + used.output
-        self.spent_cost += self._cost(used)
+        self.spent_cost += _cost(used, price)
 
-    def _fits(self, tokens: Tokens) -> bool:
+    def _fits(self, tokens: Tokens, cost: float) -> bool:
         total = self.spent_tokens + self._held_tokens + tokens.prompt + tokens.output
         if self._most_tokens is not None and total > self._most_tokens:
             return False
-        return self._most_cost is None or self.spent_cost + self._held_cost + self._cost(tokens) <= self._most_cost
+        return self._most_cost is None or self.spent_cost + self._held_cost + cost <= self._most_cost
 
-    def _hold(self, tokens: Tokens, sign: int) -> None:
+    def _hold(self, tokens: Tokens, cost: float, sign: int) -> None:
         self._held_tokens += sign * (tokens.prompt + tokens.output)
-        self._held_cost += sign * self._cost(tokens)
-
-    def _cost(self, tokens: Tokens) -> float:
-        return self._price.of(tokens.prompt, tokens.output, tokens.cached) if self._price else 0.0
+        self._held_cost += sign * cost
 
     def _limit(self) -> str:
         limits = [f"{self._most_tokens} tokens"] if self._most_tokens is not None else []
-        if self._most_cost is not None and self._price:
-            limits.append(f"{self._most_cost:g} {self._price.currency}")
+        if self._most_cost is not None:
+            limits.append(f"{self._most_cost:g} {self._currency}".strip())
         return " or ".join(limits)
+
+
+def _cost(tokens: Tokens, price: Price | None) -> float:
+    return price.of(tokens.prompt, tokens.output, tokens.cached) if price else 0.0

@@ -14,6 +14,7 @@ from llmtriage.backends.in_flight import in_flight
 from llmtriage.backends.planning import Planned
 from llmtriage.backends.prompt_tokens import PromptCheck, least_tokens
 from llmtriage.backends.replies import Labels, read_reply, repair_messages, thought
+from llmtriage.backends.sharing import Shared
 from llmtriage.backends.transport import Reply, Transport
 from llmtriage.errors import RefusedFieldError
 from llmtriage.predictions import Failure, Prediction, Usage
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_PATH = "/chat/completions"
 _ANSWER_TOKENS, _RATIONALE_TOKENS = 200, 300
 _THINKING_TOKENS = 4000  # for models that think before they answer
 _USUAL_RATIONALE = 40  # tokens of one short sentence
@@ -74,7 +76,7 @@ class ChatBackend:
 
     def fingerprint(self) -> Mapping[str, str]:
         """Model, wording, examples and options: all that an answer depends on."""
-        options = {"extra_body", "omit", "temperature", "answer_tokens", "thinking", "json_mode"}
+        options = {"extra_body", "omit", "temperature", "answer_tokens", "context", "thinking", "json_mode"}
         settings = self.settings.model_dump(mode="json", include=options)
         return {
             "engine": f"{self.settings.kind}:{self.settings.model}",
@@ -86,7 +88,8 @@ class ChatBackend:
 
     def predict(self, questions: AsyncIterable[Question], *, online: bool) -> AsyncIterator[Prediction | Failure]:
         """See `llmtriage.protocols.Backend`."""
-        return in_flight(partial(self._one, online=online), questions, self.transport.endpoint.concurrency)
+        shared: Shared[Reply | Failure] | None = None if online else Shared(keep=_is_reply)
+        return in_flight(partial(self._one, online=online, shared=shared), questions, self.transport.endpoint.concurrency)
 
     def request(self, question: Question) -> dict[str, Any]:
         """The body of the request for one question."""
@@ -104,7 +107,7 @@ class ChatBackend:
             shared=messages.system,
             own=messages.user,
             output_tokens=usual,
-            known=self.transport.is_known("/chat/completions", body),
+            known=self.transport.is_known(_PATH, body),
         )
 
     async def aclose(self) -> None:
@@ -113,29 +116,31 @@ class ChatBackend:
 
     # -- one question --------------------------------------------------------------------------
 
-    async def _one(self, question: Question, *, online: bool) -> Prediction | Failure:
+    async def _one(self, question: Question, *, online: bool, shared: Shared[Reply | Failure] | None) -> Prediction | Failure:
+        def ask(until: float | None) -> Awaitable[Prediction | Failure]:
+            return self._decide(question, partial(self._post, online=online, until=until, shared=shared))
+
+        return await self.transport.in_time(ask, online=online)
+
+    async def _decide(self, question: Question, post: _Post) -> Prediction | Failure:
         answer: Prediction | Failure = Failure(reason="too_long", detail="the prompt is longer than the model's context")
         if not self._surely_too_long(question):
-            answer = await self._answer(question, online=online)
+            answer = await self._answer(question, post)
         if not (isinstance(answer, Failure) and answer.reason == "too_long"):
             return answer
         fitting, left_out = self._fitting(question)
         if fitting == question:
             return answer
-        second = _after(answer, await self._answer(fitting, online=online))
+        second = _after(answer, await self._answer(fitting, post))
         return replace(second, left_out=left_out) if isinstance(second, Prediction) else second
 
-    async def _answer(self, question: Question, *, online: bool) -> Prediction | Failure:
+    async def _answer(self, question: Question, post: _Post) -> Prediction | Failure:
         """The answer to what is asked, with at most one second try where the first cannot be read."""
         labels, messages = self._labels_of(question), self.prompt.render(question)
-        post = partial(self._post, labels=labels, online=online)
-        reply = await post(messages.as_chat())
+        reply = await post(messages.as_chat(), labels)
         if isinstance(reply, Failure):
             return reply
-        answer = read_reply(reply, labels)
-        if self._check.is_cut(messages, answer.usage.prompt_tokens):
-            detail = f"the server read {answer.usage.prompt_tokens} tokens, fewer than the prompt has: it cut it without a word"
-            return Failure(reason="too_long", detail=detail, usage=answer.usage, seconds=answer.seconds)
+        answer = self._whole(messages, read_reply(reply, labels))
         if isinstance(answer, Prediction):
             self.transport.remember(reply)
             return answer
@@ -144,43 +149,50 @@ class ChatBackend:
             return answer
         if isinstance(second, Failure):
             return replace(answer, usage=_sum(answer.usage, second.usage))
-        return _after(answer, read_reply(second, labels))
+        mended = self._whole(messages, read_reply(second, labels))
+        if isinstance(mended, Prediction):
+            self.transport.remember(reply)
+            self.transport.remember(second)
+        return _after(answer, mended)
+
+    def _whole(self, messages: Messages, answer: Prediction | Failure) -> Prediction | Failure:
+        """`answer`, unless the server read less than it was sent."""
+        if not self._check.is_cut(messages, answer.usage.prompt_tokens):
+            return answer
+        detail = f"the server read {answer.usage.prompt_tokens} tokens, fewer than the prompt has: it cut it without a word"
+        return Failure(reason="too_long", detail=detail, usage=answer.usage, seconds=answer.seconds)
 
     async def _second(self, post: _Post, messages: Messages, labels: Labels, answer: Failure) -> Reply | Failure | None:
         """What a second request brought; None where none can help."""
         if answer.reason == "truncated":
-            return await post(messages.as_chat(), room=2)
+            return await post(messages.as_chat(), labels, room=2)
         if answer.reason not in ("bad_response", "unknown_label") or not self._repair:
             return None
         if not answer.raw:
-            return await post(messages.as_chat(), fresh=True)
-        return await post(repair_messages(messages, answer.raw, answer, labels, language=self.prompt.language))
+            return await post(messages.as_chat(), labels, fresh=True)
+        return await post(repair_messages(messages, answer.raw, answer, labels, language=self.prompt.language), labels)
 
     # -- sending -------------------------------------------------------------------------------
 
-    async def _post(
-        self, chat: list[dict[str, str]], *, labels: Labels, online: bool, room: int = 1, fresh: bool = False
-    ) -> Reply | Failure:
+    async def _post(self, chat: list[dict[str, str]], labels: Labels, *, room: int = 1, **how: Any) -> Reply | Failure:
         """Send messages; the first request of all goes alone and settles how this server is asked."""
         if not self._settled:
             async with self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
                 if not self._settled:
-                    return await self._settle(chat, labels, online=online)
-        body = self._body(chat, labels, room=room)
-        return await self.transport.post("/chat/completions", body, online=online, fresh=fresh)
+                    return await self._settle(chat, labels, **how)
+        return await self.transport.post(_PATH, self._body(chat, labels, room=room), **how)
 
-    async def _settle(self, chat: list[dict[str, str]], labels: Labels, *, online: bool) -> Reply | Failure:
+    async def _settle(self, chat: list[dict[str, str]], labels: Labels, **how: Any) -> Reply | Failure:
         while True:
-            naming = self.dialect.optional
             try:
-                reply = await self.transport.post("/chat/completions", self._body(chat, labels), online=online, naming=naming)
+                reply = await self.transport.post(_PATH, self._body(chat, labels), naming=self.dialect.optional, **how)
             except RefusedFieldError as error:
                 other = self.dialect.without(error.field)
                 if other is None:
                     raise
                 self._change(other, error.field)
                 continue
-            if isinstance(reply, Reply):
+            if isinstance(reply, Reply) and reply.attempts:  # not out of a cache: the server itself has answered
                 self._settled = True
                 if thought(reply.body) and not self.dialect.thinks:
                     self.dialect = replace(self.dialect, thinks=True)
@@ -237,6 +249,10 @@ class ChatBackend:
             room = max(1, int(0.7 * (self.settings.context - around)))  # our count may be a third too low
         text, left_out = shortened(question.text, room)
         return replace(question, text=text, examples=()), left_out
+
+
+def _is_reply(answer: Reply | Failure) -> bool:
+    return isinstance(answer, Reply)
 
 
 def answer_schema(ids: tuple[str, ...], *, rationale: bool) -> dict[str, Any]:

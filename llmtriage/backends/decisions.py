@@ -21,6 +21,8 @@ import numpy as np
 from llmtriage.backends.decision_questions import Limits, choices, with_examples, wording_hash
 from llmtriage.backends.in_flight import in_flight
 from llmtriage.backends.planning import Planned
+from llmtriage.backends.prompt_tokens import least_tokens
+from llmtriage.backends.sharing import Shared
 from llmtriage.backends.transport import Reply, Transport
 from llmtriage.errors import BackendRefusedError, UnknownRouteError
 from llmtriage.predictions import Failure, Prediction, Scores, Usage
@@ -28,7 +30,7 @@ from llmtriage.prompting import fenced
 from llmtriage.taxonomy import digest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Collection, Iterator, Mapping, Sequence
 
     from llmtriage.backends.decision_questions import Choice
     from llmtriage.predictions import EngineReason, Question
@@ -95,7 +97,8 @@ class DecisionBackend:
 
     def predict(self, questions: AsyncIterable[Question], *, online: bool) -> AsyncIterator[Prediction | Failure]:
         """See `llmtriage.protocols.Backend`."""
-        return in_flight(partial(self._one, online=online), questions, self.transport.endpoint.concurrency)
+        shared: Shared[Reply | Failure] | None = None if online else Shared(keep=lambda answer: isinstance(answer, Reply))
+        return in_flight(partial(self._one, online=online, shared=shared), questions, self.transport.endpoint.concurrency)
 
     def plan(self, question: Question) -> Planned:
         """What would be sent, for an estimate; while the dialect is not known, in OpenAI's."""
@@ -115,7 +118,13 @@ class DecisionBackend:
         """Close the connections."""
         await self.transport.aclose()
 
-    async def _one(self, question: Question, *, online: bool) -> Prediction | Failure:
+    async def _one(self, question: Question, *, online: bool, shared: Shared[Reply | Failure] | None) -> Prediction | Failure:
+        def ask(until: float | None) -> Awaitable[Prediction | Failure]:
+            return self._decide(question, online=online, until=until, shared=shared)
+
+        return await self.transport.in_time(ask, online=online)
+
+    async def _decide(self, question: Question, **how: Any) -> Prediction | Failure:
         if len(question.categories) == 1:
             scores = Scores(values=np.zeros(1), missing=np.zeros(1, dtype=np.bool_))
             return Prediction(answer=scores, source="decisions", model=self.settings.model, usage=Usage(attempts=0))
@@ -125,20 +134,20 @@ class DecisionBackend:
                 if self._missed > missed:  # found out while this one waited
                     raise self._neither()
                 if self._dialect is None:
-                    return await self._first(question, online=online)
-        return await self._ask(self._dialect, question, online=online)
+                    return await self._first(question, **how)
+        return await self._ask(self._dialect, question, **how)
 
     def _lock(self) -> asyncio.Lock:
         return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
-    async def _first(self, question: Question, *, online: bool) -> Prediction | Failure:
+    async def _first(self, question: Question, **how: Any) -> Prediction | Failure:
         """Ask while the dialect is not known; the first answer, whatever it says, decides it for good."""
         try:
-            return await self._ask("openai", question, online=online)
+            return await self._ask("openai", question, **how)
         except UnknownRouteError:
             pass
         try:
-            return await self._ask("systemone", question, online=online, before=1)
+            return await self._ask("systemone", question, before=1, **how)
         except UnknownRouteError:
             self._missed += 1
             raise self._neither() from None
@@ -148,15 +157,21 @@ class DecisionBackend:
         remedy = "check the URL and that the server offers decisions; a chat model is openai:MODEL@URL"
         return BackendRefusedError(problem, remedy=remedy, backend=self.name)
 
-    async def _ask(self, dialect: Dialect, question: Question, *, online: bool, before: int = 0) -> Prediction | Failure:
-        asked = self._for(dialect, question)
-        body = request_body(self.settings, dialect, fenced(question.text), asked)
-        reply = await self.transport.post(_PATHS[dialect], body, online=online)
+    async def _ask(self, dialect: Dialect, question: Question, *, before: int = 0, **how: Any) -> Prediction | Failure:
+        asked, ticket = self._for(dialect, question), fenced(question.text)
+        body = request_body(self.settings, dialect, ticket, asked)
+        reply = await self.transport.post(_PATHS[dialect], body, **how)
         if isinstance(reply, Failure):
             return reply
-        self._dialect = self._dialect or dialect
+        if reply.attempts:  # not out of a cache: the server itself has answered
+            self._dialect = self._dialect or dialect
         ids = [category.id for category in question.categories]
         answer = read_reply(replace(reply, attempts=before + reply.attempts), asked, ids, floor=self.settings.floor)
+        read = answer.usage.prompt_tokens
+        if read and read < least_tokens(ticket):
+            return Failure(
+                reason="too_long", detail=f"the server read {read} tokens, fewer than the ticket has", usage=answer.usage
+            )
         if isinstance(answer, Prediction):
             self.transport.remember(reply)
         return answer
@@ -241,7 +256,7 @@ def read_reply(reply: Reply, asked: Sequence[Choice], ids: Sequence[str], *, flo
         floor: The most probability that an option gets which the server gave none; half a step of a server that rounds.
     """
     body = _mapping(reply.body)
-    usage = _usage(_mapping(body.get("usage")), reply.attempts)
+    usage = _usage(_mapping(body.get("usage")), reply)
     try:
         masses = _mapping(body.get("diagnostics"))
         found = [
@@ -355,13 +370,14 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _usage(usage: Mapping[str, Any], attempts: int) -> Usage:
+def _usage(usage: Mapping[str, Any], reply: Reply) -> Usage:
     cached = _mapping(usage.get("input_tokens_details")).get("cached_tokens")
     return Usage(
         prompt_tokens=_count(usage.get("input_tokens")),
         cached_tokens=_count(cached),
         output_tokens=_count(usage.get("output_tokens")),
-        attempts=attempts,
+        attempts=reply.attempts,
+        waited=reply.waited,
     )
 
 

@@ -48,6 +48,7 @@ _WAIT_IN_WORDS = re.compile(
     r"(?:again|retry|wait)\D{0,24}?(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|sec|seconds?|m|min|minutes?)\b", re.IGNORECASE
 )
 _SEE_THAT_IT_RUNS = "check that the server runs and the URL is right"
+_MINUTES_AND_SECONDS = re.compile(r"(?:again|retry|wait)\D{0,24}?(\d+)\s*m(?:in)?\s*(\d+(?:\.\d+)?)\s*s", re.IGNORECASE)
 _TICKET_FIELDS = ("messages", "input", "state")
 _NO_MONEY = frozenset({"insufficient_quota", "billing_not_active", "Arrearage", "AccountOverdueError"})
 
@@ -66,6 +67,8 @@ class Fault(Exception):  # noqa: N818 - it is caught in the transport and never 
         wait: Seconds the server asked us to wait.
         crowded: Whether it is a sign of too many requests at once.
         unusable: Whether the answer is none of an API's: a few in a row stop the run.
+        outage: Whether the server could not answer, rather than not this request.
+        gateway: A refusal without a word of an API: of the key, unless others were answered; then of this text.
     """
 
     reason: EngineReason
@@ -77,11 +80,8 @@ class Fault(Exception):  # noqa: N818 - it is caught in the transport and never 
     wait: float | None = None
     crowded: bool = False
     unusable: bool = False
-
-    @property
-    def is_outage(self) -> bool:
-        """Whether the server could not answer, rather than not this request."""
-        return self.retryable and not self.unusable and self.wait is None
+    outage: bool = False
+    gateway: bool = False
 
 
 def unreadable(detail: str) -> Fault:
@@ -101,11 +101,11 @@ def fault_of(error: Exception, endpoint: Endpoint, *, limit: float, naming: Coll
     if isinstance(error, (openai.APIConnectionError, TimeoutError)) and _cause(error) in _NO_CONNECTION:
         return _no_connection(endpoint, error)
     if isinstance(error, (openai.APITimeoutError, TimeoutError)):
-        return Fault("timeout", f"no answer within {limit:g} s", retryable=True, crowded=True)
+        return Fault("timeout", f"no answer within {limit:g} s", retryable=True, crowded=True, outage=True)
     if isinstance(error, openai.APIConnectionError):
         problem = f"the connection broke ({_cause(error)})"
         gone = BackendUnavailableError(f"{endpoint.url}: {problem}", remedy=_SEE_THAT_IT_RUNS, backend=endpoint.name)
-        return Fault("backend_unavailable", problem, retryable=True, gone=gone)
+        return Fault("backend_unavailable", problem, retryable=True, gone=gone, outage=True)
     if isinstance(error, openai.APIStatusError):
         return _of_status(error, endpoint, naming)
     if isinstance(error, ReplyTooLongError):
@@ -143,7 +143,9 @@ def _of_run(status: int, codes: set[str], body: Mapping[str, Any], endpoint: End
         problem = f"{endpoint.url} redirects to another place"
         return _stop(BackendRefusedError(problem, remedy="name that place in the URL", backend=endpoint.name))
     if status in (401, 402, 403) or codes & _NO_MONEY:
-        return _refused(status, codes, endpoint)
+        fault = _refused(status, codes, endpoint)
+        fault.gateway = status == 403 and str(body.get("message") or "").lstrip().startswith("<")
+        return fault
     if status == 404 or codes & _NO_MODEL:
         return _not_found(codes, str(body.get("message") or ""), endpoint)
     if status == 501:
@@ -166,9 +168,10 @@ def _of_text(status: int, codes: set[str], body: Mapping[str, Any]) -> Fault | N
 def _passing(status: int, wait: float | None) -> Fault | None:
     crowded = status in (429, 503, 529)
     if status == 429:
-        return Fault("rate_limited", "the server answered 429", retryable=True, wait=wait, crowded=crowded)
+        return Fault("rate_limited", "the server answered 429", retryable=True, wait=wait, crowded=crowded, outage=True)
     if status in (408, 409) or status >= 500:
-        return Fault("backend_unavailable", f"the server answered {status}", retryable=True, wait=wait, crowded=crowded)
+        detail = f"the server answered {status}"
+        return Fault("backend_unavailable", detail, retryable=True, wait=wait, crowded=crowded, outage=True)
     return None
 
 
@@ -219,7 +222,7 @@ def _no_connection(endpoint: Endpoint, cause: Exception) -> Fault:
         problem = f"the certificate of {endpoint.url} is not trusted"
         remedy = "name your authority's certificates as ca_file under [backends.NAME] in llmtriage.toml"
     error = BackendUnavailableError(problem, remedy=remedy, backend=endpoint.name)
-    return Fault("backend_unavailable", problem, retryable=True, gone=error, unsent=True)
+    return Fault("backend_unavailable", problem, retryable=True, gone=error, unsent=True, outage=True)
 
 
 def _stop(error: BackendError) -> Fault:
@@ -248,14 +251,15 @@ def _stated_wait(error: openai.APIStatusError) -> float | None:
         _float(headers.get("retry-after", "")),
         _seconds_until(headers.get("retry-after", "")),
     )
-    return next((seconds for seconds in candidates if seconds is not None and math.isfinite(seconds) and seconds >= 0), None)
+    return next((seconds for seconds in candidates if seconds is not None and math.isfinite(seconds) and seconds > 0), None)
 
 
 def _wait_in_words(message: str) -> float | None:
     """Seconds from a sentence like "try again in 1.5 s"; LiteLLM and some hosts write no header."""
     found = _WAIT_IN_WORDS.search(message[:1000])
     if found is None:
-        return None
+        both = _MINUTES_AND_SECONDS.search(message[:1000])
+        return 60 * float(both[1]) + float(both[2]) if both else None
     unit = found[2].lower()
     return float(found[1]) * (0.001 if unit.startswith(("ms", "mil")) else 60.0 if unit.startswith("m") else 1.0)
 

@@ -109,8 +109,8 @@ def _trusted(ca_file: Path | None) -> ssl.SSLContext:
 
 async def _bound(response: httpx2.Response, closed: Callable[[], None] | None = None) -> None:
     """Let no more of a reply be read than an answer can have; say when it is closed."""
-    compressed = response.headers.get("content-encoding", "identity") != "identity"
-    most = _MOST_COMPRESSED if compressed else MOST_BYTES
+    encoding = response.headers.get("content-encoding", "identity")
+    most = MOST_BYTES if encoding == "identity" else _MOST_COMPRESSED if "," not in encoding else 0
     if isinstance(response.stream, httpx2.AsyncByteStream):
         response.stream = _Bounded(response.stream, most, closed)
 

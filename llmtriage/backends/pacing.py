@@ -105,14 +105,18 @@ class Concurrency:
 
 @dataclass(slots=True)
 class RetryBudget:
-    """A bucket: each retry takes one, each success gives `refund` back."""
+    """A bucket: each retry takes one, each success gives `refund` back, and each second `rate`, so that nobody waits for ever."""
 
     size: float
     refund: float
+    rate: float
     left: float
+    _looked: float | None = None
 
-    def take(self) -> bool:
+    def take(self, now: float) -> bool:
         """Whether a retry is allowed now; if so it is paid."""
+        self.left = min(self.size, self.left + self.rate * (now - (now if self._looked is None else self._looked)))
+        self._looked = now
         if self.left < 1:
             return False
         self.left -= 1
@@ -148,12 +152,16 @@ class Breaker:
     _next_wait: float = 0.0
     _trying: bool = False
 
+    def is_open(self, now: float) -> bool:
+        """Whether no request may go now, not even a trial."""
+        return self.since is not None and (now < self._until or self._trying)
+
     def admits(self, now: float) -> Literal["yes", "trial", "no"]:
-        """Whether a request may go: as usual, as the one trial, or not now."""
+        """Whether a request may go: as usual, as the one trial, or not now. A trial that is admitted must be told of its end."""
+        if self.is_open(now):
+            return "no"
         if self.since is None:
             return "yes"
-        if now < self._until or self._trying:
-            return "no"
         self._trying = True
         return "trial"
 
@@ -217,7 +225,7 @@ class Pace:
         self.patience = patience
         self.clock = clock
         self.concurrency = Concurrency(min(patience.start, concurrency), concurrency, patience.growth)
-        self.retries = RetryBudget(patience.retry_budget, patience.retry_refund, patience.retry_budget)
+        self.retries = RetryBudget(patience.retry_budget, patience.retry_refund, patience.retry_rate, patience.retry_budget)
         self.breaker = Breaker(
             patience.breaker_failures,
             patience.breaker_share,
@@ -249,8 +257,7 @@ class Pace:
         now = self.clock.now()
         if self._paused_until > now:
             return Waiting(self._paused_until - now, "rate_limited")
-        left = self.breaker.seconds_left(now)
-        return Waiting(left, "backend_unavailable") if self.breaker.since is not None else None
+        return Waiting(self.breaker.seconds_left(now), "backend_unavailable") if self.breaker.is_open(now) else None
 
     def success(self, seconds: float) -> None:
         """An answer that can be used came after so many seconds."""

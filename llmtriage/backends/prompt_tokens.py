@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _RUN = re.compile(r"(.)\1{3,}", re.DOTALL)  # tokenizers pack long runs of one character
 _SHORT = 100  # tokens, at least: a ticket that no server cuts because of its own length
 _SLACK = 16  # tokens
+_BLOCK = 160  # tokens of the shared part that a prefix cache may leave out: one block, and some
 
 
 def least_tokens(text: str) -> int:
@@ -38,8 +39,8 @@ class PromptCheck:
         """Whether the server read less than there was.
 
         Certain if its count is below the least for the whole prompt. Else short tickets tell how many tokens more than the least the
-        shared part takes, and a long one that shows fewer was cut. A server that reads short ones whole and later counts less for them
-        leaves out what it had cached, and its count says nothing.
+        shared part takes, and a long one that shows fewer was cut. A server that read a short one whole and later counts little
+        more than the ticket for another leaves out what it had cached, and its counts say nothing.
 
         Args:
             messages: What was sent.
@@ -50,12 +51,13 @@ class PromptCheck:
         ticket = least_tokens(messages.user)
         least = self._prefix(messages.system) + ticket
         surplus = prompt_tokens - least
-        if surplus < 0 and ticket <= _SHORT and self._surplus is not None:
-            self._counts_all = False
+        short = ticket <= _SHORT
+        if surplus < 0 and short and self._surplus is not None and prompt_tokens <= 3 * ticket + _BLOCK:
+            self._counts_all = False  # a window would not be as small as the ticket
             return False
         if surplus < 0:
             return True
-        if ticket <= _SHORT:
+        if short:
             self._surplus = surplus if self._surplus is None else min(surplus, self._surplus)
             return False
         return self._surplus is not None and surplus < self._surplus - _SLACK

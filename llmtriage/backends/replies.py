@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llmtriage.prompting import Messages
 
 # Finish reasons, in lower case: OpenAI's, and those of DeepSeek, Zhipu, Mistral and Gemini for the same things.
-_BROKEN_OFF = frozenset({"insufficient_system_resource", "aborted", "error", "network_error"})
+BROKEN_OFF = frozenset({"insufficient_system_resource", "aborted", "error", "network_error"})
 _FILTERED = frozenset({"content_filter", "sensitive", "prohibited_content", "safety", "blocklist", "spii", "refusal"})
 _CUT = frozenset({"length", "max_tokens", "model_length"})
 
@@ -151,7 +151,7 @@ def read_reply(reply: Reply, labels: Labels, *, source: Source = "verbalized") -
         source: How the answer counts.
     """
     body = _mapping(reply.body)
-    usage = _usage(body.get("usage"), attempts=reply.attempts, waited=getattr(reply, "waited", 0.0))
+    usage = _usage(body.get("usage"), attempts=reply.attempts, waited=reply.waited)
     text = _text(_message(body).get("content"))
     answer = _sign_of_none(body, text) or read_answer(text, labels)
     if isinstance(answer, Failure):
@@ -301,7 +301,7 @@ def _sign_of_none(body: Mapping[str, Any], text: str) -> Failure | None:
     """Why the completion has no answer worth reading, as far as it says so itself."""
     choice, message = _choice(body), _message(body)
     finish = _string(choice.get("finish_reason")).lower()
-    if finish in _BROKEN_OFF:
+    if finish in BROKEN_OFF:
         return _failure("backend_unavailable", f"the server broke off ({finish})", text)
     refusals = (message.get("refusal"), *(part.get("refusal") for part in _parts(message.get("content"))))
     if finish in _FILTERED or any(_filled(refusal) for refusal in refusals):

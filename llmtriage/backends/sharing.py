@@ -34,10 +34,15 @@ def key_of(url: str, path: str, content: bytes, headers: Mapping[str, str]) -> b
 
 
 class Shared(Generic[R]):
-    """Answers by request, in one event loop."""
+    """Answers by request, of one batch. The last few thousand are remembered."""
 
-    def __init__(self) -> None:
-        """Nothing is known."""
+    def __init__(self, *, keep: Callable[[R], bool] = lambda _: True) -> None:
+        """Nothing is known.
+
+        Args:
+            keep: Whether an answer is worth remembering.
+        """
+        self._keep = keep
         self._answers: OrderedDict[bytes, asyncio.Future[R]] = OrderedDict()
 
     async def of(self, key: bytes, ask: Callable[[], Awaitable[R]]) -> tuple[R, bool]:
@@ -46,8 +51,9 @@ class Shared(Generic[R]):
             try:
                 return await asyncio.shield(known), False
             except asyncio.CancelledError:
-                if not known.cancelled():
-                    raise  # it is the waiter that is cancelled, not the one who asks
+                task = asyncio.current_task()
+                if not known.cancelled() or (task is not None and task.cancelling()):
+                    raise  # it is the waiter that is cancelled, perhaps together with the one who asks
         return await self._first(key, ask), True
 
     async def _first(self, key: bytes, ask: Callable[[], Awaitable[R]]) -> R:
@@ -67,4 +73,6 @@ class Shared(Generic[R]):
             future.exception()  # looked at, so that the loop does not warn when nobody waits for it
             raise
         future.set_result(answer)
+        if not self._keep(answer):
+            self._answers.pop(key, None)
         return answer

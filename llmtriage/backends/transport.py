@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import openai
 
@@ -14,14 +15,15 @@ from llmtriage.backends.budget import Tokens
 from llmtriage.backends.faults import Fault, fault_of, of_body, unreadable
 from llmtriage.backends.http import ReplyTooLongError, client_of, is_openai
 from llmtriage.backends.pacing import Pace, RealClock, Slots
-from llmtriage.backends.sharing import Shared, key_of
+from llmtriage.backends.replies import BROKEN_OFF
+from llmtriage.backends.sharing import key_of
 from llmtriage.errors import BackendRefusedError
 from llmtriage.predictions import Failure, Usage
 from llmtriage.prompting import estimated_tokens
 from llmtriage.settings import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
     from pathlib import Path
 
     from pydantic import SecretStr
@@ -29,8 +31,11 @@ if TYPE_CHECKING:
     from llmtriage.backends.budget import Budget
     from llmtriage.backends.pacing import Clock, Waiting
     from llmtriage.backends.reply_cache import ReplyCache
+    from llmtriage.backends.sharing import Shared
+    from llmtriage.settings import Price
 
-_BROKEN_OFF = ("insufficient_system_resource", "aborted", "error")
+T = TypeVar("T")
+
 _ANSWER_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
@@ -48,7 +53,7 @@ class Endpoint:
         ca_file: Certificates to trust besides those of the system.
         attempts: The most requests for one ticket.
         timeout: Seconds for one attempt, by the clock on the wall.
-        concurrency: The most requests in flight, however many callers there are.
+        concurrency: The most requests in flight in an event loop, however many callers there are.
         patience: All other numbers.
     """
 
@@ -89,8 +94,15 @@ class _Session(NamedTuple):
 
     client: openai.AsyncOpenAI
     slots: Slots
-    shared: Shared[Reply | Failure]
     purse: asyncio.Lock
+
+
+@dataclass(slots=True)
+class _Spent:
+    """What a request took: as the server told, or, where it may have read the prompt and told nothing, unknown."""
+
+    told: Tokens | None = None
+    unknown: bool = False
 
 
 class _Reserved(NamedTuple):
@@ -110,6 +122,7 @@ class Transport:
         http_client: Any = None,
         clock: Clock | None = None,
         budget: Budget | None = None,
+        price: Price | None = None,
         cache: ReplyCache | None = None,
     ) -> None:
         """Nothing is opened yet.
@@ -118,27 +131,39 @@ class Transport:
             endpoint: Where to.
             http_client: An async client of `httpx` or `httpx2` to use instead of the package's own, for tests.
             clock: What waits between attempts; None: the machine's own.
-            budget: What may be spent; None: no limit.
+            budget: What may be spent; None: no limit. It may be shared with other engines.
+            price: What the model costs, if money is limited.
             cache: Replies of earlier runs; None: none.
         """
         self.endpoint = endpoint
         self.cache = cache
         self.pace = Pace(endpoint.patience, endpoint.concurrency, clock or RealClock())
-        self._budget = budget
+        self.budget = budget
+        self._price = price
         self._ratio = 1.0  # of the server's tokens to our estimate, the largest seen
         self._http_client = http_client
         # Connections belong to an event loop, and one engine may be asked from several: sync calls have a loop of their own.
         self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
 
     async def post(
-        self, path: str, body: Mapping[str, Any], *, online: bool = False, fresh: bool = False, naming: Collection[str] = ()
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        online: bool = False,
+        until: float | None = None,
+        shared: Shared[Reply | Failure] | None = None,
+        fresh: bool = False,
+        naming: Collection[str] = (),
     ) -> Reply | Failure:
-        """Post `body` to `path`; try again where that can help. The same request twice in a batch is sent once.
+        """Post `body` to `path`; try again where that can help.
 
         Args:
             path: Below the base URL.
             body: The request.
             online: Somebody waits for this one ticket.
+            until: The end of their patience, as `in_time` tells it; None: it begins now.
+            shared: Answers of the same batch: what stands there is not asked for again.
             fresh: Ask the server even if the same request was answered before: for samples and measurements.
             naming: Fields that the caller can do without; an error message that names one refuses it.
 
@@ -150,16 +175,27 @@ class Transport:
         if self.endpoint.key is None and is_openai(self.endpoint.url):
             raise BackendRefusedError("no key is set", remedy=f"set {self.endpoint.key_hint}", backend=self.endpoint.name)
         content = _content(body)
+        ask = partial(self._asked, path, content, Attempts(self.endpoint, self.pace, online=online, until=until), naming)
         if fresh:
-            return await self._asked(path, content, online=online, naming=naming)
+            return await ask()
         key = self._key(path, content)
         if self.cache is not None and (known := self.cache.get(key)) is not None:
             return Reply(body=known, attempts=0, seconds=0.0)
-        if online:
-            return _keyed(key, await self._asked(path, content, online=True, naming=naming))
-        shared = self._session().shared
-        answer, first = await shared.of(key, lambda: self._asked(path, content, online=False, naming=naming))
+        if shared is None:
+            return _keyed(key, await ask())
+        answer, first = await shared.of(key, ask)
         return _keyed(key, answer) if first else _free(answer)
+
+    async def in_time(self, ask: Callable[[float | None], Awaitable[T]], *, online: bool) -> T | Failure:
+        """Run `ask` for one ticket; where somebody waits, all it does must end by the moment that it is given."""
+        if not online:
+            return await ask(None)
+        patience = self.endpoint.patience.online
+        try:
+            async with asyncio.timeout(patience):
+                return await ask(self.pace.clock.now() + patience)
+        except TimeoutError:
+            return Failure(reason="timeout", detail=f"no answer within {patience:g} s")
 
     async def get(self, path: str) -> Reply | Failure:
         """What the server says at `path`, asked once; a path that begins with a scheme is a whole URL. Raises as `post` does."""
@@ -168,7 +204,8 @@ class Transport:
         try:
             async with asyncio.timeout(limit):
                 text = await self._session().client.get(path, cast_to=str, options=_OPTIONS)
-            body = _read(text, self.endpoint)
+            body = _parsed(text)
+            _refuse_faults(body, self.endpoint)
         except (openai.OpenAIError, TimeoutError, ReplyTooLongError) as error:
             return _unanswered(fault_of(error, self.endpoint, limit=limit))
         except Fault as fault:
@@ -198,8 +235,7 @@ class Transport:
 
     # -- asking --------------------------------------------------------------------------------
 
-    async def _asked(self, path: str, content: bytes, *, online: bool, naming: Collection[str]) -> Reply | Failure:
-        attempts = Attempts(self.endpoint, self.pace, online=online)
+    async def _asked(self, path: str, content: bytes, attempts: Attempts, naming: Collection[str]) -> Reply | Failure:
         try:
             async with attempts.deadline():
                 async for attempt in attempts.retrying():
@@ -215,37 +251,51 @@ class Transport:
         raise AssertionError  # tenacity either returns or raises
 
     async def _once(self, path: str, content: bytes, attempts: Attempts, naming: Collection[str]) -> Any:
-        """One request; raises `Fault`."""
-        session = self._session()
-        async with session.slots:
-            trial = await attempts.admitted()
-            reserved = await self._reserved(content)
-            sent, used = self.pace.clock.now(), Tokens(0, 0)
-            try:
-                body = _read(await self._sent(session.client, path, content, attempts, naming), self.endpoint)
-                used = _used(body) or (reserved.tokens if reserved else used)
-            except Fault as fault:
-                if fault.reason == "timeout" and reserved:
-                    used = Tokens(reserved.tokens.prompt, 0)  # the server may have read it, and may bill it
-                attempts.failed(fault, sent, trial=trial)
-                raise fault.error or fault from None
-            except BaseException:
-                self.pace.breaker.undecided(trial=trial)
-                raise
-            finally:
-                self._settle(reserved, used)
+        """One request: money, the door, a slot, and it goes. Raises `Fault`."""
+        reserved = await self._reserved(content)
+        spent = _Spent()
+        try:
+            while True:
+                await attempts.door()
+                queued = self.pace.clock.now()
+                async with self._session().slots:
+                    verdict = attempts.enters(self.pace.clock.now() - queued)
+                    if verdict != "no":
+                        return await self._exchanged(path, content, attempts, naming, spent, trial=verdict == "trial")
+        finally:
+            self._settle(reserved, spent)
+
+    async def _exchanged(
+        self, path: str, content: bytes, attempts: Attempts, naming: Collection[str], spent: _Spent, *, trial: bool
+    ) -> Any:
+        sent = self.pace.clock.now()
+        try:
+            body = _parsed(await self._sent(path, content, attempts, naming))
+            spent.told = _used(body)
+            spent.unknown = spent.told is None
+            _refuse_faults(body, self.endpoint)
+        except Fault as fault:
+            if fault.gateway and self.pace.answered:
+                fault = Fault("refused", "a gateway refused the text (403)")
+            # What was sent may have been read, and may be billed, where no answer came.
+            spent.unknown = spent.unknown or fault.reason == "timeout" or (fault.gone is not None and not fault.unsent)
+            attempts.failed(fault, sent, trial=trial)
+            raise fault.error or fault from None
+        except BaseException:
+            self.pace.breaker.undecided(trial=trial)
+            raise
         self.pace.success(self.pace.clock.now() - sent)
         return body
 
-    def _settle(self, reserved: _Reserved | None, used: Tokens) -> None:
-        if self._budget is not None and reserved is not None:
-            self._budget.settle(reserved.tokens, used)
-            self._ratio = max(self._ratio, used.prompt / max(reserved.estimate, 1))
+    def _settle(self, reserved: _Reserved | None, spent: _Spent) -> None:
+        if self.budget is None or reserved is None:
+            return
+        used = spent.told or (Tokens(reserved.tokens.prompt, 0) if spent.unknown else Tokens(0, 0))
+        self.budget.settle(reserved.tokens, used, price=self._price)
+        self._ratio = max(self._ratio, used.prompt / max(reserved.estimate, 1))
 
-    async def _sent(
-        self, client: openai.AsyncOpenAI, path: str, content: bytes, attempts: Attempts, naming: Collection[str]
-    ) -> str:
-        limit = attempts.limit()
+    async def _sent(self, path: str, content: bytes, attempts: Attempts, naming: Collection[str]) -> str:
+        limit, client = attempts.limit(), self._session().client
         try:
             async with asyncio.timeout(limit):
                 # The typed methods of the client walk through the whole request; a plain post with a text answer does not.
@@ -254,14 +304,14 @@ class Transport:
             raise fault_of(error, self.endpoint, limit=limit, naming=naming) from None
 
     async def _reserved(self, content: bytes) -> _Reserved | None:
-        if self._budget is None:
+        if self.budget is None:
             return None
         body = json.loads(content)
         output = next((body[name] for name in _ANSWER_FIELDS if isinstance(body.get(name), int)), 0)
         estimate = estimated_tokens(content.decode())
         tokens = Tokens(round(self._ratio * estimate), output)
         async with self._session().purse:  # in their order: else a later ticket takes what an earlier one waits for
-            while not self._budget.reserve(tokens):
+            while not self.budget.reserve(tokens, price=self._price):
                 await self.pace.clock.sleep(0.05)
         return _Reserved(tokens, estimate)
 
@@ -273,7 +323,7 @@ class Transport:
         if loop not in self._sessions:
             self._sessions = {known: kept for known, kept in self._sessions.items() if not known.is_closed()}
             self._sessions[loop] = _Session(
-                client_of(self.endpoint, self._http_client), Slots(self.pace.concurrency), Shared(), asyncio.Lock()
+                client_of(self.endpoint, self._http_client), Slots(self.pace.concurrency), asyncio.Lock()
             )
         return self._sessions[loop]
 
@@ -285,23 +335,26 @@ def _content(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def _read(text: str, endpoint: Endpoint) -> Any:
-    """The JSON of an answer; an error object in a 200 counts as what it says."""
+def _parsed(text: str) -> dict[str, Any]:
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
         raise unreadable("the server's answer is not JSON") from None
     if not isinstance(body, dict):
         raise unreadable("the server's answer is not a JSON object")
+    return body
+
+
+def _refuse_faults(body: Mapping[str, Any], endpoint: Endpoint) -> None:
+    """An error object in a 200 counts as what it says, and so does an answer that the server broke off."""
     error, choices = body.get("error"), body.get("choices")
     if isinstance(error, dict) and not choices:
         status = error.get("code")
         raise of_body(status if isinstance(status, int) else 500, error, endpoint)
     first = choices[0] if isinstance(choices, list) and choices else None
-    finish = first.get("finish_reason") if isinstance(first, dict) else None
-    if finish in _BROKEN_OFF:
-        raise Fault("backend_unavailable", f"the server broke off ({finish})", retryable=True)
-    return body
+    finish = str(first.get("finish_reason")).lower() if isinstance(first, dict) else ""
+    if finish in BROKEN_OFF:
+        raise Fault("backend_unavailable", f"the server broke off ({finish})", retryable=True, outage=True)
 
 
 def _used(body: Mapping[str, Any]) -> Tokens | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ from llmtriage.backends.prompt_tokens import least_tokens
 from llmtriage.backends.transport import Endpoint, Transport
 from llmtriage.errors import RefusedFieldError
 from llmtriage.prompting import Prompt
-from llmtriage.settings import BackendSettings
+from llmtriage.settings import BackendSettings, Patience
 from llmtriage.streams import as_async
 from llmtriage.testing import FrozenClock
 
@@ -272,6 +273,35 @@ async def test_an_answer_that_cannot_be_read_is_shown_to_the_model_once(shop: Ta
     assert roles == ["system", "user", "assistant", "user"]
     assert words in bodies(route)[1]["messages"][3]["content"]
     assert "money" not in bodies(route)[1]["messages"][3]["content"]
+
+
+@respx.mock
+async def test_a_mended_answer_counts_only_if_the_whole_prompt_was_read() -> None:
+    """The repair shows the prompt once more, and that can be cut too."""
+    sample = Taxonomy.sample()
+    answer = json.dumps({"category": sample.leaves[0].id, "confidence": 0.9})
+    texts, counts = ("no idea", answer), (5000, 400)
+    replies = [
+        httpx.Response(200, json=completion(text, usage={"prompt_tokens": count, "completion_tokens": 8}))
+        for text, count in zip(texts, counts, strict=True)
+    ]
+    respx.post(f"{URL}/chat/completions").mock(side_effect=replies)
+    failure = await ask(backend(sample), sample)
+    assert isinstance(failure, Failure)
+    assert failure.reason == "too_long"
+
+
+async def test_nobody_who_waits_queues_behind_the_first_request(shop: Taxonomy, serve_slowly: str) -> None:
+    """The deadline is the ticket's, from its beginning to its end."""
+    options = BackendSettings(kind="openai", model="m")
+    transport = Transport(Endpoint(name="m", url=serve_slowly, timeout=5, patience=Patience(online=0.4)))
+    engine = ChatBackend("m", options, Prompt(shop), transport)
+    questions = [Question(text=f"ticket {n}", categories=shop.leaves) for n in range(4)]
+    start = time.monotonic()
+    answers = [answer async for answer in engine.predict(as_async(questions), online=True)]
+    await engine.aclose()
+    assert [getattr(answer, "reason", None) for answer in answers] == ["timeout"] * 4
+    assert time.monotonic() - start < 2
 
 
 @pytest.mark.parametrize(("repair", "requests"), [(True, 2), (False, 1)])

@@ -767,7 +767,17 @@ async def test_who_waits_for_the_answer_is_passed_on(shop: Taxonomy, monkeypatch
 
     monkeypatch.setattr(backend.transport, "post", noting)
     await ask(backend, shop.leaves, online=online)
-    assert seen == [("/decisions", {"online": online})]
+    assert [(path, options["online"], options["until"] is not None) for path, options in seen] == [("/decisions", online, online)]
+
+
+@respx.mock
+async def test_a_ticket_that_was_cut_waits_for_a_person(shop: Taxonomy) -> None:
+    """The server's own count is below what the ticket alone needs."""
+    reply = {**openai_reply(choice(P)), "usage": {"input_tokens": 9, "output_tokens": 0}}
+    respx.post(f"{URL}/decisions").respond(json=reply)
+    [answer] = await ask(engine(shop), shop.leaves, "The parcel has not arrived. " * 100)
+    assert isinstance(answer, Failure)
+    assert answer.reason == "too_long"
 
 
 def test_wide_limits_keep_all_leaves_in_one_question(shop: Taxonomy) -> None:
