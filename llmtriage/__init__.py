@@ -17,14 +17,15 @@ if TYPE_CHECKING:
         InputError,
         LlmtriageError,
         MissingExtraError,
+        StoppedError,
         UnknownNameError,
     )
     from llmtriage.outcomes import Accepted, Candidate, Outcome, Pending, Reason
     from llmtriage.predictions import Example, Failure, Prediction, Question, Scores, SingleLabel, Usage
     from llmtriage.prepare import Preparation
-    from llmtriage.protocols import Backend
+    from llmtriage.protocols import Backend, Selector
     from llmtriage.routing import Policy
-    from llmtriage.settings import Settings
+    from llmtriage.settings import BackendSettings, Patience, Price, Settings
     from llmtriage.taxonomy import Category, Taxonomy
     from llmtriage.tickets import Ticket
     from llmtriage.triage import Triage, classify
@@ -39,14 +40,15 @@ _HOMES = {
         "InputError",
         "LlmtriageError",
         "MissingExtraError",
+        "StoppedError",
         "UnknownNameError",
     ),
     "outcomes": ("Accepted", "Candidate", "Outcome", "Pending", "Reason"),
     "predictions": ("Example", "Failure", "Prediction", "Question", "Scores", "SingleLabel", "Usage"),
     "prepare": ("Preparation",),
-    "protocols": ("Backend",),
+    "protocols": ("Backend", "Selector"),
     "routing": ("Policy",),
-    "settings": ("Settings",),
+    "settings": ("BackendSettings", "Patience", "Price", "Settings"),
     "taxonomy": ("Category", "Taxonomy"),
     "tickets": ("Ticket",),
     "triage": ("Triage", "classify"),
@@ -58,6 +60,7 @@ __all__ = [
     "Backend",
     "BackendError",
     "BackendRefusedError",
+    "BackendSettings",
     "BackendUnavailableError",
     "Candidate",
     "Category",
@@ -67,15 +70,19 @@ __all__ = [
     "LlmtriageError",
     "MissingExtraError",
     "Outcome",
+    "Patience",
     "Pending",
     "Policy",
     "Prediction",
     "Preparation",
+    "Price",
     "Question",
     "Reason",
     "Scores",
+    "Selector",
     "Settings",
     "SingleLabel",
+    "StoppedError",
     "Taxonomy",
     "Ticket",
     "Triage",

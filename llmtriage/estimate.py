@@ -36,7 +36,8 @@ class Estimate:
         currency: Of the costs.
         seconds: At the measured rate; None where none was measured.
         tickets_per_second: That rate.
-        measured: Where and when the rate and the ratio of tokens were measured; None: they were not.
+        measured: Where and when the rate was measured; None: it was not.
+        ratio_is_measured: Whether the tokens rest on the server's own count.
         prompt: The first request as it would be sent; None where no ticket needs one.
     """
 
@@ -54,6 +55,7 @@ class Estimate:
     seconds: float | None
     tickets_per_second: float | None
     measured: str | None
+    ratio_is_measured: bool
     prompt: str | None
 
     @property
@@ -133,6 +135,7 @@ class _Count:
             seconds=self._calls / rate if rate else None,
             tickets_per_second=rate,
             measured=f"{measured.source}, {measured.when}" if measured else None,
+            ratio_is_measured=bool(measured and measured.prompt_ratio),
             prompt=self._first.text if self._first else None,
         )
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llmtriage.errors import InputError, short
+from llmtriage.errors import InputError, StoppedError, short
 from llmtriage.outcomes import Accepted, Pending
 from llmtriage.tables import encode_header, encode_row, format_of, open_writer, read_rows
 from llmtriage.tickets import TicketFile
@@ -85,6 +85,7 @@ class Spent:
     Attributes:
         requests: Sent, retries and repairs included.
         asked: Tickets that an engine was asked about in this run.
+        answers: Of these, answered.
         known: Tickets whose answer was known: the same request before, or the reply cache.
         forgiven: Answers that named their category a little otherwise.
         prompt_tokens: As far as the servers told.
@@ -95,6 +96,7 @@ class Spent:
 
     requests: int = 0
     asked: int = 0
+    answers: int = 0
     known: int = 0
     forgiven: int = 0
     prompt_tokens: int = 0
@@ -109,6 +111,7 @@ class Spent:
             return
         usage = answer.usage
         self.asked += usage.attempts > 0
+        self.answers += usage.attempts > 0 and outcome.prediction is not None
         self.known += usage.attempts == 0
         self.forgiven += getattr(answer, "forgiven", False)
         if usage.attempts:
@@ -174,22 +177,29 @@ class Summary:
         }
 
 
-def classified(triage: Triage, rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow, Outcome]]:
-    """Each row with its outcome, in order; a bounded number is under way. A row that cannot be read ends it behind all rows before."""
+def classified(triage: Triage, rows: Iterable[AnyRow], *, most: int | None = None) -> Iterator[tuple[AnyRow, Outcome]]:
+    """Each row with its outcome, in order; a bounded number is under way. A row that cannot be read ends it behind all rows before.
+
+    Raises:
+        StoppedError: There are more than `most` rows; those before have come.
+    """
     under_way: deque[AnyRow] = deque()
-    unreadable: list[InputError] = []
+    ended: list[InputError | StoppedError] = []
 
     def tickets() -> Iterator[Any]:
         try:
-            for row in rows:
+            for number, row in enumerate(rows):
+                if number == most:
+                    ended.append(StoppedError(f"the limit of {most} tickets is reached", remedy="it holds for one run"))
+                    return
                 under_way.append(row)
                 yield row.ticket
         except InputError as error:
-            unreadable.append(error)  # raised below: what is under way is paid for
+            ended.append(error)  # raised below: what is under way is paid for
 
     for outcome in triage.classify_many(tickets()):
         yield under_way.popleft(), outcome
-    for error in unreadable:
+    for error in ended:
         raise error
 
 
@@ -203,6 +213,7 @@ def classify_file(
     overwrite: bool = False,
     language: str = "en",
     bom: bool = False,
+    most: int | None = None,
     progress: Callable[[Summary], None] | None = None,
 ) -> Summary:
     """Route `rows` into the file `out`.
@@ -218,6 +229,7 @@ def classify_file(
         overwrite: Replace what `out` holds.
         language: Of the sentences in the column `why`.
         bom: Begin CSV files with a byte-order mark, for Excel; to resume, the file that exists decides.
+        most: Decide so many tickets in this run, at most; None: all.
         progress: Called after each outcome.
 
     Returns:
@@ -225,7 +237,7 @@ def classify_file(
 
     Raises:
         InputError: A file cannot be used, or `out` does not belong to this input and these settings.
-        BackendError: The engine cannot work; what was decided is written.
+        BackendError: The engine cannot work, or a limit is reached; what was decided is written.
     """
     refuse_overlap([Path(path) for path in (out, pending) if path], [rows.table.path] if isinstance(rows, TicketFile) else [])
     summary = Summary()
@@ -235,7 +247,7 @@ def classify_file(
         if progress:
             progress(summary)  # what an earlier run decided
         start = time.monotonic()
-        for row, outcome in classified(triage, source):
+        for row, outcome in classified(triage, source, most=most):
             sink.write(row, outcome)
             summary.seconds = time.monotonic() - start
             if progress:
@@ -277,6 +289,7 @@ class _Sink:
     def opened(self, source: Iterator[TicketRow], *, resume: bool, overwrite: bool) -> Iterator[None]:
         """Open the files; to resume, draw from `source` what is done already."""
         done = resume and self._continue(source)
+        overwrite = overwrite or self._holds_nothing()
         bom = _has_mark(self._out) if done else self._bom
         with ExitStack() as files:
             is_new = self._pending is not None and not self._pending.exists()
@@ -312,6 +325,14 @@ class _Sink:
         self._writer.flush()
         if self._waiting:
             self._waiting.flush()
+
+    def _holds_nothing(self) -> bool:
+        """Whether the output is no more than the header that a run left that decided nothing."""
+        if format_of(self._out) == "jsonl" or not self._out.is_file():
+            return False
+        with self._out.open("rb") as stream:
+            held = stream.read(1000).removeprefix(b"\xef\xbb\xbf")
+        return held == encode_header(COLUMNS, format_of(self._out))
 
     def _continue(self, source: Iterator[TicketRow]) -> bool:
         """Check what the output holds against the input, and count it. False: it holds no row."""

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from llmtriage.errors import InputError, nearest, short
@@ -150,6 +150,15 @@ class BackendSettings(BaseModel):
     max_options: Annotated[int, Field(ge=2)] | None = None
     max_questions: Annotated[int, Field(ge=1)] | None = None
 
+    @field_validator("extra_body", "omit")
+    @classmethod
+    def _keep_the_core(cls, names: Any) -> Any:
+        """A request without these is none."""
+        if core := {"model", "messages", "input", "state", "questions"}.intersection(names):
+            message = f"{min(core)} is what a request is made of"
+            raise ValueError(message)
+        return names
+
 
 class Settings(BaseSettings):
     """What engines need to know beyond their name. Environment variables are `LLMTRIAGE_` and the name in capitals.
@@ -270,6 +279,11 @@ def _located(error: ValidationError, from_file: dict[str, Any], file: Path | Non
     errors = error.errors(include_input=False, include_url=False)
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     path = [str(part) for part in first["loc"]]
+    variable = f"LLMTRIAGE_{'__'.join(path).upper()}"
+    if variable in os.environ and len(path) > 1:
+        unknown = first["type"] == "extra_forbidden"
+        remedy = nearest(path[-1], _known_keys(path)) if unknown else "see docs/settings.md"
+        return InputError("unknown key" if unknown else str(first["msg"]), field=variable, remedy=remedy)
     if path[0] not in from_file:
         name = path[0].upper()
         return InputError(

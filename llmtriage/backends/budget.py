@@ -55,7 +55,11 @@ class Budget:
             return True
         if self._held_tokens:
             return False
-        raise StoppedError(f"the limit of {self._limit()} is reached", remedy="go on with a new limit")
+        if not self.spent_tokens:
+            needed = tokens.prompt + tokens.output
+            problem = f"the limit of {self._limit()} is too low for one request, which may take {needed} tokens"
+            raise StoppedError(problem, remedy="raise it")
+        raise StoppedError(f"the limit of {self._limit()} is reached", remedy="it holds for one run")
 
     def settle(self, reserved: Tokens, used: Tokens, *, price: Price | None = None) -> None:
         """Replace what was set aside by what was used."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from llmtriage.backends.dialect import Dialect
 from llmtriage.backends.in_flight import in_flight
+from llmtriage.backends.lead import Lead
 from llmtriage.backends.planning import Planned
 from llmtriage.backends.prompt_tokens import PromptCheck, least_tokens
 from llmtriage.backends.replies import Labels, read_reply, repair_messages, thought
@@ -72,7 +71,7 @@ class ChatBackend:
         self._labels: dict[tuple[str, ...], Labels] = {}
         self._check = PromptCheck()
         self._settled = False
-        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+        self._lead = Lead()
 
     def fingerprint(self) -> Mapping[str, str]:
         """Model, wording, examples and options: all that an answer depends on."""
@@ -177,9 +176,9 @@ class ChatBackend:
     async def _post(self, chat: list[dict[str, str]], labels: Labels, *, room: int = 1, **how: Any) -> Reply | Failure:
         """Send messages; the first request of all goes alone and settles how this server is asked."""
         if not self._settled:
-            async with self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-                if not self._settled:
-                    return await self._settle(chat, labels, **how)
+            reply = await self._lead.go(lambda: self._settled, lambda: self._settle(chat, labels, **how))
+            if reply is not None:
+                return reply
         return await self.transport.post(_PATH, self._body(chat, labels, room=room), **how)
 
     async def _settle(self, chat: list[dict[str, str]], labels: Labels, **how: Any) -> Reply | Failure:

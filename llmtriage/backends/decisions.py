@@ -7,19 +7,18 @@ is never used.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from llmtriage.backends.decision_questions import Limits, choices, with_examples, wording_hash
 from llmtriage.backends.in_flight import in_flight
+from llmtriage.backends.lead import Lead
 from llmtriage.backends.planning import Planned
 from llmtriage.backends.prompt_tokens import least_tokens
 from llmtriage.backends.sharing import Shared
@@ -76,7 +75,7 @@ class DecisionBackend:
         self._dialect: Dialect | None = settings.dialect
         self._asked: dict[tuple[Dialect, tuple[str, ...]], tuple[Choice, ...]] = {}
         self._missed = 0  # searches that found no dialect
-        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+        self._lead = Lead()
         self._choices(self._dialect or "openai", taxonomy.leaves)
 
     def fingerprint(self) -> Mapping[str, str]:
@@ -130,15 +129,14 @@ class DecisionBackend:
             return Prediction(answer=scores, source="decisions", model=self.settings.model, usage=Usage(attempts=0))
         if self._dialect is None:
             missed = self._missed
-            async with self._lock():
-                if self._missed > missed:  # found out while this one waited
-                    raise self._neither()
-                if self._dialect is None:
-                    return await self._first(question, **how)
+            found = await self._lead.go(
+                lambda: self._dialect is not None or self._missed > missed, lambda: self._first(question, **how)
+            )
+            if found is not None:
+                return found
+        if self._dialect is None:  # found out while this one waited
+            raise self._neither()
         return await self._ask(self._dialect, question, **how)
-
-    def _lock(self) -> asyncio.Lock:
-        return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
     async def _first(self, question: Question, **how: Any) -> Prediction | Failure:
         """Ask while the dialect is not known; the first answer, whatever it says, decides it for good."""

@@ -218,6 +218,8 @@ def _not_found(codes: set[str], said: str, endpoint: Endpoint) -> Fault:
 
 def _no_connection(endpoint: Endpoint, cause: Exception) -> Fault:
     problem, remedy = f"no connection to {endpoint.url}", _SEE_THAT_IT_RUNS
+    if endpoint.proxy:
+        problem, remedy = f"{problem} through the proxy", "check that both run, and the proxy's URL"
     if "CERTIFICATE" in str(cause.__cause__):
         problem = f"the certificate of {endpoint.url} is not trusted"
         remedy = "name your authority's certificates as ca_file under [backends.NAME] in llmtriage.toml"

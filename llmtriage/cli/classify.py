@@ -46,7 +46,8 @@ _WORDS = {
         "waiting": "those that wait: ",
         "rate_limited": "the server asks to wait: {seconds:.0f} s",
         "backend_unavailable": "the server does not work: tried again in {seconds:.0f} s",
-        "spent": "{asked} asked, {known} known already; {requests} requests, {prompt_tokens} tokens in ({cached_tokens} cached), {output_tokens} out",
+        "spent": "{asked} asked, {known} known without a request; {requests} requests, "
+        "{prompt_tokens} tokens in ({cached_tokens} cached), {output_tokens} out",
         "cost": ", {cost:.4f} {currency}",
         "forgiven": "{n} answers named their category a little otherwise (case, white space, the name for the id)",
         "one repeated": "1 ticket has an id that an earlier one has (first: {id!r}, line {line})",
@@ -64,7 +65,7 @@ _WORDS = {
         "waiting": "待人工确认：",
         "rate_limited": "服务器要求等待：{seconds:.0f} 秒",
         "backend_unavailable": "服务器没有响应：{seconds:.0f} 秒后重试",
-        "spent": "询问 {asked}，已知 {known}；请求 {requests} 次，输入 {prompt_tokens} token（缓存 {cached_tokens}），输出 {output_tokens}",
+        "spent": "询问 {asked}，无需请求 {known}；请求 {requests} 次，输入 {prompt_tokens} token（前缀缓存 {cached_tokens}），输出 {output_tokens}",
         "cost": "，{cost:.4f} {currency}",
         "forgiven": "{n} 个回答写法略有不同（大小写、空白、以名称代替编号）",
         "one repeated": "1 张工单的编号与前面的重复（第一个：{id!r}，第 {line} 行）",
@@ -80,6 +81,7 @@ _WORDS = {
 )
 @click.option("--pending", type=click.Path(path_type=Path), help="A second file for the tickets that wait.")
 @click.option("--estimate", is_flag=True, help="Ask nothing: show what the run would take, and one whole prompt.")
+@click.option("--max-tickets", type=click.IntRange(min=1), help="Decide so many tickets in this run, at most.")
 @click.option("--resume", is_flag=True, help="Go on behind what OUT holds.")
 @overwrite_option
 @bom_option
@@ -95,6 +97,7 @@ def classify(
     out: Path | None,
     pending: Path | None,
     *,
+    max_tickets: int | None,
     estimate: bool,
     resume: bool,
     overwrite: bool,
@@ -106,6 +109,8 @@ def classify(
     """Route the tickets of FILE (.csv or .jsonl): each is accepted for a team, or waits for a person with a reason."""
     from llmtriage.runner import refuse_overlap
 
+    if estimate and resume:
+        raise InputError("the estimate is of the whole file", field="--estimate", remedy="leave out --resume")
     if out is None and (resume or pending):
         raise InputError("needs an output file", field="--resume" if resume else "--pending", remedy="add -o OUT.csv")
     refuse_overlap([path for path in (out, pending) if path], [path for path in (file, flags["examples"]) if path])
@@ -118,10 +123,10 @@ def classify(
     if triage.policy.threshold is None:
         notice(_WORDS[language]["nothing is accepted"], quiet=quiet, language=language)
     if out is None:
-        summary = _to_terminal(triage, tickets, language, as_json=as_json)
+        summary = _to_terminal(triage, tickets, language, max_tickets, as_json=as_json)
     else:
         how = {"resume": resume, "overwrite": overwrite, "bom": bom}
-        summary = _to_file(triage, tickets, out, pending, language, quiet=quiet, **how)
+        summary = _to_file(triage, tickets, out, pending, language, most=max_tickets, quiet=quiet, **how)
     if as_json and out is not None:
         show_json({**summary.to_json(), "cost": summary.spent.cost(price_of(triage))})
     elif not quiet:
@@ -137,6 +142,7 @@ def _to_file(
     pending: Path | None,
     language: str,
     *,
+    most: int | None,
     quiet: bool,
     **how: bool,
 ) -> Summary:
@@ -151,9 +157,9 @@ def _to_file(
             show(summary)
 
         try:
-            return classify_file(triage, tickets, out, pending=pending, language=language, progress=progress, **how)
+            return classify_file(triage, tickets, out, pending=pending, language=language, most=most, progress=progress, **how)
         except (BackendError, KeyboardInterrupt) as stop:
-            _tell_stop(stop, latest, tickets, out)
+            _tell_stop(stop, latest, tickets, out, price_of(triage))
             raise
         except InputError as error:
             if latest.tickets and error.file == str(tickets.table.path):
@@ -161,14 +167,14 @@ def _to_file(
             raise
 
 
-def _to_terminal(triage: Triage, tickets: TicketFile, language: str, *, as_json: bool) -> Summary:
+def _to_terminal(triage: Triage, tickets: TicketFile, language: str, most: int | None, *, as_json: bool) -> Summary:
     from llmtriage.runner import Summary, classified, outcome_cells
 
     summary, widths = Summary(), fitted(_WIDTHS)
     try:
         if not as_json:
             click.echo(next(iter(table([_WORDS[language]["head"].split("|")], widths))))
-        for row, outcome in classified(triage, tickets):
+        for row, outcome in classified(triage, tickets, most=most):
             summary.add(outcome)
             summary.repeated_ids.see(row)
             if as_json:
@@ -176,7 +182,7 @@ def _to_terminal(triage: Triage, tickets: TicketFile, language: str, *, as_json:
             else:
                 click.echo(line(row, outcome, language, widths))
     except (BackendError, KeyboardInterrupt) as stop:
-        _tell_stop(stop, summary, tickets, None)
+        _tell_stop(stop, summary, tickets, None, price_of(triage))
         raise
     return summary
 
@@ -240,7 +246,7 @@ class _Wait:
         return "" if waiting is None else _WORDS[self._language][waiting.reason].format(seconds=waiting.seconds)
 
 
-def _tell_stop(stop: BaseException, summary: Summary, tickets: TicketFile, out: Path | None) -> None:
+def _tell_stop(stop: BaseException, summary: Summary, tickets: TicketFile, out: Path | None, price: Price | None) -> None:
     """The last words of a run that stops early: how many are decided, how many are not, and how to go on."""
     try:
         total = sum(1 for _ in tickets)
@@ -249,6 +255,8 @@ def _tell_stop(stop: BaseException, summary: Summary, tickets: TicketFile, out: 
     remedy = "; go on with --resume" if out is not None else ""
     where = f"{summary.tickets} of {total} tickets are decided, {total - summary.tickets} are not{remedy}"
     stop.add_note(where)
+    for line in _spent(summary.spent, price, _WORDS["en"]):
+        stop.add_note(line)
 
 
 def _tell_repeated_ids(summary: Summary, *, quiet: bool, language: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llmtriage.tickets import TicketFile
     from llmtriage.triage import Triage
 
-_WORTH_KEEPING = 20  # tickets: the rate of fewer says little
+_WORTH_KEEPING = 20  # answers: the rate of fewer says little
 
 _WORDS = {
     "en": {
@@ -24,7 +24,8 @@ _WORDS = {
         "calls": "{calls} requests to {backend}",
         "none": "{backend} asks no server: no requests, no cost",
         "tokens": "about {prompt_tokens} tokens in ({shared:.0%} the same for every ticket), {output_tokens} out",
-        "cost": "cost: {cost:.4f} {currency}; {cost_cached:.4f} if the server has the shared part in its prefix cache",
+        "cost": "cost: {cost:.4f} {currency}",
+        "cached": "; {cost_cached:.4f} if the server has the shared part in its prefix cache",
         "no price": 'cost: no price is known; add [prices."{model}"] with input and output to llmtriage.toml',
         "time": "time: about {time} at {rate:.1f} tickets/s ({measured})",
         "no rate": "time: no rate was measured yet; llmtriage doctor --backend {backend} measures it",
@@ -39,7 +40,8 @@ _WORDS = {
         "calls": "向 {backend} 发出 {calls} 次请求",
         "none": "{backend} 不询问任何服务器：没有请求，没有费用",
         "tokens": "输入约 {prompt_tokens} token（{shared:.0%} 每张工单都相同），输出约 {output_tokens}",
-        "cost": "费用：{cost:.4f} {currency}；若服务器缓存了共同前缀则为 {cost_cached:.4f}",
+        "cost": "费用：{cost:.4f} {currency}",
+        "cached": "；若服务器缓存了共同前缀则为 {cost_cached:.4f}",
         "no price": '费用：没有价格；请在 llmtriage.toml 中加入 [prices."{model}"]，写明 input 和 output',
         "time": "时间：约 {time}，按每秒 {rate:.1f} 张（{measured}）",
         "no rate": "时间：尚未测量；请运行 llmtriage doctor --backend {backend}",
@@ -72,9 +74,10 @@ def _lines(found: Estimate, triage: Triage, words: dict[str, str]) -> list[str]:
     lines += [words["calls"].format(**facts)]
     if found.calls:
         lines.append(words["tokens"].format(**facts))
-        lines.append(words["no price" if found.cost is None else "cost"].format(**facts))
+        cost = "no price" if found.cost is None else "cost"
+        lines.append((words[cost] + words["cached"] * (found.cost_cached != found.cost)).format(**facts))
         lines.append(_time(found, facts, words))
-        lines += [words["rough"]] if found.measured is None else []
+        lines += [] if found.ratio_is_measured else [words["rough"]]
     return [*lines, words["prompt"], visible(found.prompt)]
 
 
@@ -109,14 +112,14 @@ def remember_rate(triage: Triage, summary: Summary) -> None:
         getattr(triage.backend, "settings", None),
         summary.spent,
     )
-    if transport is None or settings is None or spent.asked < _WORTH_KEEPING or not summary.seconds:
+    if transport is None or settings is None or spent.answers < _WORTH_KEEPING or not summary.seconds:
         return
     known = recall(transport.endpoint.url, settings.model)
     measured = Measured(
-        tickets_per_second=spent.asked / summary.seconds,
+        tickets_per_second=spent.answers / summary.seconds,
         prompt_ratio=known.prompt_ratio if known else None,
-        output_tokens=spent.output_tokens / spent.asked if spent.output_tokens else None,
+        output_tokens=spent.output_tokens / spent.answers if spent.output_tokens else None,
         when=datetime.now(UTC).isoformat(timespec="seconds"),
-        source=f"a run of {spent.asked} tickets",
+        source=f"a run of {spent.answers} tickets",
     )
     remember(transport.endpoint.url, settings.model, measured)

@@ -112,6 +112,8 @@ def _compared(settings: Settings, file: Path, flags: dict[str, Any], against: st
     first = _Run(settings, file, flags, quiet=quiet)
     changed = changed_flags(flags, against, "--against")
     second = _Run(settings, file, changed, quiet=quiet, told=changed["taxonomy"] == flags["taxonomy"])
+    _check_they_differ(first.triage, second.triage, changed)
+    _share_budget(first.triage, second.triage)
     labels = labels_of(first.tickets.labelled(first.triage.taxonomy), file.name)
     for _ in second.tickets.labelled(second.triage.taxonomy):
         pass
@@ -122,6 +124,25 @@ def _compared(settings: Settings, file: Path, flags: dict[str, Any], against: st
         difference=difference((judged, first.triage.taxonomy), (other_judged, second.triage.taxonomy)),
         labels=labels,
     )
+
+
+def _check_they_differ(first: Triage, second: Triage, changed: dict[str, Any]) -> None:
+    """Nothing is asked twice to learn that the same is the same."""
+    if changed["selector"] == "nearest" and not second.examples:
+        raise InputError(
+            "nearest has no examples to choose from", field="--against", remedy="name labelled tickets with --examples"
+        )
+    if first.run_id == second.run_id:
+        raise InputError(
+            "both settings come to the same", field="--against", remedy="name a flag that changes what this engine does"
+        )
+
+
+def _share_budget(first: Triage, second: Triage) -> None:
+    """The limits of money and tokens are those of the command."""
+    one, other = (getattr(triage.backend, "transport", None) for triage in (first, second))
+    if one is not None and other is not None:
+        other.budget = one.budget
 
 
 class _Run:

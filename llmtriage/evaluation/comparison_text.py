@@ -29,6 +29,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "points": ("{value} points", "{value} 个百分点"),
     "setting": ("{said}: {backend}", "{said}：{backend}"),
     "accuracy": ("Right", "正确率"),
+    "unanswered": ("Without an answer", "没有回答"),
     "log_loss": ("Log loss", "对数损失"),
     "share": ("Routed by itself", "自动分派"),
     "error": ("Wrong among routed", "自动分派中的错误"),
@@ -127,6 +128,7 @@ def _rows(comparison: Comparison, words: _Words) -> list[list[str]]:
 def _figures(one: Side) -> dict[str, str]:
     report = one.report
     return {
+        "unanswered": _percent(report.unanswered / report.n if report.n else None),
         "accuracy": _percent(report.accuracy),
         "log_loss": _number(report.log_loss, 3),
         "share": _percent(report.accepted.share),
