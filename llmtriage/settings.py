@@ -154,7 +154,7 @@ class BackendSettings(BaseModel):
     @classmethod
     def _keep_the_core(cls, names: Any) -> Any:
         """A request without these is none."""
-        if core := {"model", "messages", "input", "state", "questions"}.intersection(names):
+        if core := {"messages", "input", "state", "questions"}.intersection(names):
             message = f"{min(core)} is what a request is made of"
             raise ValueError(message)
         return names

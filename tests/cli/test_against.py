@@ -51,8 +51,9 @@ def test_two_settings_side_by_side(cli: Cli, labelled: Path) -> None:
         "first   as the flags say: lexical",
         "second  shots=0,threshold=0.9: lexical",
     ]
-    named = [line.split("  ")[0] for line in lines[5:12]]
+    named = [line.split("  ")[0] for line in lines[5:13]]
     assert named == [
+        "Without an answer",
         "Right",
         "Log loss",
         "Routed by itself",
@@ -63,6 +64,21 @@ def test_two_settings_side_by_side(cli: Cli, labelled: Path) -> None:
     ]
     assert "Labels used: labelled.csv, 10 tickets, digest " in done.out
     assert "These labels are now used up: do not calibrate, certify or report on them." in lines
+
+
+@pytest.mark.parametrize(
+    ("against", "words"),
+    [
+        ("shots=3", "both settings come to the same"),
+        ("selector=static", "both settings come to the same"),
+        ("selector=nearest", "nearest has no examples to choose from"),
+    ],
+)
+def test_what_cannot_differ_is_not_compared(cli: Cli, labelled: Path, against: str, words: str) -> None:
+    """It would cost money and labels, and say nothing."""
+    done = cli("evaluate", labelled, "--against", against, "--quiet")
+    assert done.code == 2
+    assert words in done.err
 
 
 def test_the_comparison_in_chinese(cli: Cli, labelled: Path) -> None:
@@ -91,7 +107,7 @@ def test_the_comparison_as_json(cli: Cli, labelled: Path) -> None:
     assert data["difference"]["accuracy"] == pytest.approx(data["second"]["accuracy"] - data["first"]["accuracy"])
     assert len(data["difference"]["sentences"]) == 2
     assert (data["labels"]["file"], data["labels"]["n"], len(data["labels"]["digest"])) == ("labelled.csv", 10, 16)
-    again = json.loads(cli("evaluate", labelled, "--against", "seed=5", "--json", "--quiet").out)
+    again = json.loads(cli("evaluate", labelled, "--against", "without=html", "--json", "--quiet").out)
     assert again["labels"] == data["labels"]
     assert again["difference"]["accuracy"] == 0
 

@@ -146,6 +146,64 @@ def test_a_run_stops_at_its_limit_and_goes_on(cli: Cli, tmp_path: Path, serve: S
     assert server.requests - asked <= 200 - len(decided)
 
 
+def test_a_run_stops_after_so_many_tickets(cli: Cli, tmp_path: Path, serve: Serve) -> None:
+    """Exactly; the next run takes as many more, and says what it took."""
+    many(tmp_path, 50)
+    server = serve(lambda _: (200, reply()))
+    command = ["classify", "many.csv", "-o", "out.csv", "--backend", server.backend, "--quiet", "--max-tickets", "20"]
+    done = cli(*command)
+    assert done.code == 5
+    assert "the limit of 20 tickets is reached; it holds for one run; 20 of 50 tickets are decided, 30 are not" in done.err
+    assert "20 requests, 18000 tokens in" in done.err
+    assert (server.requests, len(list(read_rows(tmp_path / "out.csv")))) == (20, 20)
+    assert cli(*command, "--resume").code == 5
+    assert cli(*command, "--resume").code == 0
+    assert (server.requests, len(list(read_rows(tmp_path / "out.csv")))) == (50, 50)
+
+
+def test_both_settings_of_a_comparison_share_one_limit(cli: Cli, tmp_path: Path, serve: Serve) -> None:
+    """It is the command's."""
+    rows = "".join(f"{n},I want my money back for order {n},refund\n" for n in range(30))
+    (tmp_path / "labelled.csv").write_text(f"id,content,category\n{rows}", encoding="utf-8")
+    server = serve(lambda _: (200, reply()))
+    flags = ["--backend", server.backend, "--against", "rationale=true", "--max-tokens", "40000", "--quiet"]
+    done = cli("evaluate", "labelled.csv", *flags)
+    assert done.code == 5
+    assert 30 < server.requests <= 45
+
+
+def test_an_estimate_is_of_the_whole_file(cli: Cli) -> None:
+    """What is left cannot be told from it, so that is not asked for."""
+    done = cli("classify", "tickets.csv", "--backend", BACKEND, "-o", "out.csv", "--estimate", "--resume")
+    assert done.code == 2
+    assert "the estimate is of the whole file; leave out --resume" in done.err
+
+
+def test_a_limit_below_one_request_says_so(cli: Cli, serve: Serve) -> None:
+    """And what one request may take."""
+    server = serve(lambda _: (200, reply()))
+    done = cli("classify", "tickets.csv", "-o", "out.csv", "--backend", server.backend, "--max-tokens", "100", "--quiet")
+    assert done.code == 5
+    assert "the limit of 100 tokens is too low for one request, which may take " in done.err
+    assert server.requests == 0
+
+
+def test_a_run_that_decided_nothing_leaves_nothing_in_the_way(cli: Cli, serve: Serve) -> None:
+    """The same command with the right address goes on."""
+    assert cli("classify", "tickets.csv", "-o", "out.csv", "--backend", BACKEND, "--quiet", "--attempts", "1").code == 4
+    server = serve(lambda _: (200, reply()))
+    assert cli("classify", "tickets.csv", "-o", "out.csv", "--backend", server.backend, "--quiet").code == 0
+    assert cli("classify", "tickets.csv", "-o", "out.csv", "--backend", server.backend, "--quiet").code == 2
+
+
+def test_a_mistyped_variable_is_named_with_its_table(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the nearest key."""
+    monkeypatch.setenv("LLMTRIAGE_PATIENCE__OUTAG", "3")
+    done = cli("classify", "tickets.csv", "--backend", BACKEND)
+    assert done.code == 2
+    assert "LLMTRIAGE_PATIENCE__OUTAG: unknown key; did you mean 'outage'?" in done.err
+
+
 def test_money_needs_a_price(cli: Cli, tmp_path: Path) -> None:
     """One line with the table to write; a mistyped key in it is found."""
     done = cli("classify", "tickets.csv", "--backend", BACKEND, "--max-cost", "1")
