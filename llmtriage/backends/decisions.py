@@ -99,11 +99,15 @@ class DecisionBackend:
         shared: Shared[Reply | Failure] | None = None if online else Shared(keep=lambda answer: isinstance(answer, Reply))
         return in_flight(partial(self._one, online=online, shared=shared), questions, self.transport.endpoint.concurrency)
 
+    def request(self, question: Question) -> dict[str, Any]:
+        """The body of the request for one question; while the dialect is not known, in OpenAI's."""
+        dialect = self._dialect or "openai"
+        return request_body(self.settings, dialect, fenced(question.text), self._for(dialect, question))
+
     def plan(self, question: Question) -> Planned:
         """What would be sent, for an estimate; while the dialect is not known, in OpenAI's."""
         dialect = self._dialect or "openai"
-        asked, ticket = self._for(dialect, question), fenced(question.text)
-        body = request_body(self.settings, dialect, ticket, asked)
+        body, ticket = self.request(question), fenced(question.text)
         return Planned(
             url=self.transport.endpoint.url,
             model=self.settings.model,

@@ -121,6 +121,9 @@ def _of_command(command: click.Command, flags: dict[str, Any], known: set[str], 
 def _checked(option: click.Option, value: Any, key: str, path: Path) -> Any:
     """`value` if it is what the flag takes; click alone would take 1.5 for the whole number 1, and would not name the file."""
     wanted, example, types = _expected(option)
+    if isinstance(value, dict):  # its contents may be private
+        remedy = "engines are tables of their own: [backends.NAME]" if key == "backend" else f"write {key} = {example}"
+        raise InputError(f"a table is not {wanted}", file=path, field=key, remedy=remedy)
     values = value if option.multiple else [value]
     if not isinstance(values, list) or not all(type(one) in types for one in values):
         raise InputError(f"{short(repr(value))} is not {wanted}", file=path, field=key, remedy=f"write {key} = {example}")

@@ -65,18 +65,21 @@ def prompt(settings: Settings, /, texts: tuple[str, ...], row: int, *, as_json: 
 
 def rendered(triage: Triage, ticket: Ticket) -> dict[str, Any]:
     """The messages for a ticket, the whole request where the engine is a chat model, hash and length."""
-    from llmtriage.backends.chat import ChatBackend
+    from llmtriage.backends.decisions import DecisionBackend
     from llmtriage.prepare import prepare
     from llmtriage.prompting import estimated_tokens
 
     prepared = prepare(ticket, triage.preparation)
     question = triage.question(prepared.text)
-    messages = triage.prompt.render(question)
+    messages = triage.prompt.render(question).as_chat()
+    if isinstance(triage.backend, DecisionBackend):  # it has no messages: what it sends is shown as it is
+        messages = [{"role": "request", "content": triage.backend.plan(question).text}]
+    request = getattr(triage.backend, "request", None)
     return {
-        "messages": messages.as_chat(),
-        "request": triage.backend.request(question) if isinstance(triage.backend, ChatBackend) else None,
+        "messages": messages,
+        "request": request(question) if request else None,
         "prompt_hash": triage.prompt.hash,
-        "tokens": estimated_tokens(messages.system + messages.user),
+        "tokens": estimated_tokens("".join(message["content"] for message in messages)),
         "tokens_are": "estimated",
         "prepared_by": list(prepared.steps_that_changed_something),
     }

@@ -651,3 +651,12 @@ def test_no_progress_in_a_pipe(cli: Cli) -> None:
     assert done.err.splitlines()[0].startswith("5 tickets: ")
     assert "\x1b" not in done.err
     assert "\r" not in done.err
+
+
+def test_the_prompt_of_a_decision_engine_is_its_request(cli: Cli) -> None:
+    """It has no messages; the ticket stands behind what all tickets share."""
+    done = cli("prompt", "我要退款", "--backend", "decisions:m@http://127.0.0.1:9/v1", "--quiet")
+    assert done.code == 0
+    assert done.out.index('"value": "refund"') < done.out.index("我要退款")
+    data = json.loads(cli("prompt", "我要退款", "--backend", "decisions:m@http://127.0.0.1:9/v1", "--json", "--quiet").out)
+    assert set(data["request"]) == {"model", "input", "questions"}

@@ -204,6 +204,15 @@ def test_a_mistyped_variable_is_named_with_its_table(cli: Cli, monkeypatch: pyte
     assert "LLMTRIAGE_PATIENCE__OUTAG: unknown key; did you mean 'outage'?" in done.err
 
 
+def test_a_table_with_the_wrong_name_is_not_printed(cli: Cli, tmp_path: Path) -> None:
+    """It may hold what is private."""
+    (tmp_path / "llmtriage.toml").write_text('[backend.x]\nkind = "openai"\nheaders = {X-Key = "secret"}\n', encoding="utf-8")
+    done = cli("classify", "tickets.csv")
+    assert done.code == 2
+    assert "llmtriage.toml: backend: a table is not text in quotes; engines are tables of their own: [backends.NAME]" in done.err
+    assert "secret" not in done.err
+
+
 def test_money_needs_a_price(cli: Cli, tmp_path: Path) -> None:
     """One line with the table to write; a mistyped key in it is found."""
     done = cli("classify", "tickets.csv", "--backend", BACKEND, "--max-cost", "1")
