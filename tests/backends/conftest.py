@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest_asyncio
 
@@ -30,3 +30,27 @@ async def serve_slowly() -> AsyncIterator[str]:
     yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     stop.set()
     server.close()
+
+
+@pytest_asyncio.fixture
+async def serve_raw() -> AsyncIterator[Callable[[bytes], Awaitable[str]]]:
+    """Start a server that answers every request with these bytes; gives its URL."""
+    servers: list[asyncio.Server] = []
+
+    async def start(response: bytes) -> str:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            try:
+                writer.write(response)
+                await writer.drain()
+            except ConnectionError:
+                pass
+            finally:
+                writer.close()
+
+        servers.append(await asyncio.start_server(answer, "127.0.0.1", 0))
+        return f"http://127.0.0.1:{servers[-1].sockets[0].getsockname()[1]}/v1"
+
+    yield start
+    for server in servers:
+        server.close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -556,6 +558,37 @@ async def test_no_more_are_in_flight_than_allowed() -> None:
     asked, _ = transport(concurrency=10)
     await posts(asked, 200)
     assert most == 10
+
+
+def answer_of(body: bytes, *headers: str) -> bytes:
+    """A whole HTTP response."""
+    lines = ["HTTP/1.1 200 OK", "Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+BOMB = json.dumps(completion("x" * 20_000_000)).encode()
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        pytest.param(answer_of(json.dumps(completion("x" * 2_000_000)).encode()), "bad_response", id="two megabytes"),
+        pytest.param(
+            answer_of(gzip.compress(gzip.compress(BOMB)), "Content-Encoding: gzip, gzip"), "bad_response", id="packed twice"
+        ),
+        pytest.param(answer_of(gzip.compress(json.dumps(GOOD).encode()), "Content-Encoding: gzip"), None, id="packed unasked"),
+    ],
+)
+async def test_a_reply_that_is_too_long_is_not_read_to_its_end(
+    serve_raw: Callable[[bytes], Awaitable[str]], response: bytes, reason: str | None
+) -> None:
+    """However small it was made on its way."""
+    asked = Transport(Endpoint(name="m", url=await serve_raw(response), attempts=1))
+    answer = await asked.post(PATH, BODY)
+    await asked.aclose()
+    assert getattr(answer, "reason", None) == reason
+    if isinstance(answer, Failure):
+        assert answer.detail == "the answer is longer than 1 MiB"
 
 
 # -- asked once ------------------------------------------------------------------------------------
