@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,6 +48,16 @@ def test_a_sure_ticket_goes_to_its_team(shop: Taxonomy) -> None:
 def test_at_the_threshold_counts_as_above_it(shop: Taxonomy) -> None:
     """The limit itself is accepted."""
     assert isinstance(Router(shop, Policy(threshold=0.75)).route(make_ticket(), "a text", single("refund", 0.75)), Accepted)
+
+
+def test_what_the_model_did_not_see_whole_is_not_accepted(shop: Taxonomy) -> None:
+    """However sure it is of the rest; the suggestion stands, and the reason says how much is missing."""
+    answer = replace(single("refund", 0.99), left_out=1200)
+    outcome = Router(shop, Policy(threshold=0.5)).route(make_ticket(), "a text", answer)
+    assert codes(outcome) == ["too_long"]
+    assert isinstance(outcome, Pending)
+    assert outcome.suggestion == "refund"
+    assert "1200 characters in the middle" in outcome.why()
 
 
 def test_without_threshold_nothing_is_accepted(shop: Taxonomy) -> None:
