@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from llmtriage.backends.decision_questions import Limits, choices, with_examples, wording_hash
+from llmtriage.backends.fields import mapping, usage_of
 from llmtriage.backends.in_flight import in_flight
 from llmtriage.backends.lead import Lead
 from llmtriage.backends.planning import Planned
@@ -257,14 +258,14 @@ def read_reply(reply: Reply, asked: Sequence[Choice], ids: Sequence[str], *, flo
         ids: The categories of the ticket's question, for the order of the scores.
         floor: The most probability that an option gets which the server gave none; half a step of a server that rounds.
     """
-    body = _mapping(reply.body)
-    usage = _usage(_mapping(body.get("usage")), reply)
+    body = mapping(reply.body)
+    usage = usage_of(body.get("usage"), attempts=reply.attempts, waited=reply.waited)
     try:
-        masses = _mapping(body.get("diagnostics"))
+        masses = mapping(body.get("diagnostics"))
         found = [
             replace(
                 read_answer(answer, tuple(choice.options), floor=floor),
-                label_mass=_share(_mapping(masses.get(choice.name)).get("label_mass")),
+                label_mass=_share(mapping(masses.get(choice.name)).get("label_mass")),
             )
             for choice, answer in zip(asked, _answers(body.get("answers"), asked), strict=True)
         ]
@@ -286,7 +287,7 @@ def _answers(answers: object, asked: Sequence[Choice]) -> list[object]:
         return [answers.get(choice.name) for choice in asked]
     if not isinstance(answers, list) or len(answers) != len(asked):
         raise _UnusableError("bad_response", "the reply holds not one answer for each question")
-    if any(_mapping(answer).get("name") not in (None, choice.name) for choice, answer in zip(asked, answers, strict=True)):
+    if any(mapping(answer).get("name") not in (None, choice.name) for choice, answer in zip(asked, answers, strict=True)):
         raise _UnusableError("bad_response", "the answers are not in the order of the questions")
     return answers
 
@@ -299,13 +300,13 @@ def read_answer(answer: object, options: Collection[str], *, floor: float) -> Di
     value may be too large by `floor`. So rounding to 0.01 never gives a logarithm of 0, and many zeros together take no more than
     rounding can have hidden.
     """
-    kind = _mapping(answer).get("type", "choice")
+    kind = mapping(answer).get("type", "choice")
     if kind == "refusal":
         raise _UnusableError("refused", "the model refused to answer")
     if kind != "choice":
         raise _UnusableError("bad_response", "the answer is not a choice")
     listed: dict[str, float] = {}
-    for option, probability in _pairs(_mapping(answer).get("probabilities")):
+    for option, probability in _pairs(mapping(answer).get("probabilities")):
         if option not in options:
             raise _UnusableError("unknown_label", "the answer lists an option that was not offered", raw=option[:_MOST_RAW])
         if option in listed:
@@ -328,7 +329,7 @@ def _pairs(probabilities: object) -> Iterator[tuple[str, float]]:
     if isinstance(probabilities, dict):
         pairs = list(probabilities.items())
     elif isinstance(probabilities, list):
-        pairs = [(_mapping(pair).get("value"), _mapping(pair).get("probability")) for pair in probabilities]
+        pairs = [(mapping(pair).get("value"), mapping(pair).get("probability")) for pair in probabilities]
     else:
         raise _UnusableError("bad_response", "the answer lists no probabilities")
     for option, value in pairs:
@@ -366,22 +367,3 @@ def _share(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1 + _ABOVE_ONE:
         return None
     return min(float(value), 1.0)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _usage(usage: Mapping[str, Any], reply: Reply) -> Usage:
-    cached = _mapping(usage.get("input_tokens_details")).get("cached_tokens")
-    return Usage(
-        prompt_tokens=_count(usage.get("input_tokens")),
-        cached_tokens=_count(cached),
-        output_tokens=_count(usage.get("output_tokens")),
-        attempts=reply.attempts,
-        waited=reply.waited,
-    )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from llmtriage.predictions import Failure, Prediction, SingleLabel, Source, Usage
+from llmtriage.backends.fields import count, mapping, usage_of
+from llmtriage.predictions import Failure, Prediction, SingleLabel, Source
 from llmtriage.prompting import defused
 from llmtriage.taxonomy import Category, Taxonomy, all_languages
 
@@ -150,8 +151,8 @@ def read_reply(reply: Reply, labels: Labels, *, source: Source = "verbalized") -
         labels: What the model may answer.
         source: How the answer counts.
     """
-    body = _mapping(reply.body)
-    usage = _usage(body.get("usage"), attempts=reply.attempts, waited=reply.waited)
+    body = mapping(reply.body)
+    usage = usage_of(body.get("usage"), attempts=reply.attempts, waited=reply.waited)
     text = _text(_message(body).get("content"))
     answer = _sign_of_none(body, text) or read_answer(text, labels)
     if isinstance(answer, Failure):
@@ -163,10 +164,10 @@ def read_reply(reply: Reply, labels: Labels, *, source: Source = "verbalized") -
 
 def thought(body: object) -> bool:
     """Whether the body of a chat completion shows thinking: in a field of its own, in the text, or in the token counts."""
-    completion = _mapping(body)
+    completion = mapping(body)
     message = _message(completion)
-    details = _mapping(_mapping(completion.get("usage")).get("completion_tokens_details"))
-    if (_count(details.get("reasoning_tokens")) or 0) > 0 or any(_filled(message.get(name)) for name in _THINKING_FIELDS):
+    details = mapping(mapping(completion.get("usage")).get("completion_tokens_details"))
+    if (count(details.get("reasoning_tokens")) or 0) > 0 or any(_filled(message.get(name)) for name in _THINKING_FIELDS):
         return True
     content = message.get("content")
     if any(part.get("type") in _THINKING_PARTS for part in _parts(content)):
@@ -335,11 +336,11 @@ def _flags(results: object, depth: int) -> Iterator[bool]:
 
 def _choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
     choices = body.get("choices")
-    return _mapping(choices[0] if isinstance(choices, list) and choices else None)
+    return mapping(choices[0] if isinstance(choices, list) and choices else None)
 
 
 def _message(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _mapping(_choice(body).get("message"))
+    return mapping(_choice(body).get("message"))
 
 
 def _text(content: object) -> str:
@@ -354,33 +355,9 @@ def _parts(content: object) -> list[dict[str, Any]]:
     return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
 
 
-def _usage(usage: object, *, attempts: int, waited: float) -> Usage:
-    counts = _mapping(usage)
-    cached = (
-        _mapping(counts.get("prompt_tokens_details")).get("cached_tokens"),
-        counts.get("prompt_cache_hit_tokens"),  # DeepSeek
-        counts.get("cached_tokens"),  # Kimi
-    )
-    return Usage(
-        prompt_tokens=_count(counts.get("prompt_tokens")),
-        cached_tokens=next((count for count in map(_count, cached) if count is not None), None),
-        output_tokens=_count(counts.get("completion_tokens")),
-        attempts=attempts,
-        waited=waited,
-    )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
 def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
 def _filled(value: object) -> bool:
     return bool(value.strip() if isinstance(value, str) else value)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

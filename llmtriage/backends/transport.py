@@ -13,6 +13,7 @@ import openai
 from llmtriage.backends.attempts import Attempts
 from llmtriage.backends.budget import Tokens
 from llmtriage.backends.faults import Fault, fault_of, of_body, unreadable
+from llmtriage.backends.fields import usage_of
 from llmtriage.backends.http import ReplyTooLongError, client_of, is_openai
 from llmtriage.backends.pacing import Pace, RealClock, Slots
 from llmtriage.backends.replies import BROKEN_OFF
@@ -359,19 +360,9 @@ def _refuse_faults(body: Mapping[str, Any], endpoint: Endpoint) -> None:
 
 def _used(body: Mapping[str, Any]) -> Tokens | None:
     """What the server says it used; None where it says nothing."""
-    usage = body.get("usage")
-    if not isinstance(usage, dict):
-        return None
-    prompt, output = (
-        _first(usage, *names) for names in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
-    )
-    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    cached = _first(details, "cached_tokens") if isinstance(details, dict) else 0
-    return Tokens(prompt, output, min(prompt, cached)) if prompt else None
-
-
-def _first(counts: Mapping[str, Any], *names: str) -> int:
-    return next((value for name in names if isinstance(value := counts.get(name), int) and value > 0), 0)
+    usage = usage_of(body.get("usage"))
+    prompt = usage.prompt_tokens
+    return Tokens(prompt, usage.output_tokens or 0, min(prompt, usage.cached_tokens or 0)) if prompt else None
 
 
 def _unanswered(fault: Fault) -> Failure:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmtriage.backends.decision_questions import Choice
 from llmtriage.backends.decisions import request_body
-from llmtriage.backends.probing.asking import asked, mapping
+from llmtriage.backends.fields import mapping
+from llmtriage.backends.probing.asking import asked
 from llmtriage.doctor.samples import samples
 from llmtriage.errors import BackendRefusedError, UnknownRouteError
 from llmtriage.prompting import fenced

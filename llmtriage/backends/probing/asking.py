@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from llmtriage.backends.fields import mapping, usage_of
 from llmtriage.backends.replies import without_thinking
 from llmtriage.backends.transport import Reply, Transport
 from llmtriage.errors import BackendError, BackendRefusedError, BackendUnavailableError, RefusedFieldError
@@ -62,16 +63,12 @@ class Answer:
     @property
     def prompt_tokens(self) -> int | None:
         """The server's count; None where it does not tell."""
-        return self._count("prompt_tokens")
+        return usage_of(self.body.get("usage")).prompt_tokens or None
 
     @property
     def output_tokens(self) -> int | None:
         """The server's count; None where it does not tell."""
-        return self._count("completion_tokens")
-
-    def _count(self, name: str) -> int | None:
-        value = mapping(self.body.get("usage")).get(name)
-        return value if isinstance(value, int) and value > 0 else None
+        return usage_of(self.body.get("usage")).output_tokens or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +161,3 @@ def cannot_work(answer: Answer, prober: Prober) -> BackendError:
         return BackendUnavailableError(f"{endpoint.url}: {detail}", remedy="wait, then ask again", backend=endpoint.name)
     problem = f"{endpoint.url} does not answer like an API ({detail})"
     return BackendRefusedError(problem, remedy="check the URL; most servers want it to end in /v1", backend=endpoint.name)
-
-
-def mapping(value: object) -> Mapping[str, Any]:
-    """`value` if it is a JSON object, else an empty one."""
-    return value if isinstance(value, dict) else {}

@@ -7,7 +7,8 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from llmtriage.backends.probing.asking import looked_up, mapping
+from llmtriage.backends.fields import count, mapping
+from llmtriage.backends.probing.asking import looked_up
 from llmtriage.backends.probing.capabilities import Identity
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ async def identity(prober: Prober) -> Identity:
         version=_name(version.get("version")),
         listed=listed,
         model_true=_name(entry.get("root")),
-        context=_count(entry.get("max_model_len")),
+        context=count(entry.get("max_model_len")) or None,
     )
 
 
@@ -67,7 +68,7 @@ def _llama_cpp(props: Mapping[str, Any], listed: tuple[str, ...] | None) -> Iden
         version=_name(props.get("build_info")),
         listed=listed,
         model_true=_name(props.get("model_alias")) or (PurePosixPath(path.replace("\\", "/")).name if path else None),
-        context=_count(mapping(props.get("default_generation_settings")).get("n_ctx")) or _count(props.get("n_ctx")),
+        context=count(mapping(props.get("default_generation_settings")).get("n_ctx")) or count(props.get("n_ctx")) or None,
     )
 
 
@@ -88,10 +89,6 @@ def _entry(models: Mapping[str, Any], model: str) -> Mapping[str, Any]:
     data = models.get("data")
     entries = [mapping(entry) for entry in data] if isinstance(data, list) else []
     return next((entry for entry in entries if entry.get("id") == model), {})
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _name(value: object) -> str | None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from llmtriage.backends.probing.asking import mapping
+from llmtriage.backends.fields import mapping
 from llmtriage.backends.probing.capabilities import Listed, LogProbs
 from llmtriage.backends.probing.identity import token_ids
 
