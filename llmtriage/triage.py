@@ -112,7 +112,7 @@ class Triage:
         )
         self._prompts = Path(prompts) if prompts is not None else None
         self._rationale = rationale
-        self.settings = settings or load_settings()
+        self._settings = settings
         self.backend = self._backend(backend, cache_dir)
         self._loop = PrivateLoop()
 
@@ -202,6 +202,11 @@ class Triage:
         return _Slot(ticket, text, self.router.gate(ticket, text))
 
     # -- what it is made of --------------------------------------------------------------------
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Of engines and prices; read from the environment when somebody needs them."""
+        return self._settings or load_settings()
 
     @cached_property
     def prompt(self) -> Prompt:

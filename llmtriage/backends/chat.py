@@ -8,12 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llmtriage.backends.dialect import Dialect
-from llmtriage.backends.in_flight import in_flight
 from llmtriage.backends.lead import Lead
 from llmtriage.backends.planning import Planned
-from llmtriage.backends.prompt_tokens import PromptCheck, least_tokens
+from llmtriage.backends.prompt_tokens import PromptCheck
 from llmtriage.backends.replies import Labels, read_reply, repair_messages, thought
-from llmtriage.backends.sharing import Shared
 from llmtriage.backends.transport import Reply, Transport
 from llmtriage.errors import RefusedFieldError
 from llmtriage.predictions import Failure, Prediction, Usage
@@ -87,8 +85,7 @@ class ChatBackend:
 
     def predict(self, questions: AsyncIterable[Question], *, online: bool) -> AsyncIterator[Prediction | Failure]:
         """See `llmtriage.protocols.Backend`."""
-        shared: Shared[Reply | Failure] | None = None if online else Shared(keep=_is_reply)
-        return in_flight(partial(self._one, online=online, shared=shared), questions, self.transport.endpoint.concurrency)
+        return self.transport.each(self._one, questions, online=online)
 
     def request(self, question: Question) -> dict[str, Any]:
         """The body of the request for one question."""
@@ -96,9 +93,9 @@ class ChatBackend:
 
     def plan(self, question: Question) -> Planned:
         """What would be sent first, for an estimate."""
-        messages = self.prompt.render(question)
-        body = self.request(question)
-        longest = max(self._labels_of(question).ids, key=len)
+        messages, labels = self.prompt.render(question), self._labels_of(question)
+        body = self._body(messages.as_chat(), labels)
+        longest = max(labels.ids, key=len)
         usual = estimated_tokens(f'{{"category": "{longest}", "confidence": 0.95}}') + self.prompt.rationale * _USUAL_RATIONALE
         return Planned(
             url=self.transport.endpoint.url,
@@ -115,13 +112,8 @@ class ChatBackend:
 
     # -- one question --------------------------------------------------------------------------
 
-    async def _one(self, question: Question, *, online: bool, shared: Shared[Reply | Failure] | None) -> Prediction | Failure:
-        def ask(until: float | None) -> Awaitable[Prediction | Failure]:
-            return self._decide(question, partial(self._post, online=online, until=until, shared=shared))
-
-        return await self.transport.in_time(ask, online=online)
-
-    async def _decide(self, question: Question, post: _Post) -> Prediction | Failure:
+    async def _one(self, question: Question, **how: Any) -> Prediction | Failure:
+        post = partial(self._post, **how)
         answer: Prediction | Failure = Failure(reason="too_long", detail="the prompt is longer than the model's context")
         if not self._surely_too_long(question):
             answer = await self._answer(question, post)
@@ -234,8 +226,7 @@ class ChatBackend:
         """Whether the prompt cannot fit the context, by the lowest count there is."""
         if self.settings.context is None:
             return False
-        messages = self.prompt.render(question)
-        return least_tokens(messages.system) + least_tokens(messages.user) + self._most() > self.settings.context
+        return self._check.least(self.prompt.render(question)) + self._most() > self.settings.context
 
     def _fitting(self, question: Question) -> tuple[Question, int]:
         """The question without its own examples and, if that is allowed, without the middle of the ticket; and how much that is."""
@@ -248,10 +239,6 @@ class ChatBackend:
             room = max(1, int(0.7 * (self.settings.context - around)))  # our count may be a third too low
         text, left_out = shortened(question.text, room)
         return replace(question, text=text, examples=()), left_out
-
-
-def _is_reply(answer: Reply | Failure) -> bool:
-    return isinstance(answer, Reply)
 
 
 def answer_schema(ids: tuple[str, ...], *, rationale: bool) -> dict[str, Any]:

@@ -18,11 +18,9 @@ import numpy as np
 
 from llmtriage.backends.decision_questions import Limits, choices, with_examples, wording_hash
 from llmtriage.backends.fields import mapping, usage_of
-from llmtriage.backends.in_flight import in_flight
 from llmtriage.backends.lead import Lead
 from llmtriage.backends.planning import Planned
 from llmtriage.backends.prompt_tokens import least_tokens
-from llmtriage.backends.sharing import Shared
 from llmtriage.backends.transport import Reply, Transport
 from llmtriage.errors import BackendRefusedError, UnknownRouteError
 from llmtriage.predictions import Failure, Prediction, Scores, Usage
@@ -30,7 +28,7 @@ from llmtriage.prompting import fenced
 from llmtriage.taxonomy import digest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterator, Mapping, Sequence
 
     from llmtriage.backends.decision_questions import Choice
     from llmtriage.predictions import EngineReason, Question
@@ -97,8 +95,7 @@ class DecisionBackend:
 
     def predict(self, questions: AsyncIterable[Question], *, online: bool) -> AsyncIterator[Prediction | Failure]:
         """See `llmtriage.protocols.Backend`."""
-        shared: Shared[Reply | Failure] | None = None if online else Shared(keep=lambda answer: isinstance(answer, Reply))
-        return in_flight(partial(self._one, online=online, shared=shared), questions, self.transport.endpoint.concurrency)
+        return self.transport.each(self._one, questions, online=online)
 
     def request(self, question: Question) -> dict[str, Any]:
         """The body of the request for one question; while the dialect is not known, in OpenAI's."""
@@ -122,13 +119,7 @@ class DecisionBackend:
         """Close the connections."""
         await self.transport.aclose()
 
-    async def _one(self, question: Question, *, online: bool, shared: Shared[Reply | Failure] | None) -> Prediction | Failure:
-        def ask(until: float | None) -> Awaitable[Prediction | Failure]:
-            return self._decide(question, online=online, until=until, shared=shared)
-
-        return await self.transport.in_time(ask, online=online)
-
-    async def _decide(self, question: Question, **how: Any) -> Prediction | Failure:
+    async def _one(self, question: Question, **how: Any) -> Prediction | Failure:
         if len(question.categories) == 1:
             scores = Scores(values=np.zeros(1), missing=np.zeros(1, dtype=np.bool_))
             return Prediction(answer=scores, source="decisions", model=self.settings.model, usage=Usage(attempts=0))

@@ -62,6 +62,10 @@ class PromptCheck:
             return False
         return self._surplus is not None and surplus < self._surplus - _SLACK
 
+    def least(self, messages: Messages) -> int:
+        """Fewer tokens than this no tokenizer makes of the whole prompt."""
+        return self._prefix(messages.system) + least_tokens(messages.user)
+
     def _prefix(self, system: str) -> int:
         if system not in self._prefixes:
             self._prefixes[system] = least_tokens(system)

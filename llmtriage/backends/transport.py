@@ -15,16 +15,17 @@ from llmtriage.backends.budget import Tokens
 from llmtriage.backends.faults import Fault, fault_of, of_body, unreadable
 from llmtriage.backends.fields import usage_of
 from llmtriage.backends.http import ReplyTooLongError, client_of, is_openai
+from llmtriage.backends.in_flight import in_flight
 from llmtriage.backends.pacing import Pace, RealClock, Slots
 from llmtriage.backends.replies import BROKEN_OFF
-from llmtriage.backends.sharing import key_of
+from llmtriage.backends.sharing import Shared, key_of
 from llmtriage.errors import BackendRefusedError
 from llmtriage.predictions import Failure, Usage
 from llmtriage.prompting import estimated_tokens
 from llmtriage.settings import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Mapping
     from pathlib import Path
 
     from pydantic import SecretStr
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
     from llmtriage.backends.budget import Budget
     from llmtriage.backends.pacing import Clock, Waiting
     from llmtriage.backends.reply_cache import ReplyCache
-    from llmtriage.backends.sharing import Shared
     from llmtriage.settings import Price
 
-T = TypeVar("T")
+Q = TypeVar("Q")
+R = TypeVar("R")
 
 _ANSWER_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
@@ -106,6 +107,21 @@ class _Spent:
     unknown: bool = False
 
 
+class _Request(NamedTuple):
+    """What is sent: where to, the JSON, the longest answer it allows, and the fields it can do without."""
+
+    path: str
+    content: bytes
+    most: int
+    naming: Collection[str]
+
+    @classmethod
+    def of(cls, path: str, body: Mapping[str, Any], naming: Collection[str] = ()) -> _Request:
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        most = next((body[name] for name in _ANSWER_FIELDS if isinstance(body.get(name), int)), 0)
+        return cls(path, content, most, naming)
+
+
 class _Reserved(NamedTuple):
     """What is set aside for a request, and our count of its tokens."""
 
@@ -163,7 +179,7 @@ class Transport:
             path: Below the base URL.
             body: The request.
             online: Somebody waits for this one ticket.
-            until: The end of their patience, as `in_time` tells it; None: it begins now.
+            until: The end of their patience, by the clock of `pace`; None: it begins now.
             shared: Answers of the same batch: what stands there is not asked for again.
             fresh: Ask the server even if the same request was answered before: for samples and measurements.
             naming: Fields that the caller can do without; an error message that names one refuses it.
@@ -175,11 +191,11 @@ class Transport:
         """
         if self.endpoint.key is None and is_openai(self.endpoint.url):
             raise BackendRefusedError("no key is set", remedy=f"set {self.endpoint.key_hint}", backend=self.endpoint.name)
-        content = _content(body)
-        ask = partial(self._asked, path, content, Attempts(self.endpoint, self.pace, online=online, until=until), naming)
+        request = _Request.of(path, body, naming)
+        ask = partial(self._asked, request, Attempts(self.endpoint, self.pace, online=online, until=until))
         if fresh:
             return await ask()
-        key = self._key(path, content)
+        key = self._key(request)
         if self.cache is not None and (known := self.cache.get(key)) is not None:
             return Reply(body=known, attempts=0, seconds=0.0)
         if shared is None:
@@ -187,16 +203,24 @@ class Transport:
         answer, first = await shared.of(key, ask)
         return _keyed(key, answer) if first else _free(answer)
 
-    async def in_time(self, ask: Callable[[float | None], Awaitable[T]], *, online: bool) -> T | Failure:
-        """Run `ask` for one ticket; where somebody waits, all it does must end by the moment that it is given."""
-        if not online:
-            return await ask(None)
+    def each(self, one: Callable[..., Awaitable[R]], questions: AsyncIterable[Q], *, online: bool) -> AsyncIterator[R | Failure]:
+        """`one(question, online=, until=, shared=)` for each question, in their order; the options are those of `post`.
+
+        A batch shares its answers. Where somebody waits, all that is done for a question must end by one moment.
+        """
+        shared: Shared[Reply | Failure] | None = None if online else Shared(keep=lambda answer: isinstance(answer, Reply))
         patience = self.endpoint.patience.online
-        try:
-            async with asyncio.timeout(patience):
-                return await ask(self.pace.clock.now() + patience)
-        except TimeoutError:
-            return Failure(reason="timeout", detail=f"no answer within {patience:g} s")
+
+        async def in_time(question: Q) -> R | Failure:
+            if not online:
+                return await one(question, online=False, until=None, shared=shared)
+            try:
+                async with asyncio.timeout(patience):
+                    return await one(question, online=True, until=self.pace.clock.now() + patience, shared=None)
+            except TimeoutError:
+                return Failure(reason="timeout", detail=f"no answer within {patience:g} s")
+
+        return in_flight(in_time, questions, self.endpoint.concurrency)
 
     async def get(self, path: str) -> Reply | Failure:
         """What the server says at `path`, asked once; a path that begins with a scheme is a whole URL. Raises as `post` does."""
@@ -215,7 +239,7 @@ class Transport:
 
     def is_known(self, path: str, body: Mapping[str, Any]) -> bool:
         """Whether the reply cache has the answer to a request."""
-        return self.cache is not None and self.cache.get(self._key(path, _content(body))) is not None
+        return self.cache is not None and self.cache.get(self._key(_Request.of(path, body))) is not None
 
     def remember(self, reply: Reply) -> None:
         """Keep a reply that could be read; what could not be read is asked for again another time."""
@@ -236,12 +260,12 @@ class Transport:
 
     # -- asking --------------------------------------------------------------------------------
 
-    async def _asked(self, path: str, content: bytes, attempts: Attempts, naming: Collection[str]) -> Reply | Failure:
+    async def _asked(self, request: _Request, attempts: Attempts) -> Reply | Failure:
         try:
             async with attempts.deadline():
                 async for attempt in attempts.retrying():
                     with attempt:
-                        body = await self._once(path, content, attempts, naming)
+                        body = await self._once(request, attempts)
                         return Reply(body=body, attempts=attempts.sent, seconds=attempts.seconds, waited=attempts.waited)
         except Fault as fault:
             if fault.gone is not None and not self.pace.answered:
@@ -251,9 +275,9 @@ class Transport:
             return attempts.failure(attempts.last or Fault("timeout", f"no answer within {self.endpoint.patience.online:g} s"))
         raise AssertionError  # tenacity either returns or raises
 
-    async def _once(self, path: str, content: bytes, attempts: Attempts, naming: Collection[str]) -> Any:
+    async def _once(self, request: _Request, attempts: Attempts) -> Any:
         """One request: money, the door, a slot, and it goes. Raises `Fault`."""
-        reserved = await self._reserved(content)
+        reserved = await self._reserved(request)
         spent = _Spent()
         try:
             while True:
@@ -262,16 +286,14 @@ class Transport:
                 async with self._session().slots:
                     verdict = attempts.enters(self.pace.clock.now() - queued)
                     if verdict != "no":
-                        return await self._exchanged(path, content, attempts, naming, spent, trial=verdict == "trial")
+                        return await self._exchanged(request, attempts, spent, trial=verdict == "trial")
         finally:
             self._settle(reserved, spent)
 
-    async def _exchanged(
-        self, path: str, content: bytes, attempts: Attempts, naming: Collection[str], spent: _Spent, *, trial: bool
-    ) -> Any:
+    async def _exchanged(self, request: _Request, attempts: Attempts, spent: _Spent, *, trial: bool) -> Any:
         sent = self.pace.clock.now()
         try:
-            body = _parsed(await self._sent(path, content, attempts, naming))
+            body = _parsed(await self._sent(request, attempts.limit()))
             spent.told = _used(body)
             spent.unknown = spent.told is None
             _refuse_faults(body, self.endpoint)
@@ -295,29 +317,27 @@ class Transport:
         self.budget.settle(reserved.tokens, used, price=self._price)
         self._ratio = max(self._ratio, used.prompt / max(reserved.estimate, 1))
 
-    async def _sent(self, path: str, content: bytes, attempts: Attempts, naming: Collection[str]) -> str:
-        limit, client = attempts.limit(), self._session().client
+    async def _sent(self, request: _Request, limit: float) -> str:
+        client = self._session().client
         try:
             async with asyncio.timeout(limit):
                 # The typed methods of the client walk through the whole request; a plain post with a text answer does not.
-                return await client.post(path, content=content, cast_to=str, options=_OPTIONS)
+                return await client.post(request.path, content=request.content, cast_to=str, options=_OPTIONS)
         except (openai.OpenAIError, TimeoutError, ReplyTooLongError) as error:
-            raise fault_of(error, self.endpoint, limit=limit, naming=naming) from None
+            raise fault_of(error, self.endpoint, limit=limit, naming=request.naming) from None
 
-    async def _reserved(self, content: bytes) -> _Reserved | None:
+    async def _reserved(self, request: _Request) -> _Reserved | None:
         if self.budget is None:
             return None
-        body = json.loads(content)
-        output = next((body[name] for name in _ANSWER_FIELDS if isinstance(body.get(name), int)), 0)
-        estimate = estimated_tokens(content.decode())
-        tokens = Tokens(round(self._ratio * estimate), output)
+        estimate = estimated_tokens(request.content.decode())
+        tokens = Tokens(round(self._ratio * estimate), request.most)
         async with self._session().purse:  # in their order: else a later ticket takes what an earlier one waits for
             while not self.budget.reserve(tokens, price=self._price):
                 await self.pace.clock.sleep(0.05)
         return _Reserved(tokens, estimate)
 
-    def _key(self, path: str, content: bytes) -> bytes:
-        return key_of(self.endpoint.url, path, content, self.endpoint.headers)
+    def _key(self, request: _Request) -> bytes:
+        return key_of(self.endpoint.url, request.path, request.content, self.endpoint.headers)
 
     def _session(self) -> _Session:
         loop = asyncio.get_running_loop()
@@ -330,10 +350,6 @@ class Transport:
 
 
 _OPTIONS: Any = {"follow_redirects": False, "headers": {"Content-Type": "application/json"}}
-
-
-def _content(body: Mapping[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _parsed(text: str) -> dict[str, Any]:
