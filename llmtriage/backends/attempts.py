@@ -118,6 +118,8 @@ class Attempts:
         """The server lives, whatever it said."""
         pace = self._pace
         pace.breaker.success()
+        if fault.error is not None:
+            return  # a wrong key or path ends the run; it is no answer to anything
         if not fault.unusable:
             pace.answered, pace.unusable = True, 0
             return
