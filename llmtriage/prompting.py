@@ -21,20 +21,39 @@ from llmtriage.resources import shipped
 from llmtriage.taxonomy import Taxonomy, digest, in_language
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from llmtriage.predictions import Example, Question
     from llmtriage.taxonomy import Category
 
-_FORMAT = "1"  # of the data that templates get; part of the prompt hash
+_FORMAT = "2"  # of the data that templates get; part of the prompt hash
 _SYSTEM, _USER = "system.j2", "user.j2"
 _GAP = "\n[…]\n"  # stands where the middle of a text was left out
+_PREFIXES = 256  # system messages that are kept
 _NONCE_LENGTH = 12  # hex digits: 48 bits, more than a writer can search for a text that holds its own hash
 
 # What tokenizers turn into control tokens: <|im_start|>, </s>, <think>, <｜User｜>, <start_of_turn>, [INST], [/INST], [gMASK].
 _ANGLE = re.compile(r"<(?=\S)")
 _BRACKET = re.compile(r"\[(/?[a-z]?[A-Z_]{2,})\]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How an answer is asked for. The default: a JSON object that names a category by its id, and a number.
+
+    Attributes:
+        codes: What stands for each category of the question, in their order; empty: their ids.
+        in_json: Whether a code is to stand in a JSON object, not alone.
+        within: The id of the node that the ticket is taken to belong to; None: nothing is known of it.
+    """
+
+    codes: tuple[str, ...] = ()
+    in_json: bool = False
+    within: str | None = None
+
+
+IDS = Form()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +101,7 @@ class Prompt:
         self._sources = {path.name: _source(path) for path in sorted(self._folder.glob("*.j2"))}
         self._environment = _environment(self._sources)
         self._templates = {name: self._load(name) for name in (_SYSTEM, _USER)}
-        self._prefixes: dict[tuple[str, ...], str] = {}
+        self._prefixes: dict[tuple[tuple[str, ...], Form], str] = {}
         self._check()
 
     @property
@@ -91,24 +110,56 @@ class Prompt:
         options = {"language": self.language, "rationale": self.rationale}
         return digest({"format": _FORMAT, "templates": self._sources, **options})
 
-    def render(self, question: Question) -> Messages:
-        """The messages for one question."""
+    def render(self, question: Question, form: Form = IDS) -> Messages:
+        """The messages for one question.
+
+        Raises:
+            InputError: The answer is to be a code and the templates show none.
+        """
         return Messages(
-            system=self._prefix(question.categories),
-            user=self._run(_USER, ticket=fenced(question.text), examples=_shown(question.examples)),
+            system=self._prefix(question.categories, form),
+            user=self._run(
+                _USER, ticket=fenced(question.text), examples=self._shown(question.examples, question.categories, form)
+            ),
         )
 
-    def _prefix(self, categories: tuple[Category, ...]) -> str:
-        ids = tuple(category.id for category in categories)
-        if ids not in self._prefixes:
-            self._prefixes[ids] = self._run(
-                _SYSTEM,
-                taxonomy=self._about(),
-                categories=[self._described(category) for category in categories],
-                examples=_shown(self.examples),
-                rationale=self.rationale,
-            )
-        return self._prefixes[ids]
+    def _prefix(self, categories: tuple[Category, ...], form: Form) -> str:
+        key = tuple(category.id for category in categories), form
+        if key not in self._prefixes:
+            if len(self._prefixes) >= _PREFIXES:  # where every ticket has a list of its own
+                self._prefixes.clear()
+            self._prefixes[key] = self._system(categories, form)
+        return self._prefixes[key]
+
+    def _system(self, categories: tuple[Category, ...], form: Form) -> str:
+        codes: Sequence[str | None] = form.codes or [None] * len(categories)
+        text = self._run(
+            _SYSTEM,
+            taxonomy=self._about(),
+            categories=[self._described(category) | {"code": code} for category, code in zip(categories, codes, strict=True)],
+            examples=self._shown(self.examples, categories, form),
+            rationale=self.rationale and not form.codes,
+            codes=list(form.codes),
+            in_json=form.in_json,
+            within=[node.label(self.language) for node in self.taxonomy.path(form.within)] if form.within else [],
+        )
+        if not all(code in text for code in form.codes):
+            remedy = "show {{ category.code }} where there are codes, as the shipped templates do, or use --reading json"
+            raise InputError("it does not show the codes of categories", file=self._folder / _SYSTEM, remedy=remedy)
+        return text
+
+    def _shown(self, examples: Sequence[Example], categories: Sequence[Category], form: Form) -> list[dict[str, str]]:
+        """Examples with the answers they would get; those that none of `categories` answers are left out."""
+        codes = form.codes or [category.id for category in categories]
+        answers = dict(zip([category.id for category in categories], codes, strict=True))
+        shown = []
+        for example in examples:
+            option = option_for(self.taxonomy, example.category, answers)
+            if option is not None:
+                code = answers[option]
+                answer = code if form.codes and not form.in_json else f'{{"category": {_json(code)}}}'
+                shown.append({"ticket": fenced(example.text), "category": option, "answer": answer})
+        return shown
 
     def _about(self) -> dict[str, Any]:
         name = self.taxonomy.name
@@ -123,6 +174,7 @@ class Prompt:
             "id": category.id,
             "path": [] if path == [category.id] else path,
             "description": in_language(category.description, self.language) if category.description else "",
+            "parts": [child.label(self.language) for child in category.children],
             "includes": [in_language(line, self.language) for line in category.includes],
             "excludes": [in_language(line, self.language) for line in category.excludes],
             "examples": [defused(text) for text in category.examples],
@@ -149,10 +201,16 @@ class Prompt:
 
     def _check(self) -> None:
         """Fail at the start, not at the first ticket: both templates render, and the user message ends with the ticket."""
-        self._prefix(self.taxonomy.leaves)
+        self._prefix(self.taxonomy.leaves, IDS)
         ticket = fenced("a text " * 1000)
         if not self._run(_USER, ticket=ticket, examples=[]).rstrip().endswith(ticket):
             raise InputError("the ticket is not last", file=self._folder / _USER, remedy="end the template with {{ ticket }}")
+
+
+def option_for(taxonomy: Taxonomy, category: str, options: Container[str]) -> str | None:
+    """The one of `options` that `category` is or belongs to; None where there is none."""
+    ids = [node.id for node in taxonomy.path(category)] if category in taxonomy else [category]
+    return next((name for name in ids if name in options), None)
 
 
 def fenced(text: str) -> str:
@@ -199,10 +257,6 @@ def _nonce(text: str) -> str:
     while value[:_NONCE_LENGTH] in text:
         value = hashlib.sha256(value.encode()).hexdigest()
     return value[:_NONCE_LENGTH]
-
-
-def _shown(examples: Sequence[Example]) -> list[dict[str, str]]:
-    return [{"ticket": fenced(example.text), "category": example.category} for example in examples]
 
 
 def _environment(sources: Mapping[str, str]) -> ImmutableSandboxedEnvironment:

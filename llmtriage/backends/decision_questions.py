@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from llmtriage.errors import InputError
-from llmtriage.prompting import fenced
+from llmtriage.prompting import fenced, option_for
 from llmtriage.taxonomy import digest, in_language
 
 if TYPE_CHECKING:
@@ -145,15 +145,9 @@ def with_examples(choice: Choice, taxonomy: Taxonomy, examples: Iterable[Example
     shown = [
         words.example.format(category=f'"{option}"') + "\n" + fenced(example.text)
         for example in examples
-        if (option := _option(choice, taxonomy, example.category)) is not None
+        if (option := option_for(taxonomy, example.category, choice.options)) is not None
     ]
     return replace(choice, instructions="\n\n".join([choice.instructions, *shown])) if shown else choice
-
-
-def _option(choice: Choice, taxonomy: Taxonomy, category: str) -> str | None:
-    """The option that `category` is or belongs to, if any."""
-    ids = [node.id for node in taxonomy.path(category)] if category in taxonomy else [category]
-    return next((name for name in ids if name in choice.options), None)
 
 
 def _words(language: str) -> _Words:
