@@ -13,7 +13,7 @@ from llmtriage.backends.transport import Reply
 from llmtriage.errors import RefusedFieldError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from llmtriage.backends.transport import Transport
     from llmtriage.predictions import Failure
@@ -65,19 +65,34 @@ class Speaker:
         self._settled = dialect is not None
         self._lead = Lead()
 
-    async def post(self, chat: list[dict[str, str]], wanted: Wanted, **how: Any) -> Reply | Failure:
-        """Send messages; the first request of all goes alone and settles how this server is asked. Raises as `Transport.post`."""
+    async def post(
+        self, chat: list[dict[str, str]], wanted: Wanted, *, naming: Collection[str] = (), **how: Any
+    ) -> Reply | Failure:
+        """Send messages; the first request of all goes alone and settles how this server is asked.
+
+        Args:
+            chat: The messages.
+            wanted: What is asked for.
+            naming: Fields that the caller can do without.
+            how: As `Transport.post` takes it, and raises.
+        """
         if not self._settled:
-            reply = await self._lead.go(lambda: self._settled, lambda: self._settle(chat, wanted, **how))
+            reply = await self._lead.go(lambda: self._settled, lambda: self._settle(chat, wanted, naming, **how))
             if reply is not None:
                 return reply
-        return await self.transport.post(PATH, self.body(chat, wanted), **how)
+        return await self.transport.post(PATH, self.body(chat, wanted), naming=naming, **how)
 
     def body(self, chat: list[dict[str, str]], wanted: Wanted) -> dict[str, Any]:
         """The request as plain data."""
         settings = self.settings
         fields = self.dialect.fields(wanted.schema, most=self.most(wanted), temperature=wanted.temperature)
-        body = {"model": settings.model, "messages": self.dialect.messages(chat), **fields, **wanted.fields, **settings.extra_body}
+        body = {
+            "model": settings.model,
+            "messages": self.dialect.messages(chat),
+            **fields,
+            **wanted.fields,
+            **settings.extra_body,
+        }
         return {name: value for name, value in body.items() if name not in settings.omit}
 
     def most(self, wanted: Wanted) -> int:
@@ -87,12 +102,13 @@ class Speaker:
         thinks = self.dialect.thinks or self.dialect.limit == "max_completion_tokens"
         return wanted.room * (self.settings.answer_tokens or (THINKING_TOKENS if thinks else wanted.tokens))
 
-    async def _settle(self, chat: list[dict[str, str]], wanted: Wanted, **how: Any) -> Reply | Failure:
+    async def _settle(self, chat: list[dict[str, str]], wanted: Wanted, naming: Collection[str], **how: Any) -> Reply | Failure:
         while True:
             try:
-                reply = await self.transport.post(PATH, self.body(chat, wanted), naming=self.dialect.optional, **how)
+                optional = (*naming, *self.dialect.optional)
+                reply = await self.transport.post(PATH, self.body(chat, wanted), naming=optional, **how)
             except RefusedFieldError as error:
-                other = self.dialect.without(error.field)
+                other = None if error.field in naming else self.dialect.without(error.field)
                 if other is None:
                     raise
                 self._change(other, error.field)

@@ -11,11 +11,9 @@ from llmtriage.errors import InputError
 from llmtriage.taxonomy import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from llmtriage.taxonomy import Category, Taxonomy
-
-    Tokens = Callable[[str], Awaitable[tuple[int, ...]]]
 
 CodeKind = Literal["letters", "words", "random"]
 
@@ -37,8 +35,12 @@ class CodeBook:
     pool: tuple[str, ...] = ()
     ids: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
 
-    def of(self, categories: Sequence[Category], *, shift: int = 0) -> tuple[str, ...]:
-        """A code for each category; another `shift` gives each another one.
+    def of(self, categories: Sequence[Category], turn: tuple[int, int] = (0, 1)) -> tuple[str, ...]:
+        """A code for each category.
+
+        Args:
+            categories: Of one question.
+            turn: Which of how many assignments, each of which gives a category another code; words have one.
 
         Raises:
             InputError: There are not so many codes.
@@ -49,6 +51,7 @@ class CodeBook:
         if count > len(self.pool):
             problem = f"{count} categories in one question, and the model has {len(self.pool)} codes of one token"
             raise InputError(problem, field="codes", remedy="set max_options, so that they are asked about in parts")
+        shift = turn[0] * count // turn[1]
         return tuple(self.pool[(place + shift) % count] for place in range(count))
 
     def _words(self, categories: Sequence[Category]) -> tuple[str, ...]:
@@ -66,37 +69,46 @@ class CodeBook:
         return digest([self.kind, self.pool, dict(self.ids)])
 
 
-async def codebook(kind: CodeKind, taxonomy: Taxonomy, *, most: int, tokens: Tokens | None) -> CodeBook:
+def texts_for(kind: CodeKind, taxonomy: Taxonomy, most: int) -> list[str]:
+    """The texts whose tokens are needed to find `most` codes: more than there will be, because not each is one token."""
+    if kind == "words":
+        return [node.id for node in taxonomy.nodes]
+    codes = candidates(kind, taxonomy, sure=True)[: 2 * most + len(LETTERS)]
+    return [text for code in codes for text in (code, f" {code}")]
+
+
+def codebook(kind: CodeKind, taxonomy: Taxonomy, *, most: int, tokens: Mapping[str, tuple[int, ...]] | None) -> CodeBook:
     """The codes for `taxonomy`.
 
     Args:
         kind: Of codes.
         taxonomy: Its names are no codes: a code must not be read as a name.
         most: How many categories one question has at most.
-        tokens: Tells the tokens of a text; None: nothing does, and a trial must show that codes are one token.
+        tokens: The tokens of texts, those of `texts_for` among them; None: nobody tells them, and a trial must show that codes are
+            one token.
 
     Raises:
-        InputError: Too few codes are one token.
+        InputError: Fewer than two codes are one token.
     """
     if kind == "words":
-        return CodeBook("words", (), await _firsts(taxonomy, tokens) if tokens else {})
-    pool: list[str] = []
+        return CodeBook("words", (), {node.id: tokens.get(node.id, ())[:1] for node in taxonomy.nodes} if tokens else {})
+    if tokens is None:
+        return CodeBook(kind, tuple(candidates(kind, taxonomy, sure=False)[:most]))
     ids: dict[str, tuple[int, ...]] = {}
-    for code in _candidates(kind, taxonomy, sure=tokens is not None):
-        if tokens is not None:
-            found = await _single(code, tokens)
-            if not found or any(number in known for number in found for known in ids.values()):
-                continue
+    taken: set[int] = set()
+    for code in candidates(kind, taxonomy, sure=True):
+        found = _single(code, tokens)
+        if found and taken.isdisjoint(found):
             ids[code] = found
-        pool.append(code)
-        if len(pool) == most:
+            taken.update(found)
+        if len(ids) == most:
             break
-    if len(pool) < min(2, most):
+    if len(ids) < min(2, most):
         raise InputError("no letter is one token of this model", field="codes", remedy="use --codes words, or --reading votes")
-    return CodeBook(kind, tuple(pool), ids)
+    return CodeBook(kind, tuple(ids), ids)
 
 
-def _candidates(kind: CodeKind, taxonomy: Taxonomy, *, sure: bool) -> list[str]:
+def candidates(kind: CodeKind, taxonomy: Taxonomy, *, sure: bool) -> list[str]:
     """Codes to try, the best first. Pairs of letters are one token for some models only, so they need somebody who knows."""
     rng = random.Random(taxonomy.hash)  # noqa: S311 - nobody is kept out by it
     pairs = ["".join(pair) for pair in product(_CONSONANTS, repeat=2)] if sure else []
@@ -110,21 +122,16 @@ def _candidates(kind: CodeKind, taxonomy: Taxonomy, *, sure: bool) -> list[str]:
 
 
 def _names(taxonomy: Taxonomy) -> set[str]:
-    names = set()
+    names: set[str] = set()
     for node in taxonomy.nodes:
         texts = [node.name] if isinstance(node.name, str) else list((node.name or {}).values())
         names.update(text.strip().casefold() for text in (node.id, *texts))
     return names
 
 
-async def _single(code: str, tokens: Tokens) -> tuple[int, ...]:
-    """The tokens that the code may be; empty where it is several."""
-    alone = await tokens(code)
+def _single(code: str, tokens: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """The tokens that the code may be, with and without a blank before it; empty where it is several."""
+    alone, spaced = tokens.get(code, ()), tokens.get(f" {code}", ())
     if len(alone) != 1:
         return ()
-    spaced = await tokens(f" {code}")
     return (*alone, *spaced) if len(spaced) == 1 and spaced != alone else alone
-
-
-async def _firsts(taxonomy: Taxonomy, tokens: Tokens) -> dict[str, tuple[int, ...]]:
-    return {node.id: (await tokens(node.id))[:1] for node in taxonomy.nodes}

@@ -10,7 +10,6 @@ import numpy as np
 
 from llmtriage.backends.fields import mapping
 from llmtriage.backends.readings.listed import Listed, positions
-from llmtriage.errors import BackendRefusedError
 from llmtriage.predictions import Failure, Scores
 from llmtriage.probability.readings import MASKED, NoLabelError, NotProbabilitiesError, from_logprobs
 
@@ -25,8 +24,10 @@ ListForm = Literal["ids", "openai", "integer"]
 
 MOST_IDS = 128  # vLLM 0.32 refuses more in one request
 # Fields with which a server masks what it does not allow, and normalises what is left.
-_MASKS = ("structured_outputs", "guided_choice", "guided_json", "guided_regex", "guided_grammar", "response_format")
-_MASKS += ("allowed_token_ids", "logit_bias", "grammar", "json_schema", "regex", "ebnf")
+_MASKS = (
+    *("structured_outputs", "guided_choice", "guided_json", "guided_regex", "guided_grammar", "response_format"),
+    *("allowed_token_ids", "logit_bias", "grammar", "json_schema", "regex", "ebnf"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +78,6 @@ def read_first(
         wanted: The tokens that were asked for by number; empty: the most probable ones were asked for.
         renormalised: The server was made to mask other tokens.
 
-    Raises:
-        BackendRefusedError: The server does not know the field that asks for tokens by number.
     """
     places = positions(choice)
     if not places:
@@ -87,8 +86,8 @@ def read_first(
     if wanted:
         absent = set(wanted) - {token.id for token in tokens}
         if absent:
-            problem = f"the server left out {len(absent)} of the {len(wanted)} tokens that were asked for by number"
-            raise BackendRefusedError(problem, remedy="run `llmtriage doctor`, or set --reading")
+            detail = f"the server left out {len(absent)} of the {len(wanted)} tokens that were asked for by number"
+            return Failure(reason="bad_response", detail=detail)
     return scores(tokens, _by_code(tokens, codes, book), renormalised=renormalised)
 
 
@@ -121,7 +120,9 @@ def read_within(places: Sequence[Position], codes: Sequence[str], *, key: str = 
 def scores(tokens: Sequence[Listed], found: Floats, *, renormalised: bool) -> Scores | Failure:
     """Scores from what was found for each code among the listed tokens."""
     try:
-        values, missing, mass = from_logprobs(found, listed=np.array([token.logprob for token in tokens]), renormalised=renormalised)
+        values, missing, mass = from_logprobs(
+            found, listed=np.array([token.logprob for token in tokens]), renormalised=renormalised
+        )
     except NoLabelError:
         return Failure(reason="unknown_label", detail=f"no code is among the {len(tokens)} most probable tokens")
     except NotProbabilitiesError as error:
