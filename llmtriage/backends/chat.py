@@ -81,7 +81,7 @@ class ChatBackend(PromptedBackend):
     async def _answer(self, question: Question, **how: Any) -> Prediction | Failure:
         """The answer to what is asked, with at most one second try where the first cannot be read."""
         labels, messages = self._labels_of(question), self._messages(question)
-        post: _Post = partial(self.speaker.post, **how)
+        post: _Post = partial(self.speaker.post, beginning=(messages.system, question.examples), **how)
         reply = await post(messages.as_chat(), self._asking(labels))
         if isinstance(reply, Failure):
             return reply

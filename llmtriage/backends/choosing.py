@@ -18,7 +18,7 @@ from llmtriage.backends.chat import ChatBackend
 from llmtriage.backends.dialect import Dialect
 from llmtriage.backends.lead import Lead
 from llmtriage.backends.logprobs import LogprobBackend, Place, Way
-from llmtriage.backends.prompted import PromptedBackend
+from llmtriage.backends.prompted import AHEAD, PromptedBackend
 from llmtriage.backends.readings.codes import CodeKind, codebook, texts_for
 from llmtriage.backends.readings.known import Known, recall, remember
 from llmtriage.backends.readings.many import divided
@@ -175,6 +175,8 @@ class ChosenBackend:
 
     async def _settle(self) -> bool:
         engine, chosen = await self._found()
+        if self._options.per_ticket:
+            engine.ahead = AHEAD
         self.chosen, self._engine = chosen, engine
         return True
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from llmtriage.backends.fields import mapping, usage_of
+from llmtriage.backends.lead import Lead
 from llmtriage.backends.planning import Planned
-from llmtriage.backends.prompted import PromptedBackend
+from llmtriage.backends.prompted import AHEAD, PromptedBackend
 from llmtriage.backends.readings.codes import CodeBook
 from llmtriage.backends.readings.listed import positions
 from llmtriage.backends.readings.many import Ask, Node, Shortlist, Steps, descent, divided, turned
@@ -104,7 +105,13 @@ class LogprobBackend(PromptedBackend):
         self._facts = way.facts()
         self._roots: dict[tuple[str, ...], Node] = {}
         self._priors: dict[tuple[str, ...], Floats] = {}
-        for node in self._root(prompt.taxonomy.leaves).walk():
+        self._begun: set[str] = set()
+        self._leads: dict[str, Lead] = {}
+        root = self._root(prompt.taxonomy.leaves)
+        self._narrows = way.many != "all" and any(len(node.options) > way.most for node in root.walk())
+        if root.below:
+            self.ahead = AHEAD
+        for node in root.walk():
             wide = len(node.options) > way.most
             if wide and (way.content_free or shortlist is None) and way.many != "all":
                 problem = f"a question with {len(node.options)} options is wider than the {way.most} that fit"
@@ -177,7 +184,7 @@ class LogprobBackend(PromptedBackend):
         if len(question.categories) == 1:
             return self._certain()
         root = self._root(question.categories)
-        if any(len(node.options) > self.way.most for node in root.walk()) and self.shortlist is not None:
+        if self._narrows and self.shortlist is not None:
             await asyncio.to_thread(self.shortlist.weights, question.text)  # the first time takes seconds
         steps = self._steps(question, root)
         asks = next(steps)
@@ -199,13 +206,27 @@ class LogprobBackend(PromptedBackend):
         if len(ask.categories) == 1:
             return self._certain()
         codes, messages = self._codes(ask), self._rendered(question, ask)
-        reply = await self.speaker.post(messages.as_chat(), self._asking(codes), **how)
+        reply = await self._posted(messages, self._asking(codes), beginning=(messages.system, question.examples), **how)
         if isinstance(reply, Failure):
             return reply
         answer = self._whole(messages, self._read(reply, ask, codes))
         if isinstance(answer, Prediction):
             self.transport.remember(reply)
         return answer
+
+    async def _posted(self, messages: Messages, wanted: Wanted, **how: Any) -> Reply | Failure:
+        """The first request with a system message goes alone: what comes after it finds that in the server's prefix cache."""
+        if self._narrows or messages.system in self._begun:
+            return await self.speaker.post(messages.as_chat(), wanted, **how)
+        lead = self._leads.setdefault(messages.system, Lead())
+
+        async def first() -> Reply | Failure:
+            reply = await self.speaker.post(messages.as_chat(), wanted, **how)
+            self._begun.add(messages.system)
+            return reply
+
+        reply = await lead.go(lambda: messages.system in self._begun, first)
+        return reply or await self.speaker.post(messages.as_chat(), wanted, **how)
 
     def _read(self, reply: Reply, ask: Ask, codes: Sequence[str]) -> Prediction | Failure:
         body = mapping(reply.body)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llmtriage.prompting import Messages, Prompt
     from llmtriage.settings import BackendSettings
 
+AHEAD = 4  # times the requests in flight, where some tickets share a longer beginning of their prompts than all do
 _MARGIN = 64  # tokens of a chat template around the messages
 _OPTIONS = {"extra_body", "omit", "temperature", "answer_tokens", "context", "thinking", "json_mode"}
 
@@ -30,6 +31,7 @@ class PromptedBackend(ABC):
     """Renders a prompt for each question and asks a chat model."""
 
     reads_prompts = True
+    ahead = 1
 
     def __init__(self, speaker: Speaker, prompt: Prompt, *, shorten: bool = False) -> None:
         """Put the parts together; nothing is sent yet.
@@ -66,7 +68,7 @@ class PromptedBackend(ABC):
 
     def predict(self, questions: AsyncIterable[Question], *, online: bool) -> AsyncIterator[Prediction | Failure]:
         """See `llmtriage.protocols.Backend`."""
-        return self.transport.each(self._one, questions, online=online)
+        return self.transport.each(self._one, questions, online=online, ahead=self.ahead)
 
     async def aclose(self) -> None:
         """Close the connections."""

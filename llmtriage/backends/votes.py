@@ -62,7 +62,8 @@ class VotesBackend(ChatBackend):
             left = self.votes - len(said)
             if left > 1 and self._several:
                 wanted = replace(wanted, fields={**wanted.fields, "n": left})
-            reply = await self.speaker.post(messages.as_chat(), wanted, fresh=True, **how)
+            beginning = messages.system, question.examples
+            reply = await self.speaker.post(messages.as_chat(), wanted, fresh=True, beginning=beginning, **how)
             if isinstance(reply, Failure):
                 return replace(reply, usage=_total([*said, reply]))
             found = [self._whole(messages, answer) for answer in _each(reply, labels)][:left]
