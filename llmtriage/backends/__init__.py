@@ -148,7 +148,8 @@ def _chat(name: str, backend: BackendSettings, setup: Setup) -> Backend:
     if backend.kind == "decisions":
         from llmtriage.backends.decisions import DecisionBackend
 
-        return DecisionBackend(name, backend, setup.prompt(), transport, setup.taxonomy)
+        engine = setup.settings.engine(backend)
+        return DecisionBackend(name, engine, setup.prompt(), transport, setup.taxonomy, examples=setup.examples)
     settings = setup.settings
     options = Options(repair=settings.repair, shorten=settings.shorten, examples=setup.examples, per_ticket=setup.per_ticket)
     return ChosenBackend(name, settings.engine(backend), setup.prompt(), transport, options)

@@ -19,7 +19,7 @@ from llmtriage.predictions import Failure, Prediction, Scores
 from llmtriage.probability.readings import averaged, widened
 
 if TYPE_CHECKING:
-    from llmtriage.predictions import Floats
+    from llmtriage.predictions import Floats, Question
     from llmtriage.taxonomy import Category, Taxonomy
 
 Many = Literal["auto", "tree", "shortlist", "all"]
@@ -240,6 +240,38 @@ def narrowed(node: Node, weights: Floats, most: int) -> tuple[list[int], Floats]
     last = [place for place, option in enumerate(node.options) if option.catch_all]
     best = [int(place) for place in np.argsort(-sums, kind="stable") if place not in last]
     return sorted([*last, *best][:most]), sums / sums.sum()
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """A question that fits, and the way back to all categories.
+
+    Attributes:
+        question: With as many categories as fit.
+        kept: Where they stand among all; None: they are all.
+        shares: Shape (K,), the weights of all.
+        left_out: The probability that the right one is not asked about.
+    """
+
+    question: Question
+    kept: tuple[int, ...] | None = None
+    shares: Floats | None = None
+    left_out: float = 0.0
+
+    def whole(self, answer: Prediction) -> Prediction:
+        """The answer with a score for every category."""
+        scores = answer.answer
+        if self.kept is None or self.shares is None or not isinstance(scores, Scores):
+            return answer
+        values, unseen = _of_all(scores, list(self.kept), self.shares, self.left_out)
+        return replace(answer, answer=Scores(values=values, missing=np.array(unseen), label_mass=scores.label_mass))
+
+
+def narrowed_question(question: Question, root: Node, most: int, shortlist: Shortlist | None) -> Narrowed:
+    """The question about a flat list, with the options of its shortlist alone."""
+    kept, shares, left_out = _listed(root, question.text, most, shortlist)
+    categories = tuple(root.options[place] for place in kept)
+    return Narrowed(replace(question, categories=categories), tuple(kept), shares, left_out)
 
 
 def _of_all(scores: Scores, kept: list[int], shares: Floats, left_out: float) -> tuple[Floats, Sequence[bool]]:
