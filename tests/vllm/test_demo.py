@@ -17,7 +17,7 @@ SCRIPT = ROOT / "examples" / "demo_llm.py"
 
 @pytest.fixture
 def demo() -> ModuleType:
-    """The script, with nothing installed."""
+    """The script as a module."""
     return importlib.import_module("demo_llm")
 
 
