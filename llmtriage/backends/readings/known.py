@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -47,7 +46,7 @@ def recall(url: str, model: str) -> Known | None:
     """What was found out about the model at `url`; None if nothing was, or what was kept cannot be read."""
     found = _KEPT.get(url.rstrip("/"), model)
     try:
-        return _ADAPTER.validate_python(_tuples(found)) if found is not None else None
+        return _ADAPTER.validate_python(found) if found is not None else None
     except ValidationError:
         return None
 
@@ -55,18 +54,3 @@ def recall(url: str, model: str) -> Known | None:
 def remember(url: str, model: str, known: Known) -> None:
     """Keep `known` in place of what was known."""
     _KEPT.put(_ADAPTER.dump_python(known, mode="json"), url.rstrip("/"), model)
-
-
-def forget(url: str, model: str) -> None:
-    """What was kept does not hold any more."""
-    _KEPT.put({}, url.rstrip("/"), model)
-
-
-def _tuples(found: Mapping[str, Any]) -> dict[str, Any]:
-    tokens = found.get("tokens")
-    return {**found, "tokens": {text: tuple(ids) for text, ids in tokens.items()} if isinstance(tokens, dict) else {}}
-
-
-def with_tokens(known: Known, tokens: Mapping[str, tuple[int, ...]]) -> Known:
-    """The same with more tokens known."""
-    return replace(known, tokens={**known.tokens, **tokens})
