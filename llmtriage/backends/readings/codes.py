@@ -74,8 +74,9 @@ def texts_for(kind: CodeKind, taxonomy: Taxonomy, most: int) -> list[str]:
     """The texts whose tokens are needed to find `most` codes: more than there will be, because not each is one token."""
     if kind == "words":
         return [node.id for node in taxonomy.nodes]
-    codes = candidates(kind, taxonomy, sure=True)[: 2 * most + len(LETTERS)]
-    return [text for code in codes for text in (code, f" {code}")]
+    codes = candidates(kind, taxonomy, sure=True)
+    tried = dict.fromkeys([*codes[: 2 * most], *(code for code in codes if len(code) == 1)])
+    return [text for code in tried for text in (code, f" {code}")]
 
 
 def codebook(kind: CodeKind, taxonomy: Taxonomy, *, most: int, tokens: Mapping[str, tuple[int, ...]] | None) -> CodeBook:
