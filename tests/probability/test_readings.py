@@ -248,4 +248,6 @@ def test_sharpening_is_no_gain_once_a_temperature_is_fitted() -> None:
     values, gold = sampled(400, 1.0)
     folds = np.arange(400) % 2
     sharper = np.asarray(log_softmax(3 * values, axis=1))
-    assert tempered_log_loss(sharper, gold, folds).mean() == pytest.approx(tempered_log_loss(values, gold, folds).mean(), rel=1e-3)
+    assert tempered_log_loss(sharper, gold, folds).mean() == pytest.approx(
+        tempered_log_loss(values, gold, folds).mean(), rel=1e-3
+    )

@@ -30,12 +30,17 @@ def tokenized(taxonomy: Taxonomy, kind: CodeKind, split: Callable[[str], tuple[o
     }
 
 
-def short_ones(longest: int) -> Callable[[str], tuple[object, ...]]:
-    """Texts of so many letters are one token, with a blank before them another one."""
-    return lambda text: (text,) if len(text.strip()) <= longest else tuple(text)
+def pairs_too(text: str) -> tuple[object, ...]:
+    """Texts of one or two letters are one token, with a blank before them another one."""
+    return (text,) if len(text.strip()) <= 2 else tuple(text)
 
 
-def book_of(kind: CodeKind, taxonomy: Taxonomy, most: int, split: Callable[[str], tuple[object, ...]] = short_ones(2)) -> CodeBook:
+def letters_only(text: str) -> tuple[object, ...]:
+    """The same with one letter."""
+    return (text,) if len(text.strip()) <= 1 else tuple(text)
+
+
+def book_of(kind: CodeKind, taxonomy: Taxonomy, most: int, split: Callable[[str], tuple[object, ...]] = pairs_too) -> CodeBook:
     """The codes for a model that splits texts in this way."""
     return codebook(kind, taxonomy, most=most, tokens=tokenized(taxonomy, kind, split, most))
 
@@ -62,13 +67,13 @@ def test_where_nobody_tells_tokens_only_letters_are_sure() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_where_pairs_are_several_tokens_there_are_letters_only(kind: CodeKind) -> None:
     """However many are wanted."""
-    assert sorted(book_of(kind, flat(40), 40, short_ones(1)).pool) == list(LETTERS)
+    assert sorted(book_of(kind, flat(40), 40, letters_only).pool) == list(LETTERS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_where_no_letter_is_one_token_there_are_no_codes(kind: CodeKind) -> None:
     """With what to do instead."""
-    with pytest.raises(InputError, match="no two letters are one token .* use --codes words, or --reading votes"):
+    with pytest.raises(InputError, match=r"no two letters are one token .* use --codes words, or --reading votes"):
         book_of(kind, flat(3), 3, lambda text: (*text, "end"))
 
 
@@ -97,7 +102,7 @@ def test_a_code_is_the_name_of_no_category(kind: CodeKind) -> None:
             ]
         }
     )
-    for tokens in (None, tokenized(taxonomy, kind, short_ones(2))):
+    for tokens in (None, tokenized(taxonomy, kind, pairs_too)):
         pool = codebook(kind, taxonomy, most=500, tokens=tokens).pool
         assert set(LETTERS) - set(pool) == set("ABCDE")
         assert "BB" not in pool
@@ -172,7 +177,7 @@ def test_more_categories_than_codes_are_refused() -> None:
 def test_odd_names_have_codes_too(kind: CodeKind) -> None:
     """Quotes, braces, signs and 200 characters change nothing."""
     leaves = Taxonomy.from_labels(ODD).leaves
-    book = book_of(kind, Taxonomy.from_labels(ODD), len(ODD), lambda text: (text,) if len(text.strip()) < 3 else tuple(text))
+    book = book_of(kind, Taxonomy.from_labels(ODD), len(ODD))
     assert len(set(book.of(leaves))) == len(ODD)
 
 
@@ -207,5 +212,5 @@ def test_only_names_of_one_question_must_begin_unlike() -> None:
 @pytest.mark.parametrize("tokens", [{}, {"refund": (1,)}, {"refund": (1,), "parcel": ()}])
 def test_a_word_whose_tokens_are_not_known_is_refused(tokens: Tokens) -> None:
     """It would never be seen, and count as missing for every ticket."""
-    with pytest.raises(InputError, match="the tokens of the name '(refund|parcel)' are not known"):
+    with pytest.raises(InputError, match=r"the tokens of the name '(refund|parcel)' are not known"):
         codebook("words", Taxonomy.from_labels(["refund", "parcel"]), most=2, tokens=tokens)

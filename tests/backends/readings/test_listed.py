@@ -125,7 +125,18 @@ def test_a_lone_surrogate_is_no_error() -> None:
 
 @pytest.mark.parametrize(
     "held",
-    [None, {}, [], "x", 3, {"content": None}, {"content": []}, {"content": {}}, {"content": None, "top_logprobs": None}, {"tokens": ["A"]}],
+    [
+        None,
+        {},
+        [],
+        "x",
+        3,
+        {"content": None},
+        {"content": []},
+        {"content": {}},
+        {"content": None, "top_logprobs": None},
+        {"tokens": ["A"]},
+    ],
 )
 def test_where_nothing_is_listed_there_are_no_places(held: object) -> None:
     """Null, empty, absent and of another type are all the same."""
@@ -138,7 +149,9 @@ def test_a_value_that_is_no_number_is_nan(value: object) -> None:
     assert math.isnan(positions(content(entry("A", value)))[0].chosen.logprob)
 
 
-@pytest.mark.parametrize("text", ["token_id:", "token_id:-1", "token_id:1x", "token_id:１", "token_id:" + "9" * 5000, "xtoken_id:1"])
+@pytest.mark.parametrize(
+    "text", ["token_id:", "token_id:-1", "token_id:1x", "token_id:１", "token_id:" + "9" * 5000, "xtoken_id:1"]
+)
 def test_only_a_number_is_a_number(text: str) -> None:
     """Another text that begins like one is a text."""
     assert positions(content(entry(text, -0.1)))[0].chosen == Listed(text.encode(), None, -0.1)
@@ -150,10 +163,16 @@ def test_an_id_that_is_no_count_is_none(number: object) -> None:
     assert positions(content(entry("A", -0.1, id=number)))[0].chosen == Listed(b"A", None, -0.1)
 
 
-plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.sampled_from(["A", "token_id:3", 10**400])
-odd = st.recursive(plain, lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=3), some, max_size=3), max_leaves=6)
+plain = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.sampled_from(["A", "token_id:3", 10**400])
+)
+odd = st.recursive(
+    plain, lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=3), some, max_size=3), max_leaves=6
+)
 token = st.fixed_dictionaries({}, optional={"token": odd, "logprob": odd, "bytes": odd, "id": odd, "token_id": odd})
-place = st.fixed_dictionaries({}, optional={"token": odd, "logprob": odd, "top_logprobs": odd | st.lists(token | odd, max_size=3)})
+place = st.fixed_dictionaries(
+    {}, optional={"token": odd, "logprob": odd, "top_logprobs": odd | st.lists(token | odd, max_size=3)}
+)
 openai = st.fixed_dictionaries({"content": st.lists(place | odd, max_size=3)})
 integer = st.fixed_dictionaries(
     {"top_logprobs": st.lists(st.dictionaries(st.text(max_size=3), odd, max_size=3) | odd, max_size=3)},
