@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from llmtriage.errors import InputError, nearest, short
@@ -95,6 +95,8 @@ class Price(BaseModel):
         return ((prompt - cached) * self.input + cached * cheaper + output * self.output) / 1e6
 
 
+_OF_A_SERVER = ("url", "key_env", "headers", "proxy", "ca_file")
+
 Thinking = Literal["auto", "chat_template", "reasoning_effort", "enable_thinking", "thinking", "leave"]
 JsonMode = Literal["auto", "schema", "object", "prompt"]
 
@@ -103,8 +105,8 @@ class BackendSettings(BaseModel):
     """One named engine: a `[backends.NAME]` table of the settings file.
 
     Attributes:
-        kind: "openai" or "vllm" (chat), or "decisions".
-        model: The model's name as the server knows it.
+        kind: "openai" or "vllm" (chat), "vllm-offline" (vLLM in this process), or "decisions".
+        model: The model's name as the server knows it; of vLLM in this process, its folder or the name under which vLLM finds it.
         url: The server; None: the kind's own default.
         key_env: The environment variable that holds the key. The key itself never stands in a file.
         headers: Extra HTTP headers.
@@ -124,11 +126,12 @@ class BackendSettings(BaseModel):
         floor: Of a decision endpoint: the most probability for an option that the server gave 0 or none.
         max_options: Of a decision endpoint: the most options of one question; None: what its dialect and host take.
         max_questions: Of a decision endpoint: the most questions of one request; None: what its dialect and host take.
+        engine: Of vLLM in this process: further arguments of `vllm.LLM`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    kind: Literal["openai", "vllm", "decisions"]
+    kind: Literal["openai", "vllm", "vllm-offline", "decisions"]
     model: Annotated[str, Field(min_length=1)]
     url: str | None = None
     key_env: str | None = None
@@ -149,6 +152,7 @@ class BackendSettings(BaseModel):
     floor: Annotated[float, Field(gt=0, le=0.1)] = 0.005
     max_options: Annotated[int, Field(ge=2)] | None = None
     max_questions: Annotated[int, Field(ge=1)] | None = None
+    engine: dict[str, Any] = {}
 
     @field_validator("extra_body", "omit")
     @classmethod
@@ -158,6 +162,21 @@ class BackendSettings(BaseModel):
             message = f"{min(core)} is what a request is made of"
             raise ValueError(message)
         return names
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        """What speaks of a server says nothing of an engine in this process, and the other way round."""
+        offline = self.kind == "vllm-offline"
+        wrong = [name for name in (_OF_A_SERVER if offline else ("engine",)) if getattr(self, name)]
+        if wrong:
+            what = (
+                "no server stands behind vllm-offline"
+                if offline
+                else f"{self.kind} is a server: only vllm-offline starts an engine"
+            )
+            message = f"{wrong[0]} cannot be set, {what}"
+            raise ValueError(message)
+        return self
 
 
 class Settings(BaseSettings):

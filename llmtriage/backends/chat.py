@@ -73,7 +73,7 @@ class ChatBackend:
 
     def fingerprint(self) -> Mapping[str, str]:
         """Model, wording, examples and options: all that an answer depends on."""
-        options = {"extra_body", "omit", "temperature", "answer_tokens", "context", "thinking", "json_mode"}
+        options = {"extra_body", "omit", "temperature", "answer_tokens", "context", "thinking", "json_mode", "engine"}
         settings = self.settings.model_dump(mode="json", include=options)
         return {
             "engine": f"{self.settings.kind}:{self.settings.model}",
