@@ -108,10 +108,10 @@ class _Count:
             return
         if planned.shared not in self._sizes:
             self._sizes[planned.shared] = estimated_tokens(planned.shared)
-        self._calls += 1
-        self._shared += self._sizes[planned.shared]
-        self._own += estimated_tokens(planned.own)
-        self._output += planned.output_tokens
+        self._calls += planned.calls
+        self._shared += planned.calls * self._sizes[planned.shared]
+        self._own += planned.calls * estimated_tokens(planned.own)
+        self._output += planned.calls * planned.output_tokens
 
     def result(self) -> Estimate:
         measured, price = self._server()

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import math
-import os
-import tempfile
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from llmtriage.settings import default_cache_dir
-from llmtriage.taxonomy import digest
+from llmtriage.kept import Kept
 
-_log = logging.getLogger(__name__)
-
-_NAME = "measured.json"
-_FORMAT = 1
-_MOST = 200  # servers that are remembered; the oldest go first
+_KEPT = Kept("measured.json", 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,37 +32,13 @@ class Measured:
 
 def remember(url: str, model: str, measured: Measured) -> None:
     """Keep `measured` for the model at `url`, in place of what was known. A folder that cannot be written loses it, with a log line."""
-    path = default_cache_dir() / _NAME
-    known = _known(path)
-    key = _key(url, model)
-    known.pop(key, None)
-    known[key] = asdict(measured)
-    kept = dict(list(known.items())[-_MOST:])
-    try:
-        _write(path, json.dumps({"format": _FORMAT, "servers": kept}, indent=1, allow_nan=False))
-    except OSError as error:
-        _log.warning("what was measured cannot be kept in %s (%s)", path, error.strerror)
+    _KEPT.put(asdict(measured), url.rstrip("/"), model)
 
 
 def recall(url: str, model: str) -> Measured | None:
     """What was measured of the model at `url`; None if nothing was, or what was kept cannot be read."""
-    found = _known(default_cache_dir() / _NAME).get(_key(url, model))
-    return _measured(found) if isinstance(found, dict) else None
-
-
-def _key(url: str, model: str) -> str:
-    return digest([url.rstrip("/"), model])
-
-
-def _known(path: Path) -> dict[str, Any]:
-    """All that is kept, the oldest first; empty where the file is missing, broken or of another format."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(found, dict) or found.get("format") != _FORMAT or not isinstance(found.get("servers"), dict):
-        return {}
-    return dict(found["servers"])
+    found = _KEPT.get(url.rstrip("/"), model)
+    return _measured(found) if found is not None else None
 
 
 def _measured(found: dict[str, Any]) -> Measured | None:
@@ -88,17 +53,3 @@ def _measured(found: dict[str, Any]) -> Measured | None:
 
 def _is_amount(number: object) -> bool:
     return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number) and number > 0
-
-
-def _write(path: Path, text: str) -> None:
-    """All of it or nothing, readable by its owner alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_NAME)  # made with mode 0600
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except OSError:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -112,6 +113,7 @@ class Prediction:
         seconds: Wall-clock time for this ticket; for an engine that takes batches, its share of the batch.
         forgiven: Whether the category was named with other case, other white space, or by its name instead of its id.
         left_out: Characters of the ticket that the model did not see because they did not fit its context.
+        read: How it was read, in words of the engine: the same for all answers of a run.
     """
 
     answer: Scores | SingleLabel
@@ -121,6 +123,7 @@ class Prediction:
     seconds: float = 0.0
     forgiven: bool = False
     left_out: int = 0
+    read: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ SETTINGS_FILE = "llmtriage.toml"
 
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1)]
+_Share = Annotated[float, Field(ge=0, le=1)]
 _Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -99,6 +100,10 @@ _OF_A_SERVER = ("url", "key_env", "headers", "proxy", "ca_file")
 
 Thinking = Literal["auto", "chat_template", "reasoning_effort", "enable_thinking", "thinking", "leave"]
 JsonMode = Literal["auto", "schema", "object", "prompt"]
+Reading = Literal["auto", "token", "json-token", "votes", "json"]
+Codes = Literal["auto", "letters", "words", "random", "best"]
+Debias = Literal["none", "content-free", "permute"]
+Many = Literal["auto", "tree", "shortlist", "all"]
 
 
 class BackendSettings(BaseModel):
@@ -124,8 +129,18 @@ class BackendSettings(BaseModel):
         timeout: Seconds for one attempt, by the clock on the wall; None: `Settings.timeout`.
         dialect: Of a decision endpoint: "openai" (`/decisions`) or "systemone"; None: the first that answers.
         floor: Of a decision endpoint: the most probability for an option that the server gave 0 or none.
-        max_options: Of a decision endpoint: the most options of one question; None: what its dialect and host take.
+        max_options: The most options of one question; None: what the server takes.
         max_questions: Of a decision endpoint: the most questions of one request; None: what its dialect and host take.
+        reading: How an answer of a chat model is read; None: `Settings.reading`.
+        codes: What stands for a category where one token is read; None: `Settings.codes`.
+        many: How more categories are asked about than one question takes; None: `Settings.many`.
+        debias: Correction for the codes' own pull; None: `Settings.debias`.
+        votes: Answers that are sampled, where they are counted; None: `Settings.votes`.
+        turns: Assignments of codes that "permute" averages.
+        permute_between: "permute" only tickets whose largest probability lies within these two; None: all.
+        tokenizer: A `tokenizer.json`, or a folder with one, for servers that tell no tokens.
+        token_ids: The most tokens that one request may ask for by number; 0: none; None: found out.
+        top_logprobs: The most tokens that the server lists at one place; 0: it lists none; None: found out.
         engine: Of vLLM in this process: further arguments of `vllm.LLM`.
     """
 
@@ -152,6 +167,16 @@ class BackendSettings(BaseModel):
     floor: Annotated[float, Field(gt=0, le=0.1)] = 0.005
     max_options: Annotated[int, Field(ge=2)] | None = None
     max_questions: Annotated[int, Field(ge=1)] | None = None
+    reading: Reading | None = None
+    codes: Codes | None = None
+    many: Many | None = None
+    debias: Debias | None = None
+    votes: Annotated[int, Field(ge=2, le=100)] | None = None
+    turns: Annotated[int, Field(ge=2, le=24)] = 2
+    permute_between: tuple[_Share, _Share] | None = None
+    tokenizer: Path | None = None
+    token_ids: Annotated[int, Field(ge=0)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0)] | None = None
     engine: dict[str, Any] = {}
 
     @field_validator("extra_body", "omit")
@@ -190,6 +215,12 @@ class Settings(BaseSettings):
         concurrency: Requests in flight, at most; how many there are depends on how the server copes.
         repair: Whether an answer that cannot be read is shown to the model once, with what is wrong.
         shorten: Whether a ticket that does not fit the model's context may lose its middle; it then waits for a person all the same.
+        reading: How an answer of a chat model is read; "auto": the best way that the server allows.
+        codes: What stands for a category where one token is read; "auto": letters, or on a server of your own the best by held-out
+            examples; "best": that, on any server.
+        many: How more categories are asked about than one question takes; "auto": down the tree, from a shortlist where it is too wide.
+        debias: Correction for the codes' own pull.
+        votes: Answers that are sampled, where they are counted.
         max_cost: A run stops before it costs more, in the currency of the model's price.
         max_tokens: A run stops before it takes more tokens, prompts and answers together.
         reply_cache: A file that keeps every reply, so that the same request is not sent again; None: none.
@@ -209,6 +240,11 @@ class Settings(BaseSettings):
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 64
     repair: bool = True
     shorten: bool = False
+    reading: Reading = "auto"
+    codes: Codes = "auto"
+    many: Many = "auto"
+    debias: Debias = "none"
+    votes: Annotated[int, Field(ge=2, le=100)] = 5
     max_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_tokens: _Count | None = None
     reply_cache: Path | None = None
@@ -230,9 +266,14 @@ class Settings(BaseSettings):
 
     def with_flags(self, **flags: Any) -> Settings:
         """A copy in which flags win over everything, also over what a named engine says for itself."""
-        own = {key: value for key, value in flags.items() if key in ("concurrency", "timeout")}
+        own = {key: value for key, value in flags.items() if key in _OVER_ENGINES}
         backends = {name: backend.model_copy(update=own) for name, backend in self.backends.items()}
         return self.model_copy(update={**flags, "backends": backends})
+
+    def engine(self, backend: BackendSettings) -> BackendSettings:
+        """The engine with what it leaves to the settings of all."""
+        own = {key: getattr(self, key) for key in _OVER_ENGINES if getattr(backend, key) is None}
+        return backend.model_copy(update=own)
 
     def patience_of(self, backend: BackendSettings) -> Patience:
         """The `[patience]` table with what the engine says for itself."""
@@ -252,6 +293,8 @@ class Settings(BaseSettings):
         return self.openai_api_key if own_host else self.api_key
 
 
+# Flags win over what a named engine says for itself.
+_OVER_ENGINES = ("concurrency", "timeout", "reading", "codes", "many", "debias", "votes")
 ENGINE_KEYS = frozenset(Settings.model_fields) - {"openai_api_key", "api_key"}
 
 

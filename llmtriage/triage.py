@@ -229,8 +229,22 @@ class Triage:
     def _reads_prompts(self) -> bool:
         return bool(getattr(self.backend, "reads_prompts", False))
 
+    def settle(self) -> None:
+        """Find out what must be known before the first ticket: how a chat model is read. Asks the server, once.
+
+        Raises:
+            BackendError: The engine cannot work.
+        """
+        if hasattr(self.backend, "settle"):
+            self._loop.run(self.backend.settle())
+
     def fingerprint(self) -> Mapping[str, str]:
-        """All that outcomes depend on: the same here means the same outcomes, as far as the engine is deterministic."""
+        """All that outcomes depend on: the same here means the same outcomes, as far as the engine is deterministic.
+
+        Raises:
+            BackendError: The engine cannot work, where that was not known yet.
+        """
+        self.settle()
         chosen = self.selection.fingerprint() if self._reads_prompts else {}
         return {
             **self.backend.fingerprint(),
@@ -291,6 +305,7 @@ class Triage:
             examples=self.examples,
             prompt=lambda: self.prompt,
             settings=self.settings,
+            per_ticket=self.selection.per_ticket,
             cache_dir=Path(cache_dir) if cache_dir is not None else None,
         )
         return backends.create(backend, setup)

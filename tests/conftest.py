@@ -50,6 +50,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setenv("LLMTRIAGE_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+@pytest.fixture
+def by_json(monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> None:
+    """Chat models are read by JSON, as in the tests of what servers do to any request: each ticket is one request, and no other."""
+    monkeypatch.setenv("LLMTRIAGE_READING", "json")
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that would leave this machine fails the test."""

@@ -25,6 +25,8 @@ from llmtriage.measured import recall
 from llmtriage.settings import BackendSettings, Settings
 from llmtriage.triage import Triage
 
+pytestmark = pytest.mark.usefixtures("by_json")
+
 Examine = Callable[..., Checkup]
 
 

@@ -43,6 +43,7 @@ class Setup:
         examples: Labelled texts for engines that learn.
         prompt: Renders questions for engines that read prompts; called only by those.
         settings: Keys, time-outs, concurrency.
+        per_ticket: Whether tickets have examples of their own in their prompts.
         cache_dir: Where an engine may keep what it fitted; None: nowhere.
     """
 
@@ -50,6 +51,7 @@ class Setup:
     examples: Sequence[Example] = field(default=(), repr=False)
     prompt: Callable[[], Prompt]
     settings: Settings
+    per_ticket: bool = False
     cache_dir: Path | None = None
 
 
@@ -143,14 +145,17 @@ def _lexical(setup: Setup) -> Backend:
 
 
 def _chat(name: str, backend: BackendSettings, setup: Setup) -> Backend:
-    from llmtriage.backends.chat import ChatBackend
+    from llmtriage.backends.choosing import ChosenBackend, Options
 
     transport = _transport(name, backend, setup.settings)
     if backend.kind == "decisions":
         from llmtriage.backends.decisions import DecisionBackend
 
-        return DecisionBackend(name, backend, setup.prompt(), transport, setup.taxonomy)
-    return ChatBackend(name, backend, setup.prompt(), transport, repair=setup.settings.repair, shorten=setup.settings.shorten)
+        engine = setup.settings.engine(backend)
+        return DecisionBackend(name, engine, setup.prompt(), transport, setup.taxonomy, examples=setup.examples)
+    settings = setup.settings
+    options = Options(repair=settings.repair, shorten=settings.shorten, examples=setup.examples, per_ticket=setup.per_ticket)
+    return ChosenBackend(name, settings.engine(backend), setup.prompt(), transport, options)
 
 
 def _transport(name: str, backend: BackendSettings, settings: Settings) -> Transport:

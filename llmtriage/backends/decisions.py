@@ -7,6 +7,7 @@ is never used.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from dataclasses import dataclass, replace
@@ -21,8 +22,10 @@ from llmtriage.backends.fields import mapping, usage_of
 from llmtriage.backends.lead import Lead
 from llmtriage.backends.planning import Planned
 from llmtriage.backends.prompt_tokens import least_tokens
+from llmtriage.backends.readings.many import Narrowed, divided, narrowed_question
+from llmtriage.backends.shortlisting import shortlist_for
 from llmtriage.backends.transport import Reply, Transport
-from llmtriage.errors import BackendRefusedError, UnknownRouteError
+from llmtriage.errors import BackendRefusedError, InputError, UnknownRouteError
 from llmtriage.predictions import Failure, Prediction, Scores, Usage
 from llmtriage.prompting import fenced
 from llmtriage.taxonomy import digest
@@ -31,10 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterator, Mapping, Sequence
 
     from llmtriage.backends.decision_questions import Choice
-    from llmtriage.predictions import EngineReason, Question
+    from llmtriage.backends.readings.many import Shortlist
+    from llmtriage.predictions import EngineReason, Example, Question
     from llmtriage.prompting import Prompt
     from llmtriage.settings import BackendSettings
-    from llmtriage.taxonomy import Taxonomy
+    from llmtriage.taxonomy import Category, Taxonomy
 
 Dialect = Literal["openai", "systemone"]
 
@@ -52,7 +56,16 @@ class DecisionBackend:
 
     reads_prompts = True
 
-    def __init__(self, name: str, settings: BackendSettings, prompt: Prompt, transport: Transport, taxonomy: Taxonomy) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: BackendSettings,
+        prompt: Prompt,
+        transport: Transport,
+        taxonomy: Taxonomy,
+        *,
+        examples: Sequence[Example] = (),
+    ) -> None:
         """Put the parts together; nothing is sent yet.
 
         Args:
@@ -61,10 +74,11 @@ class DecisionBackend:
             prompt: Language and shared examples; its templates are for chat models.
             transport: Sends the requests.
             taxonomy: What is chosen among.
+            examples: Labelled texts, for a shortlist where a level of the taxonomy is wider than a question may be.
 
         Raises:
-            InputError: A level of the taxonomy is wider than a question may be. Where no dialect is set, OpenAI's limits count here, and
-                those of "systemone" when that is found.
+            InputError: A level is wider, and only the tree may be asked. Where no dialect is set, OpenAI's limits count here, and those
+                of "systemone" when that is found.
         """
         self.name = name
         self.taxonomy = taxonomy
@@ -73,9 +87,12 @@ class DecisionBackend:
         self.transport = transport
         self._dialect: Dialect | None = settings.dialect
         self._asked: dict[tuple[Dialect, tuple[str, ...]], tuple[Choice, ...]] = {}
+        self._examples = tuple(examples)
+        self._fit: dict[tuple[Dialect, tuple[str, ...]], bool] = {}
+        self._shortlists: dict[Dialect, Shortlist | None] = {}
         self._missed = 0  # searches that found no dialect
         self._lead = Lead()
-        self._choices(self._dialect or "openai", taxonomy.leaves)
+        self._fits(self._dialect or "openai", taxonomy.leaves)
 
     def fingerprint(self) -> Mapping[str, str]:
         """Model, dialect as set, wording, examples and options: all that an answer depends on."""
@@ -90,6 +107,7 @@ class DecisionBackend:
             "examples": digest([[example.text, example.category] for example in self._prompt.examples]),
             "floor": repr(self.settings.floor),
             "limits": digest(limits),
+            "many": self._many(),
             "options": digest(options),
         }
 
@@ -97,9 +115,17 @@ class DecisionBackend:
         """See `llmtriage.protocols.Backend`."""
         return self.transport.each(self._one, questions, online=online)
 
+    def _many(self) -> str:
+        """How more categories are asked about than fit: what a shortlist keeps depends on its examples."""
+        dialects: list[Dialect] = [self.settings.dialect] if self.settings.dialect else list(_PATHS)
+        if all(self._fits(dialect, self.taxonomy.leaves) for dialect in dialects):
+            return "tree"
+        return f"shortlist {digest([[example.text, example.category] for example in self._examples])}"
+
     def request(self, question: Question) -> dict[str, Any]:
         """The body of the request for one question; while the dialect is not known, in OpenAI's."""
         dialect = self._dialect or "openai"
+        question = self._narrowed(dialect, question).question
         return request_body(self.settings, dialect, fenced(question.text), self._for(dialect, question))
 
     def plan(self, question: Question) -> Planned:
@@ -152,23 +178,50 @@ class DecisionBackend:
         return BackendRefusedError(problem, remedy=remedy, backend=self.name)
 
     async def _ask(self, dialect: Dialect, question: Question, *, before: int = 0, **how: Any) -> Prediction | Failure:
-        asked, ticket = self._for(dialect, question), fenced(question.text)
+        if not self._fits(dialect, question.categories):
+            await asyncio.to_thread(self._narrowed, dialect, question)  # the first time takes seconds
+        narrowed = self._narrowed(dialect, question)
+        asked, ticket = self._for(dialect, narrowed.question), fenced(question.text)
         body = request_body(self.settings, dialect, ticket, asked)
         reply = await self.transport.post(_PATHS[dialect], body, **how)
         if isinstance(reply, Failure):
             return reply
         if reply.attempts:  # not out of a cache: the server itself has answered
             self._dialect = self._dialect or dialect
-        ids = [category.id for category in question.categories]
+        ids = [category.id for category in narrowed.question.categories]
         answer = read_reply(replace(reply, attempts=before + reply.attempts), asked, ids, floor=self.settings.floor)
         read = answer.usage.prompt_tokens
         if read and read < least_tokens(ticket):
             return Failure(
                 reason="too_long", detail=f"the server read {read} tokens, fewer than the ticket has", usage=answer.usage
             )
-        if isinstance(answer, Prediction):
-            self.transport.remember(reply)
-        return answer
+        if isinstance(answer, Failure):
+            return answer
+        self.transport.remember(reply)
+        return narrowed.whole(answer)
+
+    def _fits(self, dialect: Dialect, categories: Sequence[Category]) -> bool:
+        """Whether the tree, or a single question, takes these categories. Raises InputError if it does not and nothing else may be done."""
+        key = dialect, tuple(category.id for category in categories)
+        if key not in self._fit:
+            try:
+                self._choices(dialect, categories)
+                self._fit[key] = True
+            except InputError:
+                if self.settings.many == "tree":
+                    raise
+                self._fit[key] = False
+        return self._fit[key]
+
+    def _narrowed(self, dialect: Dialect, question: Question) -> Narrowed:
+        """The question with as many categories as one question takes."""
+        if self._fits(dialect, question.categories):
+            return Narrowed(question)
+        most = self._limits(dialect).options
+        root = divided(self.taxonomy, question.categories, most, "shortlist")
+        if dialect not in self._shortlists:
+            self._shortlists[dialect] = shortlist_for(self.taxonomy, self._examples, root, most)
+        return narrowed_question(question, root, most, self._shortlists[dialect])
 
     def _for(self, dialect: Dialect, question: Question) -> tuple[Choice, ...]:
         asked = self._choices(dialect, question.categories)

@@ -80,14 +80,14 @@ class Dialect:
             switch=_switch(settings.kind, url) if settings.thinking == "auto" else settings.thinking,
         )
 
-    def fields(self, schema: Mapping[str, Any], *, most: int, temperature: float) -> dict[str, Any]:
-        """The fields of a request apart from model and messages; `schema` is the JSON schema of the answer."""
+    def fields(self, schema: Mapping[str, Any] | None, *, most: int, temperature: float) -> dict[str, Any]:
+        """The fields of a request apart from model and messages; `schema` is the JSON schema of the answer, None: it is no JSON."""
         formats: dict[Json, dict[str, Any]] = {
             "schema": {"type": "json_schema", "json_schema": {"name": "classification", "strict": True, "schema": schema}},
             "object": {"type": "json_object"},
             "prompt": {},
         }
-        fields = {"response_format": formats[self.json], self.limit: most, **_SWITCHES[self.switch]}
+        fields = {"response_format": {} if schema is None else formats[self.json], self.limit: most, **_SWITCHES[self.switch]}
         if self.temperature:
             fields["temperature"] = temperature
         return {name: value for name, value in fields.items() if value != {}}

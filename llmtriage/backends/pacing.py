@@ -11,12 +11,18 @@ import asyncio
 import random
 import time
 from collections import deque
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Hashable
+
     from llmtriage.predictions import EngineReason
     from llmtriage.settings import Patience
+
+
+_LONGEST_RUN = 64  # requests with the same beginning
 
 
 class Clock(Protocol):
@@ -40,21 +46,40 @@ class RealClock:
 
 
 class Slots:
-    """Requests in flight in one event loop, under a limit that may change while they are."""
+    """Requests in flight in one event loop, under a limit that may change while they are.
+
+    Of those who wait, the next is one with the same beginning as the last, which the server then still has in its prefix cache; after
+    `_LONGEST_RUN` of them in a row, whoever waits longest.
+    """
 
     def __init__(self, concurrency: Concurrency) -> None:
         """Nothing is in flight."""
         self._concurrency = concurrency
         self._used = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[None], Hashable]] = deque()
+        self._last: Hashable = None
+        self._run = 0
 
-    async def __aenter__(self) -> None:
-        """Wait for a slot."""
+    @asynccontextmanager
+    async def taken(self, beginning: Hashable = None) -> AsyncIterator[None]:
+        """Wait for a slot, and give it back at the end.
+
+        Args:
+            beginning: Equal for requests that begin with the same long text.
+        """
+        await self._take(beginning)
+        try:
+            yield
+        finally:
+            self._free()
+
+    async def _take(self, beginning: Hashable) -> None:
         if self._used < self._concurrency.limit and not self._waiting:
             self._used += 1
+            self._last = beginning
             return
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        self._waiting.append((turn, beginning))
         try:
             await turn  # who wakes us has taken the slot for us
         except asyncio.CancelledError:
@@ -62,17 +87,24 @@ class Slots:
                 self._free()
             raise
 
-    async def __aexit__(self, *_: object) -> None:
-        """Give the slot back."""
-        self._free()
-
     def _free(self) -> None:
         self._used -= 1
         while self._waiting and self._used < self._concurrency.limit:
-            turn = self._waiting.popleft()
+            turn = self._next()
             if not turn.done():
                 self._used += 1
                 turn.set_result(None)
+
+    def _next(self) -> asyncio.Future[None]:
+        self._run += 1
+        if self._run < _LONGEST_RUN:
+            for place, (turn, beginning) in enumerate(self._waiting):
+                if beginning == self._last:
+                    del self._waiting[place]
+                    return turn
+        turn, self._last = self._waiting.popleft()
+        self._run = 0
+        return turn
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ class Planned:
         own: The text of this ticket alone.
         output_tokens: Tokens of a usual answer, estimated.
         known: Whether the reply cache has the answer.
+        calls: Requests like this one for a ticket, about.
     """
 
     url: str
@@ -24,6 +25,7 @@ class Planned:
     own: str = field(repr=False)
     output_tokens: int
     known: bool = False
+    calls: int = 1
 
     @property
     def text(self) -> str:

@@ -162,6 +162,12 @@ def read_reply(reply: Reply, labels: Labels, *, source: Source = "verbalized") -
     return Prediction(answer=label, source=source, model=model, usage=usage, seconds=reply.seconds, forgiven=answer.forgiven)
 
 
+def withheld(body: Mapping[str, Any]) -> Failure | None:
+    """Why a completion of one token is no answer, as far as it says so itself; that it ends there is no reason."""
+    found = _sign_of_none(body, "-")
+    return None if found is None or found.reason == "truncated" else replace(found, raw=None)
+
+
 def thought(body: object) -> bool:
     """Whether the body of a chat completion shows thinking: in a field of its own, in the text, or in the token counts."""
     completion = mapping(body)

@@ -25,7 +25,7 @@ from llmtriage.prompting import estimated_tokens
 from llmtriage.settings import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Mapping
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping
     from pathlib import Path
 
     from pydantic import SecretStr
@@ -109,19 +109,20 @@ class _Spent:
 
 
 class Request(NamedTuple):
-    """What is sent: where to, the JSON, the longest answer it allows, and the fields it can do without."""
+    """What is sent: where to, the JSON, the longest answer it allows, the fields it can do without, and whose beginning it shares."""
 
     path: str
     content: bytes
     most: int
     naming: Collection[str]
+    beginning: Hashable
 
     @classmethod
-    def of(cls, path: str, body: Mapping[str, Any], naming: Collection[str] = ()) -> Request:
+    def of(cls, path: str, body: Mapping[str, Any], naming: Collection[str] = (), beginning: Hashable = None) -> Request:
         """The request that posts `body` to `path`."""
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         most = next((body[name] for name in _ANSWER_FIELDS if isinstance(body.get(name), int)), 0)
-        return cls(path, content, most, naming)
+        return cls(path, content, most, naming, beginning)
 
 
 class _Reserved(NamedTuple):
@@ -174,6 +175,7 @@ class Transport:
         shared: Shared[Reply | Failure] | None = None,
         fresh: bool = False,
         naming: Collection[str] = (),
+        beginning: Hashable = None,
     ) -> Reply | Failure:
         """Post `body` to `path`; try again where that can help.
 
@@ -185,6 +187,7 @@ class Transport:
             shared: Answers of the same batch: what stands there is not asked for again.
             fresh: Ask the server even if the same request was answered before: for samples and measurements.
             naming: Fields that the caller can do without; an error message that names one refuses it.
+            beginning: Equal for requests that begin with the same long text; they are sent one after the other where many wait.
 
         Raises:
             RefusedFieldError: The server does not take a field of the request.
@@ -195,7 +198,7 @@ class Transport:
             raise BackendRefusedError("no key is set", remedy=f"set {self.endpoint.key_hint}", backend=self.endpoint.name)
         if online and until is None:
             await self.ready()
-        request = Request.of(path, body, naming)
+        request = Request.of(path, body, naming, beginning)
         ask = partial(self._asked, request, Attempts(self.endpoint, self.pace, online=online, until=until))
         if fresh:
             return await ask()
@@ -207,10 +210,18 @@ class Transport:
         answer, first = await shared.of(key, ask)
         return _keyed(key, answer) if first else _free(answer)
 
-    def each(self, one: Callable[..., Awaitable[R]], questions: AsyncIterable[Q], *, online: bool) -> AsyncIterator[R | Failure]:
+    def each(
+        self, one: Callable[..., Awaitable[R]], questions: AsyncIterable[Q], *, online: bool, ahead: int = 1
+    ) -> AsyncIterator[R | Failure]:
         """`one(question, online=, until=, shared=)` for each question, in their order; the options are those of `post`.
 
         A batch shares its answers. Where somebody waits, all that is done for a question must end by one moment.
+
+        Args:
+            one: What is done for a question.
+            questions: Any number of them.
+            online: Somebody waits.
+            ahead: So many times the requests in flight are begun, that those with the same beginning can be sent together.
         """
         shared: Shared[Reply | Failure] | None = None if online else Shared(keep=lambda answer: isinstance(answer, Reply))
         patience = self.endpoint.patience.online
@@ -225,7 +236,7 @@ class Transport:
             except TimeoutError:
                 return Failure(reason="timeout", detail=f"no answer within {patience:g} s")
 
-        return in_flight(in_time, questions, self.endpoint.concurrency)
+        return in_flight(in_time, questions, ahead * self.endpoint.concurrency)
 
     async def ready(self) -> None:
         """Come back when somebody's patience may begin; a server is there or not."""
@@ -291,7 +302,7 @@ class Transport:
             while True:
                 await attempts.door()
                 queued = self.pace.clock.now()
-                async with self._session().slots:
+                async with self._session().slots.taken(request.beginning):
                     verdict = attempts.enters(self.pace.clock.now() - queued)
                     if verdict != "no":
                         return await self._exchanged(request, attempts, spent, trial=verdict == "trial")

@@ -8,6 +8,7 @@ import click
 
 from llmtriage.cli.display import cut, plain, show_json
 from llmtriage.cli.options import json_option, make_triage, one_text, quiet_option, text_or_stdin, triage_options
+from llmtriage.cli.reading import tell_reading
 
 if TYPE_CHECKING:
     from llmtriage.outcomes import Outcome
@@ -47,6 +48,7 @@ def ask(settings: Settings, /, texts: tuple[str, ...], title: str, *, as_json: b
     text = one_text(texts)
     language = flags["language"]
     triage = make_triage(flags, settings, quiet=quiet)
+    tell_reading(triage, quiet=quiet or as_json, language=language)
     outcome = triage.classify(Ticket(title=title, content=text_or_stdin(text)))
     if as_json:
         show_json(as_data(outcome, language))

@@ -21,6 +21,7 @@ from llmtriage.cli.options import (
     quiet_option,
     triage_options,
 )
+from llmtriage.cli.reading import tell_reading
 from llmtriage.errors import BackendError, InputError, LlmtriageError, short
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def classify(
     if estimate:
         show_estimate(triage, tickets, language, as_json=as_json)
         return
+    tell_reading(triage, quiet=quiet, language=language)
     if triage.policy.threshold is None:
         notice(_WORDS[language]["nothing is accepted"], quiet=quiet, language=language)
     if out is None:

@@ -20,6 +20,7 @@ from llmtriage.cli.options import (
     quiet_option,
     triage_options,
 )
+from llmtriage.cli.reading import tell_reading
 from llmtriage.errors import InputError
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ class _Run:
         from llmtriage.evaluation.baselines import baseline_accuracies
 
         triage = self.triage
+        tell_reading(triage, quiet=self._quiet, language=self._language)
         judged, seconds = _judged(triage, self.tickets, quiet=self._quiet, language=self._language)
         _warn_of_overlap(triage, judged, quiet=self._quiet, language=self._language)
         report = sum_up(

@@ -118,6 +118,25 @@ triage_options = _together(
     click.option("--threshold", type=_Number(0, 1), help="Accept from this score on. A wish, not a guarantee."),
     click.option("--departments", is_flag=True, help="Accept a department where only that is sure."),
     prompts_option,
+    click.option(
+        "--reading",
+        type=click.Choice(["auto", "token", "json-token", "votes", "json"]),
+        help="How a chat model's answer is read [auto: one token's log-probabilities where the server gives them].",
+    ),
+    click.option(
+        "--codes",
+        type=click.Choice(["auto", "letters", "words", "random", "best"]),
+        help="What the one token is [auto: letters].",
+    ),
+    click.option(
+        "--many",
+        type=click.Choice(["auto", "tree", "shortlist", "all"]),
+        help="How more categories are asked about than fit one question [auto].",
+    ),
+    click.option(
+        "--debias", type=click.Choice(["none", "content-free", "permute"]), help="Correct the pull of the codes [none]."
+    ),
+    click.option("--votes", type=click.IntRange(2, 100), help="Answers that are sampled where votes are read [5]."),
     click.option("--rationale", is_flag=True, help="Ask a chat model why, before it chooses."),
     click.option("--without", multiple=True, metavar="STEP", help="Leave out a step of preparation; may be repeated."),
     click.option("--concurrency", type=click.IntRange(1, 1024), help="Requests in flight, at most [64]."),
@@ -146,6 +165,11 @@ _TRIAGE_KEYS = (
     "threshold",
     "departments",
     "prompts",
+    "reading",
+    "codes",
+    "many",
+    "debias",
+    "votes",
     "rationale",
     "without",
     "concurrency",
@@ -158,7 +182,10 @@ _TRIAGE_KEYS = (
     "max_tokens",
     "language",
 )
-_ENGINE_FLAGS = ("concurrency", "timeout", "attempts", "repair", "shorten", "reply_cache", "max_cost", "max_tokens")
+_ENGINE_FLAGS = (
+    *("concurrency", "timeout", "attempts", "repair", "shorten", "reply_cache", "max_cost", "max_tokens"),
+    *("reading", "codes", "many", "debias", "votes"),
+)
 _COLUMN_KEYS = ("title_column", "content_column", "text_column", "id_column", "category_column")
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from llmtriage.backends import settings_of
-from llmtriage.backends.chat import ChatBackend
+from llmtriage.backends.choosing import ChosenBackend
 from llmtriage.backends.decisions import DecisionBackend
 from llmtriage.backends.probing import probe
 from llmtriage.doctor.decisions import Decisions, decisions
@@ -91,7 +91,7 @@ async def examine(triage: Triage, settings: Settings, *, repeat: int = 5) -> Che
     engine, backend = settings_of(triage.backend.name, settings), triage.backend
     found: tuple[Finding, ...] = ()
     capabilities = seen = None
-    if isinstance(backend, ChatBackend) and engine is not None:
+    if isinstance(backend, ChosenBackend) and engine is not None:
         longest = _longest(triage)
         capabilities = await probe(backend.transport, engine, backend.dialect, longest=longest)
         found = of_chat(capabilities, engine, needed=longest)
@@ -104,7 +104,7 @@ async def examine(triage: Triage, settings: Settings, *, repeat: int = 5) -> Che
     found += of_load(measured, engine, speaks=engine is not None)
     table = None if engine is None else table_for(engine, capabilities, seen, measured)
     checkup = Checkup(backend=backend.name, findings=found, capabilities=capabilities, decisions=seen, load=measured, table=table)
-    if isinstance(backend, ChatBackend | DecisionBackend) and engine is not None and checkup.works:
+    if isinstance(backend, ChosenBackend | DecisionBackend) and engine is not None and checkup.works:
         _remember(backend.transport.endpoint.url, engine, measured)
     return checkup
 

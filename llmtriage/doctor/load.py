@@ -174,14 +174,15 @@ def _mean(every: Sequence[_Asked], name: str) -> float | None:
 
 def _ratios(triage: Triage, every: Sequence[_Asked]) -> dict[str, float]:
     """By language. Only answers of one request count: others add up several prompts."""
-    if not getattr(triage.backend, "reads_prompts", False):
+    plan = getattr(triage.backend, "plan", None)
+    if plan is None:
         return {}
     counted: dict[str, list[float]] = {}
     for one in every:
         usage = one.answer.usage
         if usage.prompt_tokens and usage.attempts == 1:
-            messages = triage.prompt.render(_question(triage, one.number))
-            ours = estimated_tokens(messages.system) + estimated_tokens(messages.user)
+            planned = plan(_question(triage, one.number))
+            ours = estimated_tokens(planned.shared) + estimated_tokens(planned.own)
             counted.setdefault(samples(1, first=one.number)[0][0], []).append(usage.prompt_tokens / ours)
     return {language: fmean(values) for language, values in sorted(counted.items())}
 

@@ -36,13 +36,20 @@ FLAT = (Choice(name="q0", within="", instructions="Which?", options=dict.fromkey
 
 
 def engine(
-    taxonomy: Taxonomy, *, url: str = URL, language: str = "en", examples: Sequence[Example] = (), **settings: Any
+    taxonomy: Taxonomy,
+    *,
+    url: str = URL,
+    language: str = "en",
+    examples: Sequence[Example] = (),
+    known: Sequence[Example] = (),
+    **settings: Any,
 ) -> DecisionBackend:
     """An engine whose client respx can see, and that does not wait between attempts."""
     options = BackendSettings(**{"kind": "decisions", "model": "m", "dialect": "openai", **settings})
     endpoint = Endpoint(name="decisions:m", url=url, key=SecretStr("sk-secret-1234"), timeout=5.0, concurrency=4)
     transport = Transport(endpoint, http_client=httpx.AsyncClient(), clock=FrozenClock())
-    return DecisionBackend("decisions:m", options, Prompt(taxonomy, language=language, examples=examples), transport, taxonomy)
+    prompt = Prompt(taxonomy, language=language, examples=examples)
+    return DecisionBackend("decisions:m", options, prompt, transport, taxonomy, examples=known)
 
 
 async def ask(
@@ -550,7 +557,8 @@ def flat(count: int) -> Taxonomy:
     ],
 )
 def test_a_level_wider_than_the_limit_is_an_error_at_the_start(settings: dict[str, Any], most: int) -> None:
-    """It names the node, the count, the limit and the remedy; the limit itself is allowed."""
+    """Where only the tree may be asked. It names the node, the count, the limit and the remedy; the limit itself is allowed."""
+    settings = {"many": "tree", **settings}
     engine(flat(most), **settings)
     words = f"the top of the taxonomy has {most + 1} parts, and one question takes {most} options; group them .* set max_options"
     with pytest.raises(InputError, match=words):
@@ -561,13 +569,13 @@ def test_the_error_names_the_node_that_is_too_wide() -> None:
     """Also below the top and in Chinese."""
     wide = Category(id="售后", children=tuple(Category(id=f"类{i}") for i in range(30)))
     with pytest.raises(InputError, match="'售后' has 30 parts, and one question takes 26 options"):
-        engine(Taxonomy(categories=(wide, Category(id="其他"))), dialect="systemone")
+        engine(Taxonomy(categories=(wide, Category(id="其他"))), dialect="systemone", many="tree")
 
 
 def test_too_many_levels_are_an_error_at_the_start(shop: Taxonomy) -> None:
     """One request cannot hold their questions."""
     with pytest.raises(InputError, match="3 nodes to ask about, and one request takes 2 questions"):
-        engine(shop, max_options=3, max_questions=2)
+        engine(shop, max_options=3, max_questions=2, many="tree")
 
 
 # -- which dialect ---------------------------------------------------------------------------------
@@ -663,7 +671,41 @@ async def test_a_taxonomy_too_wide_for_the_dialect_that_is_found_is_an_error() -
     taxonomy = flat(30)
     respx.post(f"{URL}/decisions").mock(return_value=NOT_FOUND)
     with pytest.raises(InputError, match="30 parts, and one question takes 26"):
-        await ask(engine(taxonomy, dialect=None), taxonomy.leaves)
+        await ask(engine(taxonomy, dialect=None, many="tree"), taxonomy.leaves)
+
+
+def first_preferred(request: httpx.Request) -> httpx.Response:
+    """A decision for the option of the category that the ticket names, 0.9, else the first."""
+    body = json.loads(request.content)
+    options = list(body["questions"]["q0"]["criteria"])
+    named = next((option for option in options if f" {option} " in body["state"]), options[0])
+    rest = 0.1 / (len(options) - 1)
+    answer = {"type": "choice", "probabilities": {option: 0.9 if option == named else rest for option in options}}
+    diagnostics = {"q0": {"label_mass": 0.98}}
+    return httpx.Response(200, json={"model": "m", "answers": {"q0": answer}, "diagnostics": diagnostics})
+
+
+@respx.mock
+async def test_a_wide_flat_taxonomy_is_asked_about_from_a_shortlist() -> None:
+    """As many options as fit, chosen by the words of the ticket; all others keep the share that the list is seen to miss."""
+    taxonomy = flat(100)
+    examples = [Example(text=f"please see to c{i} {word}", category=f"c{i}") for i in range(100) for word in ("now", "soon")]
+    route = respx.post(f"{URL}/systemone").mock(side_effect=first_preferred)
+    backend = engine(taxonomy, dialect="systemone", known=examples)
+    [answer] = await ask(backend, taxonomy.leaves, "please see to c42 today")
+    assert isinstance(answer, Prediction)
+    assert isinstance(answer.answer, Scores)
+    assert len(json.loads(route.calls.last.request.content)["questions"]["q0"]["criteria"]) == 26
+    shares = np.exp(answer.answer.values)
+    assert shares.shape == (100,)
+    assert shares.sum() == pytest.approx(1)
+    assert shares.argmax() == 42
+    assert answer.answer.missing is not None
+    assert answer.answer.missing.sum() == 74
+    assert 0 < shares[answer.answer.missing].sum() < 0.2
+    assert answer.answer.label_mass == pytest.approx(0.98)
+    assert backend.fingerprint()["many"].startswith("shortlist ")
+    assert engine(flat(20)).fingerprint()["many"] == "tree"
 
 
 @respx.mock

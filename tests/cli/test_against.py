@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("by_json")
+
 if TYPE_CHECKING:
     from cli.conftest import Cli, Serve
 

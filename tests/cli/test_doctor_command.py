@@ -15,6 +15,8 @@ import pytest
 from probed import Plays, Probed
 from support import ROOT
 
+pytestmark = pytest.mark.usefixtures("by_json")
+
 if TYPE_CHECKING:
     from cli.conftest import Cli
 

@@ -10,6 +10,8 @@ import pytest
 from llmtriage.measured import Measured, recall, remember
 from llmtriage.tables import read_rows
 
+pytestmark = pytest.mark.usefixtures("by_json")
+
 if TYPE_CHECKING:
     from pathlib import Path
 

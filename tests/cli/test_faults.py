@@ -36,6 +36,8 @@ from cli.misbehaving import (
 )
 from cli.real_runs import DECIDED, Start, Workplace, at_once, finishes, several, wanted
 
+pytestmark = pytest.mark.usefixtures("by_json")
+
 Faults = dict[str, tuple[Play, str, int]]
 
 START = 8  # requests in flight at the beginning of a run: the most that a server sees after it said that nothing works

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 from cli.misbehaving import Asked, Line, Misbehaving, Play, by_ticket, label, writes
 from cli.real_runs import DECIDED, TAXONOMY, Workplace, several, wanted
+
+pytestmark = pytest.mark.usefixtures("by_json")
 
 Faults = dict[str, tuple[Play, str, int]]
 

@@ -12,7 +12,7 @@ import pytest
 from cli.misbehaving import Asked, Line, Misbehaving, Play, by_ticket, good, never_answers, refuses, says
 from cli.real_runs import DECIDED, Start, Workplace, at_once, finishes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("by_json")]
 
 FEW = ["one", "two", "three"]
 MANY = [f"n{i}" for i in range(40)]

@@ -1,0 +1,1 @@
+"""How a probability of every category is read from what a chat model shows: pure conversions, no network."""
