@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-_CODED = re.compile(r'^(\S.*?)[:：] ("(?:[^"\\]|\\.)*")(.*)$')
+_CODED = re.compile(r'^(\S.*?)[:：] ?("(?:[^"\\]|\\.)*")(.*)$')
 _NUMBERED = re.compile(r'^\d+\. ("(?:[^"\\]|\\.)*")(.*)$')
 _WORD = re.compile(r"[a-z]{3,}|[\u4e00-\u9fff]")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -284,7 +284,7 @@ class ChosenBackend:
                 return _Trial(None, problem)
             _log.warning("%s: %s", self.name, problem)
         way = replace(engine.way, model=answer.model)
-        if way.lists.form != "ids" and listed < way.lists.most:
+        if way.lists.form != "ids" and listed < min(way.lists.most, len(scores.values)):
             way = replace(way, lists=replace(way.lists, most=listed), most=min(way.most, listed))
         return _Trial(await self._with_way(engine, way), mass=scores.label_mass)
 

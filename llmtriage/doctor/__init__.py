@@ -10,8 +10,9 @@ from llmtriage.backends import settings_of
 from llmtriage.backends.choosing import ChosenBackend
 from llmtriage.backends.decisions import DecisionBackend
 from llmtriage.backends.probing import probe
+from llmtriage.backends.readings.known import forget
 from llmtriage.doctor.decisions import Decisions, decisions
-from llmtriage.doctor.findings import Finding, of_chat, of_decisions, of_load, of_other
+from llmtriage.doctor.findings import Finding, of_chat, of_decisions, of_load, of_other, of_reading
 from llmtriage.doctor.load import AT_ONCE, Load, load
 from llmtriage.doctor.table import table_for
 from llmtriage.measured import Measured, remember
@@ -94,7 +95,10 @@ async def examine(triage: Triage, settings: Settings, *, repeat: int = 5) -> Che
     if isinstance(backend, ChosenBackend) and engine is not None:
         longest = _longest(triage)
         capabilities = await probe(backend.transport, engine, backend.dialect, longest=longest)
-        found = of_chat(capabilities, engine, needed=longest)
+        forget(backend.transport.endpoint.url, engine.model)  # what a run would find now, not what one found before
+        await backend.settle()
+        reading = (of_reading(backend.chosen),) if backend.chosen else ()
+        found = (*of_chat(capabilities, engine, needed=longest), *reading)
     elif isinstance(backend, DecisionBackend) and engine is not None:
         seen = await decisions(backend.transport, engine)
         found = of_decisions(seen, backend.transport.endpoint.url, leaves=len(triage.taxonomy.leaves))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from llmtriage.doctor.words import WORDINGS, State, in_words
 
 if TYPE_CHECKING:
+    from llmtriage.backends.choosing import Chosen
     from llmtriage.backends.probing import Capabilities, LogProbs, Window
     from llmtriage.doctor.decisions import Decisions
     from llmtriage.doctor.load import Load, Repeats
@@ -75,6 +76,21 @@ def of_chat(found: Capabilities, settings: BackendSettings, *, needed: int) -> t
     if found.window is not None:
         findings.append(_front(found.window))
     return tuple(findings)
+
+
+def of_reading(chosen: Chosen) -> Finding:
+    """How a run would read the model."""
+    facts = chosen.facts
+    way = "votes" if "votes" in chosen.reading else chosen.reading
+    values = {
+        "reading": chosen.reading,
+        "codes": f"={facts.get('codes', '')}",
+        "lists": f"=by_{facts.get('lists', '')}",
+        "most": facts.get("most", ""),
+        "mass": "=unknown" if chosen.mass is None else f"{chosen.mass:.1%}",
+        "why": "; ".join(chosen.passed.values()) or "-",
+    }
+    return Finding(code=f"reading.{way}", values=values)
 
 
 def of_decisions(found: Decisions, url: str, *, leaves: int) -> tuple[Finding, ...]:
