@@ -192,15 +192,10 @@ class BackendSettings(BaseModel):
     def _one_place(self) -> Self:
         """What speaks of a server says nothing of an engine in this process, and the other way round."""
         offline = self.kind == "vllm-offline"
-        wrong = [name for name in (_OF_A_SERVER if offline else ("engine",)) if getattr(self, name)]
-        if wrong:
-            what = (
-                "no server stands behind vllm-offline"
-                if offline
-                else f"{self.kind} is a server: only vllm-offline starts an engine"
-            )
-            message = f"{wrong[0]} cannot be set, {what}"
-            raise ValueError(message)
+        for name in _OF_A_SERVER if offline else ("engine",):
+            if getattr(self, name):
+                message = f"{name} cannot be set for {self.kind}, which {'asks no server' if offline else 'starts no engine'}"
+                raise ValueError(message)
         return self
 
 

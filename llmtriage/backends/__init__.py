@@ -124,8 +124,9 @@ def base_url(url: str) -> str:
 
 def _parsed(kind: str, argument: str) -> BackendSettings:
     match = re.fullmatch(r"(?P<model>.+?)(@(?P<url>[a-z]+://.*))?", argument)
+    forms = f"{kind}:MODEL" if kind == _OFFLINE else f"{kind}:MODEL or {kind}:MODEL@URL"
     if match is None:
-        raise InputError(f"{kind}: names no model", field="backend", remedy=f"write {kind}:MODEL or {kind}:MODEL@URL")
+        raise InputError(f"{kind}: names no model", field="backend", remedy=f"write {forms}")
     if kind == _OFFLINE and match["url"] is None:
         return BackendSettings(kind=_OFFLINE, model=argument)
     host = match["model"].rpartition("@")[2] if "@" in match["model"] else ""
@@ -135,7 +136,7 @@ def _parsed(kind: str, argument: str) -> BackendSettings:
     try:
         return BackendSettings(kind=kind, model=match["model"], url=match["url"])
     except ValidationError as error:
-        raise InputError(str(error.errors()[0]["msg"]), field="backend", remedy=f"write {kind}:MODEL@URL") from None
+        raise InputError(str(error.errors()[0]["msg"]), field="backend", remedy=f"write {forms}") from None
 
 
 def _lexical(setup: Setup) -> Backend:

@@ -19,7 +19,6 @@ import pytest
 from llmtriage import BackendRefusedError, Failure, Prediction, Question, Taxonomy
 from llmtriage.backends import Setup, create, settings_of
 from llmtriage.backends.budget import Budget
-from llmtriage.backends.chat import ChatBackend
 from llmtriage.backends.dialect import Dialect
 from llmtriage.backends.probing import Prober
 from llmtriage.backends.probing.identity import identity, token_ids
@@ -721,8 +720,7 @@ def made(name: str, shop: Taxonomy, **settings: Any) -> Any:
 async def test_the_chat_engine_asks_it(vllm: Played, shop: Taxonomy) -> None:
     """End to end, with the switch against thinking."""
     vllm.writes, vllm.context, vllm.reads = lambda _: ANSWER, 10_000, 1000
-    engine = made("vllm-offline:m", shop)
-    assert isinstance(engine, ChatBackend)
+    engine = made("vllm-offline:m", shop, reading="json")
     questions = [Question(text=f"Where is parcel {number}?", categories=shop.leaves) for number in range(20)]
     found = [answer async for answer in engine.predict(as_async(questions), online=False)]
     await engine.aclose()
@@ -735,8 +733,8 @@ def test_it_is_asked_by_many_at_once_unless_something_else_is_said(shop: Taxonom
     """By the table, or for all engines."""
 
     def at_once(**settings: Any) -> int:
-        engine: ChatBackend = made("tiny", shop, **{"backends": {"tiny": {"kind": "vllm-offline", "model": "m"}}, **settings})
-        return engine.transport.endpoint.concurrency
+        engine = made("tiny", shop, **{"backends": {"tiny": {"kind": "vllm-offline", "model": "m"}}, **settings})
+        return int(engine.transport.endpoint.concurrency)
 
     own = {"backends": {"tiny": {"kind": "vllm-offline", "model": "m", "concurrency": 7}}}
     assert (at_once(), at_once(concurrency=64), at_once(**own)) == (256, 64, 7)
@@ -764,13 +762,19 @@ def test_a_folder_may_hold_an_at_sign() -> None:
     [
         pytest.param(
             {"kind": "vllm-offline", "model": "m", "url": "http://x/v1"},
-            "url cannot be set, no server stands behind vllm-offline",
+            "url cannot be set for vllm-offline, which asks no server",
             id="url",
         ),
-        pytest.param({"kind": "vllm-offline", "model": "m", "proxy": "http://x"}, "proxy cannot be set", id="proxy"),
-        pytest.param({"kind": "vllm-offline", "model": "m", "key_env": "KEY"}, "key_env cannot be set", id="key"),
         pytest.param(
-            {"kind": "vllm", "model": "m", "engine": {"dtype": "float32"}}, "only vllm-offline starts an engine", id="engine"
+            {"kind": "vllm-offline", "model": "m", "proxy": "http://x"}, "proxy cannot be set for vllm-offline", id="proxy"
+        ),
+        pytest.param(
+            {"kind": "vllm-offline", "model": "m", "key_env": "KEY"}, "key_env cannot be set for vllm-offline", id="key"
+        ),
+        pytest.param(
+            {"kind": "vllm", "model": "m", "engine": {"dtype": "float32"}},
+            "engine cannot be set for vllm, which starts no engine",
+            id="engine",
         ),
     ],
 )
@@ -784,7 +788,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(table: dict[str, Any], words
 
 def test_a_url_behind_the_name_is_refused(shop: Taxonomy) -> None:
     """And no name at all, and a mistyped kind."""
-    with pytest.raises(InputError, match="no server stands behind vllm-offline"):
+    with pytest.raises(InputError, match=r"which asks no server; write vllm-offline:MODEL$"):
         made("vllm-offline:m@http://localhost:8000/v1", shop)
     with pytest.raises(InputError, match="names no model"):
         made("vllm-offline:", shop)
