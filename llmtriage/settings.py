@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from llmtriage.errors import InputError, nearest, short
@@ -96,6 +96,8 @@ class Price(BaseModel):
         return ((prompt - cached) * self.input + cached * cheaper + output * self.output) / 1e6
 
 
+_OF_A_SERVER = ("url", "key_env", "headers", "proxy", "ca_file")
+
 Thinking = Literal["auto", "chat_template", "reasoning_effort", "enable_thinking", "thinking", "leave"]
 JsonMode = Literal["auto", "schema", "object", "prompt"]
 Reading = Literal["auto", "token", "json-token", "votes", "json"]
@@ -108,8 +110,8 @@ class BackendSettings(BaseModel):
     """One named engine: a `[backends.NAME]` table of the settings file.
 
     Attributes:
-        kind: "openai" or "vllm" (chat), or "decisions".
-        model: The model's name as the server knows it.
+        kind: "openai" or "vllm" (chat), "vllm-offline" (vLLM in this process), or "decisions".
+        model: The model's name as the server knows it; of vLLM in this process, its folder or the name under which vLLM finds it.
         url: The server; None: the kind's own default.
         key_env: The environment variable that holds the key. The key itself never stands in a file.
         headers: Extra HTTP headers.
@@ -139,11 +141,12 @@ class BackendSettings(BaseModel):
         tokenizer: A `tokenizer.json`, or a folder with one, for servers that tell no tokens.
         token_ids: The most tokens that one request may ask for by number; 0: none; None: found out.
         top_logprobs: The most tokens that the server lists at one place; 0: it lists none; None: found out.
+        engine: Of vLLM in this process: further arguments of `vllm.LLM`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    kind: Literal["openai", "vllm", "decisions"]
+    kind: Literal["openai", "vllm", "vllm-offline", "decisions"]
     model: Annotated[str, Field(min_length=1)]
     url: str | None = None
     key_env: str | None = None
@@ -174,6 +177,7 @@ class BackendSettings(BaseModel):
     tokenizer: Path | None = None
     token_ids: Annotated[int, Field(ge=0)] | None = None
     top_logprobs: Annotated[int, Field(ge=0)] | None = None
+    engine: dict[str, Any] = {}
 
     @field_validator("extra_body", "omit")
     @classmethod
@@ -183,6 +187,16 @@ class BackendSettings(BaseModel):
             message = f"{min(core)} is what a request is made of"
             raise ValueError(message)
         return names
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        """What speaks of a server says nothing of an engine in this process, and the other way round."""
+        offline = self.kind == "vllm-offline"
+        for name in _OF_A_SERVER if offline else ("engine",):
+            if getattr(self, name):
+                message = f"{name} cannot be set for {self.kind}, which {'asks no server' if offline else 'starts no engine'}"
+                raise ValueError(message)
+        return self
 
 
 class Settings(BaseSettings):

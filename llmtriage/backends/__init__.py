@@ -1,6 +1,6 @@
-"""Engines by name: `lexical`, `openai:`, `vllm:` or `decisions:` with MODEL[@URL], a name of `llmtriage.toml`, a third party's kind.
+"""Engines by name: `lexical`, `openai:`, `vllm:` or `decisions:` with MODEL[@URL], `vllm-offline:MODEL`, or a name of `llmtriage.toml`.
 
-Third parties register a `Factory` under the entry-point group `llmtriage.backends`; the entry point's name is the kind.
+Or a third party's kind: they register a `Factory` under the entry-point group `llmtriage.backends`; the entry point's name is the kind.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationError
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 GROUP = "llmtriage.backends"
 _URLS = {"openai": "https://api.openai.com/v1", "vllm": "http://localhost:8000/v1", "decisions": "https://api.openai.com/v1"}
-_KINDS = ("lexical", *_URLS)
+_OFFLINE = "vllm-offline"
+_KINDS = ("lexical", *_URLS, _OFFLINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ def create(name: str, setup: Setup) -> Backend:
     kind, _, argument = name.partition(":")
     if kind == "lexical" and not argument:
         return _lexical(setup)
-    if kind in _URLS:
+    if kind in (*_URLS, _OFFLINE):
         return _chat(name, _parsed(kind, argument), setup)
     for entry in entry_points(group=GROUP, name=kind):
         return _plugged_in(name, entry, argument, setup)
@@ -81,7 +82,7 @@ def settings_of(name: str, settings: Settings) -> BackendSettings | None:
     if name in settings.backends:
         return settings.backends[name]
     kind, _, argument = name.partition(":")
-    return _parsed(kind, argument) if kind in _URLS else None
+    return _parsed(kind, argument) if kind in (*_URLS, _OFFLINE) else None
 
 
 def _plugged_in(name: str, entry: EntryPoint, argument: str, setup: Setup) -> Backend:
@@ -123,8 +124,11 @@ def base_url(url: str) -> str:
 
 def _parsed(kind: str, argument: str) -> BackendSettings:
     match = re.fullmatch(r"(?P<model>.+?)(@(?P<url>[a-z]+://.*))?", argument)
+    forms = f"{kind}:MODEL" if kind == _OFFLINE else f"{kind}:MODEL or {kind}:MODEL@URL"
     if match is None:
-        raise InputError(f"{kind}: names no model", field="backend", remedy=f"write {kind}:MODEL or {kind}:MODEL@URL")
+        raise InputError(f"{kind}: names no model", field="backend", remedy=f"write {forms}")
+    if kind == _OFFLINE and match["url"] is None:
+        return BackendSettings(kind=_OFFLINE, model=argument)
     host = match["model"].rpartition("@")[2] if "@" in match["model"] else ""
     if re.match(r"localhost\b|\d+\.\d+\.\d+\.\d+|[^@]*[:/]", host):
         remedy = f"write {kind}:MODEL@http://{host}; a model whose name holds an @ goes under [backends.NAME] in llmtriage.toml"
@@ -132,7 +136,7 @@ def _parsed(kind: str, argument: str) -> BackendSettings:
     try:
         return BackendSettings(kind=kind, model=match["model"], url=match["url"])
     except ValidationError as error:
-        raise InputError(str(error.errors()[0]["msg"]), field="backend", remedy=f"write {kind}:MODEL@URL") from None
+        raise InputError(str(error.errors()[0]["msg"]), field="backend", remedy=f"write {forms}") from None
 
 
 def _lexical(setup: Setup) -> Backend:
@@ -156,10 +160,12 @@ def _chat(name: str, backend: BackendSettings, setup: Setup) -> Backend:
 
 
 def _transport(name: str, backend: BackendSettings, settings: Settings) -> Transport:
-    from llmtriage.backends.budget import Budget
     from llmtriage.backends.http import is_openai
     from llmtriage.backends.transport import Endpoint, Transport
+    from llmtriage.backends.vllm_offline import OfflineTransport
 
+    if backend.kind == _OFFLINE:
+        return OfflineTransport.of(name, backend, settings, **_limits(backend, settings))
     url = base_url(backend.url or _URLS[backend.kind])
     own_host = is_openai(url)
     hint = backend.key_env or ("OPENAI_API_KEY" if own_host else "LLMTRIAGE_API_KEY")
@@ -176,6 +182,13 @@ def _transport(name: str, backend: BackendSettings, settings: Settings) -> Trans
         concurrency=backend.concurrency or settings.concurrency,
         patience=settings.patience_of(backend),
     )
+    return Transport(endpoint, **_limits(backend, settings))
+
+
+def _limits(backend: BackendSettings, settings: Settings) -> dict[str, Any]:
+    """What may be spent, and what is known already."""
+    from llmtriage.backends.budget import Budget
+
     price = settings.prices.get(backend.model)
     if settings.max_cost is not None and price is None:
         remedy = f'add a table [prices."{backend.model}"] with input and output to llmtriage.toml'
@@ -183,7 +196,7 @@ def _transport(name: str, backend: BackendSettings, settings: Settings) -> Trans
     budget = None
     if settings.max_tokens is not None or settings.max_cost is not None:
         budget = Budget(tokens=settings.max_tokens, cost=settings.max_cost, currency=price.currency if price else "")
-    return Transport(endpoint, budget=budget, price=price, cache=_reply_cache(settings.reply_cache))
+    return {"budget": budget, "price": price, "cache": _reply_cache(settings.reply_cache)}
 
 
 def _reply_cache(path: Path | None) -> ReplyCache | None:

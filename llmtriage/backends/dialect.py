@@ -125,7 +125,7 @@ def _json(url: str) -> Json:
 
 
 def _switch(kind: str, url: str) -> Switch:
-    if kind == "vllm":
+    if kind in ("vllm", "vllm-offline"):
         return "chat_template"
     if urlsplit(url).port == _OLLAMA_PORT:
         return "reasoning_effort"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 AHEAD = 4  # times the requests in flight, where some tickets share a longer beginning of their prompts than all do
 _MARGIN = 64  # tokens of a chat template around the messages
-_OPTIONS = {"extra_body", "omit", "temperature", "answer_tokens", "context", "thinking", "json_mode"}
+_OPTIONS = {"extra_body", "omit", "temperature", "answer_tokens", "context", "thinking", "json_mode", "engine"}
 
 
 class PromptedBackend(ABC):

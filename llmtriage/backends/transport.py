@@ -91,12 +91,13 @@ class Reply:
     key: bytes | None = None
 
 
-class _Session(NamedTuple):
+@dataclass(slots=True)
+class _Session:
     """What belongs to one event loop."""
 
-    client: openai.AsyncOpenAI
     slots: Slots
-    purse: asyncio.Lock
+    purse: asyncio.Lock = field(default_factory=asyncio.Lock)
+    client: openai.AsyncOpenAI | None = None
 
 
 @dataclass(slots=True)
@@ -107,7 +108,7 @@ class _Spent:
     unknown: bool = False
 
 
-class _Request(NamedTuple):
+class Request(NamedTuple):
     """What is sent: where to, the JSON, the longest answer it allows, the fields it can do without, and whose beginning it shares."""
 
     path: str
@@ -117,7 +118,8 @@ class _Request(NamedTuple):
     beginning: Hashable
 
     @classmethod
-    def of(cls, path: str, body: Mapping[str, Any], naming: Collection[str] = (), beginning: Hashable = None) -> _Request:
+    def of(cls, path: str, body: Mapping[str, Any], naming: Collection[str] = (), beginning: Hashable = None) -> Request:
+        """The request that posts `body` to `path`."""
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         most = next((body[name] for name in _ANSWER_FIELDS if isinstance(body.get(name), int)), 0)
         return cls(path, content, most, naming, beginning)
@@ -194,7 +196,9 @@ class Transport:
         """
         if self.endpoint.key is None and is_openai(self.endpoint.url):
             raise BackendRefusedError("no key is set", remedy=f"set {self.endpoint.key_hint}", backend=self.endpoint.name)
-        request = _Request.of(path, body, naming, beginning)
+        if online and until is None:
+            await self.ready()
+        request = Request.of(path, body, naming, beginning)
         ask = partial(self._asked, request, Attempts(self.endpoint, self.pace, online=online, until=until))
         if fresh:
             return await ask()
@@ -225,6 +229,7 @@ class Transport:
         async def in_time(question: Q) -> R | Failure:
             if not online:
                 return await one(question, online=False, until=None, shared=shared)
+            await self.ready()
             try:
                 async with asyncio.timeout(patience):
                     return await one(question, online=True, until=self.pace.clock.now() + patience, shared=None)
@@ -233,13 +238,16 @@ class Transport:
 
         return in_flight(in_time, questions, ahead * self.endpoint.concurrency)
 
+    async def ready(self) -> None:
+        """Come back when somebody's patience may begin; a server is there or not."""
+
     async def get(self, path: str) -> Reply | Failure:
         """What the server says at `path`, asked once; a path that begins with a scheme is a whole URL. Raises as `post` does."""
         began = self.pace.clock.now()
         limit = min(self.endpoint.timeout, self.endpoint.patience.online)
         try:
             async with asyncio.timeout(limit):
-                text = await self._session().client.get(path, cast_to=str, options=_OPTIONS)
+                text = await self._client().get(path, cast_to=str, options=_OPTIONS)
             body = _parsed(text)
             _refuse_faults(body, self.endpoint)
         except (openai.OpenAIError, TimeoutError, ReplyTooLongError) as error:
@@ -250,7 +258,7 @@ class Transport:
 
     def is_known(self, path: str, body: Mapping[str, Any]) -> bool:
         """Whether the reply cache has the answer to a request."""
-        return self.cache is not None and self.cache.get(self._key(_Request.of(path, body))) is not None
+        return self.cache is not None and self.cache.get(self._key(Request.of(path, body))) is not None
 
     def remember(self, reply: Reply) -> None:
         """Keep a reply that could be read; what could not be read is asked for again another time."""
@@ -264,14 +272,14 @@ class Transport:
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
         session = self._sessions.pop(asyncio.get_running_loop(), None)
-        if session is not None and self._http_client is None:
+        if session is not None and session.client is not None and self._http_client is None:
             await session.client.close()
         if self.cache is not None:
             self.cache.close()
 
     # -- asking --------------------------------------------------------------------------------
 
-    async def _asked(self, request: _Request, attempts: Attempts) -> Reply | Failure:
+    async def _asked(self, request: Request, attempts: Attempts) -> Reply | Failure:
         try:
             async with attempts.deadline():
                 async for attempt in attempts.retrying():
@@ -286,7 +294,7 @@ class Transport:
             return attempts.failure(attempts.last or Fault("timeout", f"no answer within {self.endpoint.patience.online:g} s"))
         raise AssertionError  # tenacity either returns or raises
 
-    async def _once(self, request: _Request, attempts: Attempts) -> Any:
+    async def _once(self, request: Request, attempts: Attempts) -> Any:
         """One request: money, the door, a slot, and it goes. Raises `Fault`."""
         reserved = await self._reserved(request)
         spent = _Spent()
@@ -301,10 +309,10 @@ class Transport:
         finally:
             self._settle(reserved, spent)
 
-    async def _exchanged(self, request: _Request, attempts: Attempts, spent: _Spent, *, trial: bool) -> Any:
+    async def _exchanged(self, request: Request, attempts: Attempts, spent: _Spent, *, trial: bool) -> Any:
         sent = self.pace.clock.now()
         try:
-            body = _parsed(await self._sent(request, attempts.limit()))
+            body = await self._sent(request, attempts.limit())
             spent.told = _used(body)
             spent.unknown = spent.told is None
             _refuse_faults(body, self.endpoint)
@@ -328,16 +336,17 @@ class Transport:
         self.budget.settle(reserved.tokens, used, price=self._price)
         self._ratio = max(self._ratio, used.prompt / max(reserved.estimate, 1))
 
-    async def _sent(self, request: _Request, limit: float) -> str:
-        client = self._session().client
+    async def _sent(self, request: Request, limit: float) -> dict[str, Any]:
+        """The JSON object that comes back within `limit` seconds. Raises `Fault`."""
         try:
             async with asyncio.timeout(limit):
                 # The typed methods of the client walk through the whole request; a plain post with a text answer does not.
-                return await client.post(request.path, content=request.content, cast_to=str, options=_OPTIONS)
+                text = await self._client().post(request.path, content=request.content, cast_to=str, options=_OPTIONS)
         except (openai.OpenAIError, TimeoutError, ReplyTooLongError) as error:
             raise fault_of(error, self.endpoint, limit=limit, naming=request.naming) from None
+        return _parsed(text)
 
-    async def _reserved(self, request: _Request) -> _Reserved | None:
+    async def _reserved(self, request: Request) -> _Reserved | None:
         if self.budget is None:
             return None
         estimate = estimated_tokens(request.content.decode())
@@ -347,17 +356,21 @@ class Transport:
                 await self.pace.clock.sleep(0.05)
         return _Reserved(tokens, estimate)
 
-    def _key(self, request: _Request) -> bytes:
+    def _key(self, request: Request) -> bytes:
         return key_of(self.endpoint.url, request.path, request.content, self.endpoint.headers)
 
     def _session(self) -> _Session:
         loop = asyncio.get_running_loop()
         if loop not in self._sessions:
             self._sessions = {known: kept for known, kept in self._sessions.items() if not known.is_closed()}
-            self._sessions[loop] = _Session(
-                client_of(self.endpoint, self._http_client), Slots(self.pace.concurrency), asyncio.Lock()
-            )
+            self._sessions[loop] = _Session(Slots(self.pace.concurrency))
         return self._sessions[loop]
+
+    def _client(self) -> openai.AsyncOpenAI:
+        session = self._session()
+        if session.client is None:
+            session.client = client_of(self.endpoint, self._http_client)
+        return session.client
 
 
 _OPTIONS: Any = {"follow_redirects": False, "headers": {"Content-Type": "application/json"}}

@@ -43,7 +43,11 @@ _WIDTHS = (10, 18)
 
 
 @click.command(short_help="What a server can do, and what is missing.")
-@click.option("--backend", required=True, help="openai:MODEL[@URL], vllm:MODEL[@URL], decisions:MODEL[@URL], a name, lexical.")
+@click.option(
+    "--backend",
+    required=True,
+    help="openai:MODEL[@URL], vllm:MODEL[@URL], decisions:MODEL[@URL], vllm-offline:MODEL, a name, lexical.",
+)
 @taxonomy_option
 @examples_option
 @prompt_examples_option

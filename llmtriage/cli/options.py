@@ -98,7 +98,10 @@ column_options = _together(
 triage_options = _together(
     taxonomy_option,
     click.option(
-        "--backend", default="lexical", show_default=True, help="lexical, openai:, vllm: or decisions:MODEL[@URL], or a name."
+        "--backend",
+        default="lexical",
+        show_default=True,
+        help="lexical, openai:, vllm: or decisions:MODEL[@URL], vllm-offline:MODEL, or a name.",
     ),
     examples_option,
     click.option("--shots", type=click.IntRange(min=0), help="Examples used a category, at most [all]."),

@@ -54,6 +54,7 @@ async def token_ids(prober: Prober, text: str) -> tuple[int, ...]:
 
 
 async def _soon(prober: Prober, path: str, body: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    await prober.transport.ready()
     try:
         async with asyncio.timeout(_PATIENCE):
             return await looked_up(prober.transport, path, body)
