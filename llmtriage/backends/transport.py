@@ -196,9 +196,9 @@ class Transport:
             raise BackendRefusedError("no key is set", remedy=f"set {self.endpoint.key_hint}", backend=self.endpoint.name)
         request = _Request.of(path, body, naming, beginning)
         ask = partial(self._asked, request, Attempts(self.endpoint, self.pace, online=online, until=until))
-        if fresh:
-            return await ask()
         key = self._key(request)
+        if fresh:
+            return _keyed(key, await ask())
         if self.cache is not None and (known := self.cache.get(key)) is not None:
             return Reply(body=known, attempts=0, seconds=0.0)
         if shared is None:
@@ -338,7 +338,7 @@ class Transport:
             raise fault_of(error, self.endpoint, limit=limit, naming=request.naming) from None
 
     async def _reserved(self, request: _Request) -> _Reserved | None:
-        if self.budget is None:
+        if self.budget is None or request.path.startswith("http"):  # routes beside the API cost nothing
             return None
         estimate = estimated_tokens(request.content.decode())
         tokens = Tokens(round(self._ratio * estimate), request.most)
