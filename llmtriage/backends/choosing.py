@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llmtriage.backends.chat import ChatBackend
 from llmtriage.backends.dialect import Dialect
+from llmtriage.backends.http import is_openai
 from llmtriage.backends.lead import Lead
 from llmtriage.backends.logprobs import LogprobBackend, Place, Way
 from llmtriage.backends.prompted import AHEAD, PromptedBackend
@@ -28,7 +31,7 @@ from llmtriage.backends.speaking import Speaker
 from llmtriage.backends.tokenizing import Tokenizer
 from llmtriage.backends.votes import VotesBackend
 from llmtriage.errors import BackendRefusedError, BackendUnavailableError, InputError, RefusedFieldError
-from llmtriage.predictions import Example, Failure, Prediction, Question, Scores
+from llmtriage.predictions import PASSING, Example, Failure, Prediction, Question, Scores
 from llmtriage.probability.readings import tempered_log_loss
 from llmtriage.streams import as_async
 
@@ -48,8 +51,8 @@ _MASS = 0.5  # of the probability in a trial must lie on codes, else the model m
 _TOPS = (20, 5)  # what hosts list: 20 by most, 5 by some
 _TRIAL = {"en": "Hello, I have a question about my order.", "zh": "你好，我想咨询一下我的订单。"}
 _HELD_OUT = 60  # examples on which codes are compared
+_SPARE = 4  # candidates that may turn out to be several tokens
 _FEWEST = 40  # fewer say nothing about which codes are better
-_PASSING = ("timeout", "rate_limited", "backend_unavailable")  # these say nothing about what a server can do
 _FIELDS = ("logprobs", "top_logprobs", "logprob_token_ids", "return_tokens_as_token_ids")
 
 
@@ -94,12 +97,23 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
+class _Try:
+    """What is tried: a place to read at, whether it must be that one, and whether somebody waits."""
+
+    place: Place
+    must: bool
+    online: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Trial:
     """What a trial showed: an engine that can be used, or why not."""
 
     engine: LogprobBackend | None
     problem: str = ""
     mass: float | None = None
+    refused: bool = False
+    thinks: bool = False
 
 
 class ChosenBackend:
@@ -146,7 +160,7 @@ class ChosenBackend:
 
     async def predict(self, questions: AsyncIterable[Question], *, online: bool) -> AsyncIterator[Prediction | Failure]:
         """See `llmtriage.protocols.Backend`."""
-        await self.settle()
+        await self.settle(online=online)
         async for answer in self.engine.predict(questions, online=online):
             yield answer
 
@@ -164,36 +178,60 @@ class ChosenBackend:
 
     # -- choosing ------------------------------------------------------------------------------
 
-    async def settle(self) -> None:
+    async def settle(self, *, online: bool = False) -> None:
         """Find the way, once.
+
+        Args:
+            online: Somebody waits.
 
         Raises:
             InputError: What was set cannot be done with these categories.
             BackendError: The server cannot work, or not in the way that was set.
         """
-        await self._lead.go(lambda: self._engine is not None, self._settle)
+        await self._lead.go(lambda: self._engine is not None, partial(self._settle, online=online))
 
-    async def _settle(self) -> bool:
-        engine, chosen = await self._found()
+    async def _settle(self, *, online: bool) -> bool:
+        engine, chosen = await self._found(online=online)
         if self._options.per_ticket:
             engine.ahead = AHEAD
-        self.chosen, self._engine = chosen, engine
+        if self._engine is None:  # else another event loop was faster
+            self.chosen, self._engine = chosen, engine
         return True
 
-    async def _found(self) -> tuple[PromptedBackend, Chosen]:
-        wanted = self.settings.reading
-        passed: dict[str, str] = {}
-        for reading in self._by_logprobs():
-            trial, known = await self._first_that_works(reading, explicit=wanted == reading)
+    async def _found(self, *, online: bool) -> tuple[PromptedBackend, Chosen]:
+        places, passed, thinks = self._by_logprobs(), dict[str, str](), False
+        if places and len(self.prompt.taxonomy.leaves) == 1:
+            return await self._certain()
+        for place in places:
+            tokenizer, trial = await self._first_that_works(_Try(place, self._must(), online))
             if trial.engine is not None:
-                return await self._read_by(trial, known, passed)
-            if wanted == reading:
-                remedy = "run `llmtriage doctor`, or use --reading auto"
-                raise BackendRefusedError(
-                    f"it cannot be read by --reading {reading}: {trial.problem}", remedy=remedy, backend=self.name
-                )
-            passed[reading] = trial.problem
-        engine: ChatBackend = self._json() if wanted == "json" or self.prompt.rationale else self._votes()
+                return await self._read_by(trial.engine, tokenizer, mass=trial.mass, passed=passed)
+            passed[place], thinks = trial.problem, trial.thinks
+            if thinks:
+                break
+        self._refuse_others(passed)
+        return self._read_otherwise(passed, thinks=thinks)
+
+    async def _certain(self) -> tuple[PromptedBackend, Chosen]:
+        """Of one category: nothing is ever asked."""
+        way = self._way("token", Lists(form="openai", most=_TOPS[0]), "letters", None)
+        return await self._engine_of(self._speaker(), way), Chosen(reading="token", facts=way.facts())
+
+    def _refuse_others(self, passed: Mapping[str, str]) -> None:
+        """Raise where log-probabilities were asked for that cannot be had."""
+        wanted, debias = self.settings.reading, self.settings.debias
+        if wanted in passed:
+            remedy = "run `llmtriage doctor`, or use --reading auto"
+            problem = f"it cannot be read by --reading {wanted}: {passed[str(wanted)]}"
+            raise BackendRefusedError(problem, remedy=remedy, backend=self.name)
+        if passed and debias != "none":
+            problem = f"--debias {debias} corrects log-probabilities, and it has none: {passed['token']}"
+            raise BackendRefusedError(problem, remedy="leave out --debias", backend=self.name)
+
+    def _read_otherwise(self, passed: Mapping[str, str], *, thinks: bool) -> tuple[PromptedBackend, Chosen]:
+        engine: ChatBackend = self._json() if self.settings.reading == "json" or self.prompt.rationale else self._votes()
+        if thinks:  # so that its first answer has room, too
+            engine.speaker.dialect = replace(engine.dialect, thinks=True)
         facts = {key: value for key, value in engine.fingerprint().items() if key in ("reading", "temperature")}
         return engine, Chosen(reading=facts["reading"], facts=facts, passed=passed)
 
@@ -204,72 +242,97 @@ class ChosenBackend:
             return (wanted,)
         return ("token", "json-token") if wanted == "auto" and not self.prompt.rationale else ()
 
-    async def _read_by(self, trial: _Trial, known: Known, passed: Mapping[str, str]) -> tuple[PromptedBackend, Chosen]:
-        engine, losses = await self._with_best_codes(trial.engine, known)  # type: ignore[arg-type]
+    def _must(self) -> bool:
+        """Whether something was set that needs log-probabilities: then what stands in their way is an error, not a reason for another way."""
+        settings = self.settings
+        chosen = settings.reading in ("token", "json-token") or settings.codes in ("letters", "words", "random")
+        return chosen or settings.debias != "none" or settings.many != "auto" or settings.tokenizer is not None
+
+    async def _read_by(
+        self, engine: LogprobBackend, tokenizer: Tokenizer, *, mass: float | None, passed: Mapping[str, str]
+    ) -> tuple[PromptedBackend, Chosen]:
+        engine, losses = await self._with_best_codes(engine, tokenizer)
         await engine.learn_priors()
+        if engine.way.place == "token" and self._finds_out():
+            self._remember(_known(engine, tokenizer, Dialect.of(self.settings, self.transport.endpoint.url)))
+        who = tokenizer.identity
         chosen = Chosen(
             reading=engine.way.place,
             facts=engine.way.facts(),
-            mass=trial.mass,
+            mass=mass,
             passed=passed,
             log_losses=losses,
-            server=" ".join(filter(None, (known.server, known.version))),
+            server=" ".join(filter(None, (who.server, who.version))),
             left_out=engine.shortlist.left_out if engine.shortlist else None,
         )
         return engine, chosen
 
-    async def _first_that_works(self, place: Place, *, explicit: bool) -> tuple[_Trial, Known]:
-        """The first form of list that a trial confirms: what worked before, then the others."""
-        url, model = self.transport.endpoint.url, self.settings.model
-        kept = recall(url, model)
-        tokenizer = Tokenizer(self.transport, self.settings, kept.tokens if kept else {})
-        trial = _Trial(None, "the server lists no log-probabilities")
-        for lists in await self._forms(place, kept, tokenizer):
-            confirmed = kept is not None and kept.lists == lists
-            # What was kept may not hold any more, so the other forms begin with nothing settled.
-            speaker = Speaker(self.name, self.settings, self.transport, kept.dialect if kept and confirmed else None)
-            trial = await self._tried(speaker, place, lists, tokenizer, explicit=explicit)
+    async def _first_that_works(self, wanted: _Try) -> tuple[Tokenizer, _Trial]:
+        """The first form of list that a trial confirms: what worked before, else any."""
+        kept = self._kept()
+        if kept is not None and kept.lists is not None and wanted.place == "token":
+            tokenizer = Tokenizer(self.transport, self.settings, kept)
+            trial = await self._tried(wanted, self._speaker(kept.dialect), kept.lists, tokenizer)
+            if trial.engine is not None and trial.engine.way.model == kept.model:
+                return tokenizer, trial
+            self._remember(Known(dialect=kept.dialect))  # it does not hold any more
+        tokenizer = Tokenizer(self.transport, self.settings)
+        trials: dict[Lists, _Trial] = {}
+        for lists in await self._forms(wanted.place, tokenizer):
+            speaker = self._speaker()
+            trial = trials[lists] = await self._tried(wanted, speaker, lists, tokenizer)
             if trial.engine is not None:
-                known = _known(trial.engine, tokenizer)
-                remember(url, model, known)
-                return trial, known
+                return tokenizer, trial
             if speaker.dialect.thinks:
-                return _Trial(None, "the model thinks before it answers and cannot be kept from it"), Known(
-                    dialect=speaker.dialect
-                )
-        return trial, Known(dialect=Dialect.of(self.settings, url))
+                return tokenizer, _Trial(None, "the model thinks before it answers and cannot be kept from it", thinks=True)
+        return tokenizer, _most_telling(trials)
 
-    async def _forms(self, place: Place, kept: Known | None, tokenizer: Tokenizer) -> list[Lists]:
+    def _speaker(self, dialect: Dialect | None = None) -> Speaker:
+        return Speaker(self.name, self.settings, self.transport, dialect)
+
+    def _finds_out(self) -> bool:
+        """Whether it is left to us how the server lists log-probabilities, so that what is found holds for others too."""
+        settings = self.settings
+        return settings.tokenizer is None and settings.token_ids is None and settings.top_logprobs is None
+
+    def _kept(self) -> Known | None:
+        """What an earlier run found out that began as this one does."""
+        url = self.transport.endpoint.url
+        known = recall(url, self.settings.model) if self._finds_out() else None
+        return known if known is not None and known.began == Dialect.of(self.settings, url) else None
+
+    def _remember(self, known: Known) -> None:
+        if known != self._kept():
+            remember(self.transport.endpoint.url, self.settings.model, known)
+
+    async def _forms(self, place: Place, tokenizer: Tokenizer) -> list[Lists]:
         """The forms of lists to try, the best first."""
         settings = self.settings
         tops = _TOPS if settings.top_logprobs is None else (settings.top_logprobs,)
         forms = [Lists(form="openai", most=most) for most in tops if most >= 2]
         forms += [Lists(form="integer", most=most) for most in tops[-1:] if most >= 2]
         ids = MOST_IDS if settings.token_ids is None else settings.token_ids
-        if place == "token" and ids >= 2 and await tokenizer.by_server():
+        if place == "token" and ids >= 2 and not is_openai(self.transport.endpoint.url) and await tokenizer.works():
             forms.insert(0, Lists(form="ids", most=ids))
-        if kept is not None and kept.lists in forms:
-            forms.remove(kept.lists)
-            forms.insert(0, kept.lists)
         return forms
 
-    async def _tried(self, speaker: Speaker, place: Place, lists: Lists, tokenizer: Tokenizer, *, explicit: bool) -> _Trial:
+    async def _tried(self, wanted: _Try, speaker: Speaker, lists: Lists, tokenizer: Tokenizer) -> _Trial:
         """One request with the prompt itself, on a text of ours."""
         try:
-            engine = await self._made(speaker, place, lists, tokenizer, _first_kind(self.settings))
-            return await self._judged(engine, explicit=explicit)
+            engine = await self._made(speaker, wanted.place, lists, tokenizer, _first_kind(self.settings))
+            return await self._judged(wanted, engine)
         except RefusedFieldError as error:
-            return _Trial(None, error.problem)
+            return _Trial(None, error.problem, refused=True)
         except InputError as error:
-            if explicit:
+            if wanted.must:
                 raise
             return _Trial(None, error.problem)
 
-    async def _judged(self, engine: LogprobBackend, *, explicit: bool) -> _Trial:
+    async def _judged(self, wanted: _Try, engine: LogprobBackend) -> _Trial:
         text = _TRIAL["zh" if self.prompt.language.startswith("zh") else "en"]
         question = Question(text=text, categories=self.prompt.taxonomy.leaves)
-        answer, listed = await engine.trial(question, naming=_FIELDS)
-        if isinstance(answer, Failure) and answer.reason in _PASSING:
+        answer, listed = await engine.trial(question, naming=_FIELDS, online=wanted.online)
+        if isinstance(answer, Failure) and answer.reason in PASSING:
             problem = f"a first question got no answer: {answer.detail}"
             raise BackendUnavailableError(problem, remedy="try again when the server answers", backend=self.name)
         if isinstance(answer, Failure):
@@ -280,7 +343,7 @@ class ChosenBackend:
             return _Trial(None, "of all codes only the chosen one has a log-probability")
         if scores.label_mass is not None and scores.label_mass < _MASS:
             problem = f"only {scores.label_mass:.2f} of the probability lies on codes: the model wants to answer something else"
-            if not explicit:
+            if self.settings.reading != wanted.place:
                 return _Trial(None, problem)
             _log.warning("%s: %s", self.name, problem)
         way = replace(engine.way, model=answer.model)
@@ -291,9 +354,20 @@ class ChosenBackend:
     async def _made(self, speaker: Speaker, place: Place, lists: Lists, tokenizer: Tokenizer, kind: CodeKind) -> LogprobBackend:
         tokens = None
         if await tokenizer.works():
-            await tokenizer.learn(texts_for(kind, self.prompt.taxonomy, self._needed(lists)[1]))
-            tokens = tokenizer.known
+            tokens = await self._learnt(tokenizer, kind, self._needed(lists)[1])
         return await self._engine_of(speaker, self._way(place, lists, kind, tokens))
+
+    async def _learnt(self, tokenizer: Tokenizer, kind: CodeKind, needed: int) -> Mapping[str, tuple[int, ...]]:
+        """The tokens of texts, so many that there are enough codes among them. Mostly the first ones will do, and are asked for first."""
+        taxonomy = self.prompt.taxonomy
+        texts = texts_for(kind, taxonomy, needed)
+        if kind != "words":
+            await tokenizer.learn(texts[: 2 * (needed + _SPARE)])
+            with suppress(InputError):
+                if len(codebook(kind, taxonomy, most=needed, tokens=tokenizer.known).pool) == needed:
+                    return tokenizer.known
+        await tokenizer.learn(texts)
+        return tokenizer.known
 
     def _needed(self, lists: Lists) -> tuple[int, int]:
         """Options of one question at most, and codes that are needed for that."""
@@ -305,6 +379,8 @@ class ChosenBackend:
     def _way(self, place: Place, lists: Lists, kind: CodeKind, tokens: Mapping[str, tuple[int, ...]] | None) -> Way:
         settings = self.settings
         most, needed = self._needed(lists)
+        if tokens is not None:  # no others, lest codes depend on what was asked about earlier
+            tokens = {text: tokens[text] for text in texts_for(kind, self.prompt.taxonomy, needed) if text in tokens}
         book = codebook(kind, self.prompt.taxonomy, most=needed, tokens=tokens)
         if kind != "words" and settings.many != "all" and len(book.pool) < needed:
             most = len(book.pool)
@@ -334,16 +410,15 @@ class ChosenBackend:
 
     # -- the best codes ------------------------------------------------------------------------
 
-    async def _with_best_codes(self, engine: LogprobBackend, known: Known) -> tuple[LogprobBackend, Mapping[str, float]]:
+    async def _with_best_codes(self, engine: LogprobBackend, tokenizer: Tokenizer) -> tuple[LogprobBackend, Mapping[str, float]]:
         """The engine with the codes of the least log loss on held-out examples, and those of all kinds that were compared."""
         held_out = self._held_out()
         if not self._compares(engine) or len(held_out) < _FEWEST:
             return engine, {}
-        tokenizer = Tokenizer(self.transport, self.settings, known.tokens)
         engines: dict[str, LogprobBackend] = {}
         losses: dict[str, float] = {}
         kinds: tuple[CodeKind, ...] = ("letters", "random", "words")
-        for kind in kinds:
+        for kind in kinds[: 2 if engine.way.turns > 1 else 3]:  # words cannot change places
             try:
                 other = await self._made(engine.speaker, engine.way.place, engine.way.lists, tokenizer, kind)
                 other = await self._with_way(other, replace(other.way, model=engine.way.model))
@@ -386,14 +461,14 @@ class ChosenBackend:
     def _assumed(self) -> PromptedBackend:
         """What would be chosen by what is known without asking: for estimates, and to show."""
         wanted = self.settings.reading
-        known = recall(self.transport.endpoint.url, self.settings.model)
+        known = self._kept()
         if wanted == "votes":
             return self._votes()
         by_token = wanted in ("token", "json-token") or (known and known.lists) or self.settings.kind.startswith("vllm")
         if wanted == "json" or self.prompt.rationale or not by_token:
             return self._json()
         lists = (known and known.lists) or Lists(form="openai", most=_TOPS[0])
-        speaker = Speaker(self.name, self.settings, self.transport, known.dialect if known else None)
+        speaker = self._speaker(known.dialect if known else None)
         tokens = known.tokens if known and known.tokens else None
         place: Place = "json-token" if wanted == "json-token" else "token"
         try:
@@ -404,10 +479,18 @@ class ChosenBackend:
         return LogprobBackend(speaker, self.prompt, way, shortlist=shortlist, shorten=self._options.shorten)
 
 
-def _known(engine: LogprobBackend, tokenizer: Tokenizer) -> Known:
+def _most_telling(trials: Mapping[Lists, _Trial]) -> _Trial:
+    """Of trials that failed: the first of the usual form that got an answer, else the first."""
+    usual = [trial for lists, trial in trials.items() if lists.form == "openai"]
+    answered = [trial for trial in usual if not trial.refused]
+    return next(iter([*answered, *usual, *trials.values()]), _Trial(None, "the server lists no log-probabilities"))
+
+
+def _known(engine: LogprobBackend, tokenizer: Tokenizer, began: Dialect) -> Known:
     who = tokenizer.identity
     return Known(
         dialect=engine.dialect,
+        began=began,
         lists=engine.way.lists,
         tokens=tokenizer.known,
         model=engine.way.model,
@@ -432,7 +515,7 @@ def _refuse(settings: BackendSettings, prompt: Prompt, options: Options) -> None
     if options.per_ticket and settings.debias == "content-free":
         problem = "one fixed correction is wrong where each ticket has examples of its own"
         raise InputError(problem, field="--debias", remedy="use --debias permute, or --selector static")
-    if settings.debias != "none" and settings.reading in ("votes", "json"):
+    if settings.debias != "none" and (settings.reading in ("votes", "json") or prompt.rationale):
         raise InputError("only log-probabilities can be corrected", field="--debias", remedy="use --reading token")
     if settings.debias == "permute" and settings.codes == "words":
         raise InputError("words cannot change places", field="--debias", remedy="use --codes letters or random")

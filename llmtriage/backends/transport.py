@@ -200,9 +200,9 @@ class Transport:
             await self.ready()
         request = Request.of(path, body, naming, beginning)
         ask = partial(self._asked, request, Attempts(self.endpoint, self.pace, online=online, until=until))
-        if fresh:
-            return await ask()
         key = self._key(request)
+        if fresh:
+            return _keyed(key, await ask())
         if self.cache is not None and (known := self.cache.get(key)) is not None:
             return Reply(body=known, attempts=0, seconds=0.0)
         if shared is None:
@@ -347,7 +347,7 @@ class Transport:
         return _parsed(text)
 
     async def _reserved(self, request: Request) -> _Reserved | None:
-        if self.budget is None:
+        if self.budget is None or request.path.startswith("http"):  # routes beside the API cost nothing
             return None
         estimate = estimated_tokens(request.content.decode())
         tokens = Tokens(round(self._ratio * estimate), request.most)

@@ -20,6 +20,7 @@ class Known:
 
     Attributes:
         dialect: How requests are put.
+        began: How they were put at first, by the settings; with others it tells nothing.
         lists: How it lists log-probabilities; None: it does not.
         tokens: Texts with the numbers of their tokens, as far as they were asked for.
         model: The model, as answers name it.
@@ -30,6 +31,7 @@ class Known:
     """
 
     dialect: Dialect
+    began: Dialect | None = None
     lists: Lists | None = None
     tokens: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
     model: str = ""
