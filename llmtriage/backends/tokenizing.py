@@ -48,7 +48,10 @@ class Tokenizer:
             if is_openai(self._prober.transport.endpoint.url):
                 self._server = False  # it has no such routes, and none of them is asked for in vain
             else:
-                self.identity, found = await asyncio.gather(identity(self._prober), token_ids(self._prober, "A"))
+                telling = max(self.known, key=self.known.__getitem__, default="A")  # where two tokenizers differ most likely
+                self.identity, found = await asyncio.gather(identity(self._prober), token_ids(self._prober, telling))
+                if self.known.get(telling, found) != found:
+                    self.known = {}  # another model stands behind the name now
                 self._server = bool(found)
         return self._server
 
