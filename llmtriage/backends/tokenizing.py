@@ -42,7 +42,7 @@ class Tokenizer:
         self._prober = Prober(transport, settings, Dialect.of(settings, transport.endpoint.url))
         self._file = settings.tokenizer
         self._local: Any = None
-        self._server = None if kept is None else bool(kept.tokens)
+        self._server: bool | None = None
         self.known = dict(kept.tokens) if kept and self._file is None else {}
         self.identity = Identity(server=kept.server, version=kept.version, context=kept.context) if kept else Identity()
 
@@ -79,16 +79,24 @@ class Tokenizer:
         return self._server
 
     async def _asked(self) -> bool:
+        if self.known and await self._still_holds():
+            return True
+        self.known = {}
         self.identity, answer = await asyncio.gather(identity(self._prober), self._first())
         has_route = self._prober.settings.kind == "vllm" or self.identity.server in _TELL
         if has_route and answer.failure is not None and answer.failure.reason in PASSING:
             raise self._silent(answer.failure)
         return bool(ids_of(answer))
 
-    async def _first(self) -> Answer:
+    async def _still_holds(self) -> bool:
+        """Whether the tokens that are known are those of the model that now stands behind the name."""
+        telling = max(self.known, key=self.known.__getitem__)  # where two tokenizers differ most likely
+        return ids_of(await self._first(telling)) == self.known[telling]
+
+    async def _first(self, text: str = "A") -> Answer:
         try:
             async with asyncio.timeout(_PATIENCE):
-                return await tokenized(self._prober, "A")
+                return await tokenized(self._prober, text)
         except TimeoutError:
             return Answer(failure=Failure(reason="timeout", detail=f"no answer within {_PATIENCE:g} s"))
 

@@ -74,9 +74,7 @@ def texts_for(kind: CodeKind, taxonomy: Taxonomy, most: int) -> list[str]:
     """The texts whose tokens are needed to find `most` codes: more than there will be, because not each is one token."""
     if kind == "words":
         return [node.id for node in taxonomy.nodes]
-    codes = candidates(kind, taxonomy, sure=True)
-    tried = dict.fromkeys([*codes[: 2 * most], *(code for code in codes if len(code) == 1)])
-    return [text for code in tried for text in (code, f" {code}")]
+    return [text for code in _tried(kind, taxonomy, most) for text in (code, f" {code}")]
 
 
 def codebook(kind: CodeKind, taxonomy: Taxonomy, *, most: int, tokens: Mapping[str, tuple[int, ...]] | None) -> CodeBook:
@@ -95,9 +93,10 @@ def codebook(kind: CodeKind, taxonomy: Taxonomy, *, most: int, tokens: Mapping[s
     if kind == "words":
         return CodeBook("words", (), _beginnings(taxonomy, tokens) if tokens is not None else {})
     ids: dict[str, tuple[int, ...]] = {}
-    pool = candidates(kind, taxonomy, sure=tokens is not None)
-    if tokens is not None:
-        ids = _told_apart(pool, tokens, most)
+    if tokens is None:
+        pool = candidates(kind, taxonomy, sure=False)
+    else:
+        ids = _told_apart(_tried(kind, taxonomy, most), tokens, most)
         pool = list(ids)
     if len(pool) < min(2, most):
         problem = "no two letters are one token of this model each and the name of no category"
@@ -124,6 +123,12 @@ def _beginnings(taxonomy: Taxonomy, tokens: Mapping[str, tuple[int, ...]]) -> di
         problem = f"the tokens of the name {short(unknown[0])!r} are not known"
         raise InputError(problem, field="codes", remedy="use --codes letters or --codes random")
     return {node.id: tokens[node.id][:1] for node in taxonomy.nodes}
+
+
+def _tried(kind: CodeKind, taxonomy: Taxonomy, most: int) -> list[str]:
+    """The codes whose tokens are looked up; what else happens to be known of tokens must not change a code."""
+    codes = candidates(kind, taxonomy, sure=True)
+    return list(dict.fromkeys([*codes[: 2 * most], *(code for code in codes if len(code) == 1)]))
 
 
 def candidates(kind: CodeKind, taxonomy: Taxonomy, *, sure: bool) -> list[str]:
