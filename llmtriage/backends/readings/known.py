@@ -56,3 +56,8 @@ def recall(url: str, model: str) -> Known | None:
 def remember(url: str, model: str, known: Known) -> None:
     """Keep `known` in place of what was known."""
     _KEPT.put(_ADAPTER.dump_python(known, mode="json"), url.rstrip("/"), model)
+
+
+def forget(url: str, model: str) -> None:
+    """What was kept does not hold any more."""
+    _KEPT.put({}, url.rstrip("/"), model)
