@@ -78,7 +78,7 @@ def test_a_distribution_over_all_categories_comes_out_of_any_list(given_lists: t
 def test_what_is_missing_gets_the_smallest_listed_value_or_a_share_of_the_rest(absent: float) -> None:
     """Whichever is less; NaN, minus infinity and -9999 are all the same."""
     found = np.array([*logs(0.6, 0.2), absent, absent])
-    values, missing, mass = from_logprobs(found, listed=logs(0.6, 0.2, 0.01))
+    values, missing, mass = from_logprobs(found, listed=np.array([*logs(0.6, 0.2, 0.01), absent]))
     assert np.exp(values) == pytest.approx(np.array([0.6, 0.2, 0.01, 0.01]) / 0.82)
     assert missing.tolist() == [False, False, True, True]
     assert mass == pytest.approx(0.8)
