@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llmtriage.backends.dialect import Dialect
-from llmtriage.backends.readings.known import Known, recall, remember
+from llmtriage.backends.readings.known import Known, forget, recall, remember
 from llmtriage.backends.readings.one_token import Lists
 
 URL = "http://127.0.0.1:8000/v1"
@@ -39,6 +39,16 @@ def test_what_is_remembered_is_recalled(known: Known) -> None:
     remember(URL, "m", known)
     assert recall(URL, "m") == recall(f"{URL}/", "m") == known
     assert recall(URL, "n") is recall("http://elsewhere/v1", "m") is None
+
+
+def test_what_is_forgotten_is_found_out_anew() -> None:
+    """Of one model; others stay. Nothing need be known."""
+    remember(URL, "m", MOST)
+    remember(URL, "n", LEAST)
+    forget(f"{URL}/", "m")
+    forget(URL, "never known")
+    assert recall(URL, "m") is recall(URL, "never known") is None
+    assert recall(URL, "n") == LEAST
 
 
 def test_the_file_names_no_server_and_no_key(file: Path) -> None:
