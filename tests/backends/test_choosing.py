@@ -280,7 +280,7 @@ def test_what_does_not_go_together(settings: dict[str, Any], how: dict[str, Any]
     ("labels", "settings", "words"),
     [
         pytest.param(["refund", "return"], {"codes": "words"}, "'refund' and 'return' may begin with the same token", id="words"),
-        pytest.param(["a1", "b1"], {"codes": "letters"}, "no letter is one token", id="letters"),
+        pytest.param(["a1", "b1"], {"codes": "letters"}, "no two letters are one token", id="letters"),
         pytest.param([f"n{i}" for i in range(30)], {"many": "tree"}, "has 30 parts, and one question takes 20", id="tree"),
         pytest.param([f"n{i}" for i in range(30)], {"debias": "content-free"}, "content-free texts need fixed ones", id="prior"),
     ],
