@@ -400,7 +400,7 @@ async def test_the_host_of_openai_is_asked_nothing_that_it_does_not_have() -> No
 
 
 async def test_what_was_found_out_is_used_the_next_time() -> None:
-    """One request instead of many, with the same result."""
+    """A look at the tokenizer and one request instead of many, with the same result."""
     model = ToyModel()
     first = engine(model, SHOP)
     await first.settle()
@@ -408,7 +408,7 @@ async def test_what_was_found_out_is_used_the_next_time() -> None:
     model.paths.clear()
     second = engine(model, SHOP)
     await second.settle()
-    assert model.paths == [CHAT]
+    assert model.paths == ["/tokenize", CHAT]
     assert second.fingerprint() == first.fingerprint()
     assert second.chosen == first.chosen
 

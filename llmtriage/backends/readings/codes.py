@@ -128,7 +128,8 @@ def _beginnings(taxonomy: Taxonomy, tokens: Mapping[str, tuple[int, ...]]) -> di
 def _tried(kind: CodeKind, taxonomy: Taxonomy, most: int) -> list[str]:
     """The codes whose tokens are looked up; what else happens to be known of tokens must not change a code."""
     codes = candidates(kind, taxonomy, sure=True)
-    return list(dict.fromkeys([*codes[: 2 * most], *(code for code in codes if len(code) == 1)]))
+    pairs = [code for code in codes if len(code) == 2][: 2 * most]
+    return [code for code in codes if len(code) == 1 or code in pairs]
 
 
 def candidates(kind: CodeKind, taxonomy: Taxonomy, *, sure: bool) -> list[str]:
