@@ -149,7 +149,7 @@ def _names(taxonomy: Taxonomy) -> set[str]:
     names: set[str] = set()
     for node in taxonomy.nodes:
         texts = [node.name] if isinstance(node.name, str) else list((node.name or {}).values())
-        names.update(text.strip().casefold() for text in (node.id, *texts))
+        names.update(text.casefold() for text in (node.id, *texts))
     return names
 
 

@@ -59,13 +59,9 @@ def _of_integer_form(held: Mapping[str, Any], place: int, top: Mapping[str, Any]
 def _position(chosen: Listed, others: list[Listed]) -> Position:
     """Servers list the chosen token again or not, and some twice; of two with one text the first is the more probable."""
     known: dict[object, Listed] = {}
-    for token in others if any(_same(chosen, other) for other in others) else [chosen, *others]:
+    for token in (*others, chosen):
         known.setdefault(token.raw if token.id is None else token.id, token)
     return Position(chosen, tuple(known.values()))
-
-
-def _same(one: Listed, other: Listed) -> bool:
-    return one.id == other.id if one.id is not None and other.id is not None else one.raw == other.raw
 
 
 def _entry(entry: Mapping[str, Any]) -> Listed:

@@ -160,7 +160,7 @@ def _index_of(said: bytes, written: Sequence[bytes], *, begun: bool) -> int | No
     """Which of the codes is written; a beginning counts if `begun` and no other code begins so."""
     if said in written:
         return written.index(said)
-    fitting = [index for index, code in enumerate(written) if code.startswith(said)] if begun and said else []
+    fitting = [index for index, code in enumerate(written) if begun and code.startswith(said)]
     return fitting[0] if len(fitting) == 1 else None
 
 

@@ -167,6 +167,11 @@ def test_every_turn_gives_each_category_another_code(count: int, data: st.DataOb
         assert len(set(of_one)) == turns
 
 
+def test_two_turns_are_half_a_list_apart() -> None:
+    """Codes that follow each other may pull alike."""
+    assert CodeBook("letters", LETTERS).of(flat(5).leaves, (1, 2)) == ("C", "D", "E", "A", "B")
+
+
 def test_more_categories_than_codes_are_refused() -> None:
     """Two categories never share one."""
     with pytest.raises(InputError, match="4 categories in one question, and the model has 3 codes of one token; set max_options"):

@@ -70,7 +70,7 @@ def test_the_older_form_lists_texts_with_their_values() -> None:
 def test_the_older_form_adds_the_chosen_token_that_is_not_listed() -> None:
     """With its own value."""
     (place,) = positions({"logprobs": {"tokens": ["C"], "token_logprobs": [-7.5], "top_logprobs": [{"A": -0.1}]}})
-    assert told(place) == [(b"C", None, -7.5), (b"A", None, -0.1)]
+    assert told(place) == [(b"A", None, -0.1), (b"C", None, -7.5)]
     assert place.chosen.raw == b"C"
 
 
@@ -78,9 +78,11 @@ def test_the_older_form_adds_the_chosen_token_that_is_not_listed() -> None:
 
 
 def test_a_chosen_token_that_was_not_listed_is_added() -> None:
-    """A sampled one need not be among the most probable."""
+    """A sampled one need not be among the most probable; one that is needs no value of its own."""
     (place,) = positions(content(entry("Z", -8.0, top_logprobs=[entry("A", -0.1), entry("B", -3.0)])))
-    assert told(place) == [(b"Z", None, -8.0), (b"A", None, -0.1), (b"B", None, -3.0)]
+    assert told(place) == [(b"A", None, -0.1), (b"B", None, -3.0), (b"Z", None, -8.0)]
+    (place,) = positions(content(entry("A", None, top_logprobs=[entry("A", -0.1), entry("B", -3.0)])))
+    assert told(place) == [(b"A", None, -0.1), (b"B", None, -3.0)]
 
 
 def test_a_chosen_token_that_is_listed_twice_counts_once() -> None:

@@ -197,6 +197,12 @@ def test_where_no_code_is_among_them_none_was_named() -> None:
     )
 
 
+def test_a_letter_of_a_pair_is_another_token() -> None:
+    """A code is one token, so what only begins like one is not it."""
+    book = CodeBook("random", ("BX", "JR"), {"BX": (1,), "JR": (2,)})
+    assert shows(read_first(by_text({"BX": 0.4, "B": 0.3, "JR": 0.2, "J": 0.1}), book.pool, book), [2 / 3, 1 / 3], [False, False])
+
+
 def test_numbers_beside_texts_are_believed_where_codes_have_some() -> None:
     """llama.cpp tells both; a text that looks like a code may be another token."""
     top = [{"id": 1, "token": "A", "logprob": ln(0.5)}, {"id": 77, "token": "B", "logprob": ln(0.2)}]
