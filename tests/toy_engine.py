@@ -13,8 +13,9 @@ from pydantic import SecretStr
 from toy_model import ToyModel
 
 from llmtriage import Example, Failure, Prediction, Question, Scores, Taxonomy
-from llmtriage.backends.choosing import ChosenBackend, Options
+from llmtriage.backends.choosing import ChosenBackend
 from llmtriage.backends.transport import Endpoint, Transport
+from llmtriage.backends.ways import Options
 from llmtriage.predictions import Floats
 from llmtriage.prompting import Prompt
 from llmtriage.settings import BackendSettings, Settings

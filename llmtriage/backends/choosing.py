@@ -6,71 +6,33 @@ says it can do counts for nothing.
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from llmtriage.backends.chat import ChatBackend
+from llmtriage.backends.comparing_codes import with_best_codes
 from llmtriage.backends.dialect import Dialect
-from llmtriage.backends.http import is_openai
 from llmtriage.backends.lead import Lead
-from llmtriage.backends.logprobs import LogprobBackend, Place, Way
+from llmtriage.backends.logprobs import LogprobBackend, Place
 from llmtriage.backends.prompted import AHEAD, PromptedBackend
-from llmtriage.backends.readings.codes import CodeKind, codebook, texts_for
 from llmtriage.backends.readings.known import Known, recall, remember
-from llmtriage.backends.readings.many import divided
-from llmtriage.backends.readings.one_token import MOST_IDS, Lists
-from llmtriage.backends.shortlisting import shortlist_for
-from llmtriage.backends.speaking import Speaker
+from llmtriage.backends.readings.one_token import Lists
 from llmtriage.backends.tokenizing import Tokenizer
+from llmtriage.backends.trials import FIELDS, TOPS, Trial, Try, forms, most_telling, tried
 from llmtriage.backends.votes import VotesBackend
-from llmtriage.errors import BackendRefusedError, BackendUnavailableError, InputError, RefusedFieldError
-from llmtriage.predictions import PASSING, Example, Failure, Prediction, Question, Scores
-from llmtriage.probability.readings import tempered_log_loss
-from llmtriage.streams import as_async
+from llmtriage.backends.ways import Options, Ways
+from llmtriage.errors import BackendRefusedError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping
 
     from llmtriage.backends.planning import Planned
-    from llmtriage.backends.readings.many import Shortlist
+    from llmtriage.backends.readings.codes import CodeKind
     from llmtriage.backends.transport import Transport
+    from llmtriage.predictions import Failure, Prediction, Question
     from llmtriage.prompting import Prompt
     from llmtriage.settings import BackendSettings
-    from llmtriage.taxonomy import Category
-
-_log = logging.getLogger(__name__)
-
-_MASS = 0.5  # of the probability in a trial must lie on codes, else the model means something else
-_TOPS = (20, 5)  # what hosts list: 20 by most, 5 by some
-_TRIAL = {"en": "Hello, I have a question about my order.", "zh": "你好，我想咨询一下我的订单。"}
-_HELD_OUT = 60  # examples on which codes are compared
-_SPARE = 4  # candidates that may turn out to be several tokens
-_FEWEST = 40  # fewer say nothing about which codes are better
-_FIELDS = ("logprobs", "top_logprobs", "logprob_token_ids", "return_tokens_as_token_ids")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What may be chosen among.
-
-    Attributes:
-        repair: Of JSON answers.
-        shorten: Tickets may lose their middle.
-        examples: Labelled texts: for the shortlist, and where no prompt shows them to compare codes.
-        per_ticket: Whether tickets have examples of their own.
-    """
-
-    repair: bool = True
-    shorten: bool = False
-    examples: Sequence[Example] = field(default=(), repr=False)
-    per_ticket: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,29 +53,9 @@ class Chosen:
     facts: Mapping[str, str]
     mass: float | None = None
     passed: Mapping[str, str] = field(default_factory=dict)
-    log_losses: Mapping[str, float] = field(default_factory=dict)
+    log_losses: Mapping[CodeKind, float] = field(default_factory=dict)
     server: str = ""
     left_out: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Try:
-    """What is tried: a place to read at, whether it must be that one, and whether somebody waits."""
-
-    place: Place
-    must: bool
-    online: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """What a trial showed: an engine that can be used, or why not."""
-
-    engine: LogprobBackend | None
-    problem: str = ""
-    mass: float | None = None
-    refused: bool = False
-    thinks: bool = False
 
 
 class ChosenBackend:
@@ -136,7 +78,7 @@ class ChosenBackend:
         """
         self.name = name
         self.settings, self.prompt, self.transport = settings, prompt, transport
-        self._options = options
+        self._ways = Ways(name, settings, prompt, transport, options)
         self._lead = Lead()
         self._engine: PromptedBackend | None = None
         self.chosen: Chosen | None = None
@@ -192,7 +134,7 @@ class ChosenBackend:
 
     async def _settle(self, *, online: bool) -> bool:
         engine, chosen = await self._found(online=online)
-        if self._options.per_ticket:
+        if self._ways.options.per_ticket:
             engine.ahead = AHEAD
         if self._engine is None:  # else another event loop was faster
             self.chosen, self._engine = chosen, engine
@@ -203,7 +145,7 @@ class ChosenBackend:
         if places and len(self.prompt.taxonomy.leaves) == 1:
             return await self._certain()
         for place in places:
-            tokenizer, trial = await self._first_that_works(_Try(place, self._must(), online))
+            tokenizer, trial = await self._first_that_works(Try(place, self._must(), online))
             if trial.engine is not None:
                 return await self._read_by(trial.engine, tokenizer, mass=trial.mass, passed=passed)
             passed[place], thinks = trial.problem, trial.thinks
@@ -214,8 +156,8 @@ class ChosenBackend:
 
     async def _certain(self) -> tuple[PromptedBackend, Chosen]:
         """Of one category: nothing is ever asked."""
-        way = self._way("token", Lists(form="openai", most=_TOPS[0]), "letters", None)
-        return await self._engine_of(self._speaker(), way), Chosen(reading="token", facts=way.facts())
+        way = self._ways.way("token", Lists(form="openai", most=TOPS[0]), "letters", None)
+        return await self._ways.engine_of(self._ways.speaker(), way), Chosen(reading="token", facts=way.facts())
 
     def _refuse_others(self, passed: Mapping[str, str]) -> None:
         """Raise where log-probabilities were asked for that cannot be had."""
@@ -251,7 +193,7 @@ class ChosenBackend:
     async def _read_by(
         self, engine: LogprobBackend, tokenizer: Tokenizer, *, mass: float | None, passed: Mapping[str, str]
     ) -> tuple[PromptedBackend, Chosen]:
-        engine, losses = await self._with_best_codes(engine, tokenizer)
+        engine, losses = await with_best_codes(self._ways, engine, tokenizer)
         await engine.learn_priors()
         if engine.way.place == "token" and self._finds_out():
             self._remember(_known(engine, tokenizer, Dialect.of(self.settings, self.transport.endpoint.url)))
@@ -267,33 +209,31 @@ class ChosenBackend:
         )
         return engine, chosen
 
-    async def _first_that_works(self, wanted: _Try) -> tuple[Tokenizer, _Trial]:
+    async def _first_that_works(self, wanted: Try) -> tuple[Tokenizer, Trial]:
         """The first form of list that a trial confirms: what worked before, else any."""
         kept = self._kept()
         if kept is not None and kept.lists is not None and wanted.place == "token":
             tokenizer = Tokenizer(self.transport, self.settings, kept)
-            trial = await self._tried(wanted, self._speaker(kept.dialect), kept.lists, tokenizer)
+            trial = await tried(self._ways, wanted, self._ways.speaker(kept.dialect), kept.lists, tokenizer)
             if trial.engine is not None and trial.engine.way.model == kept.model:
                 return tokenizer, trial
             self._remember(Known(dialect=kept.dialect))  # it does not hold any more
         tokenizer = Tokenizer(self.transport, self.settings)
-        trials: dict[Lists, _Trial] = {}
-        for lists in await self._forms(wanted.place, tokenizer):
-            speaker = self._speaker()
-            trial = trials[lists] = await self._tried(wanted, speaker, lists, tokenizer)
+        trials: dict[Lists, Trial] = {}
+        for lists in await forms(self._ways, wanted.place, tokenizer):
+            speaker = self._ways.speaker()
+            trial = trials[lists] = await tried(self._ways, wanted, speaker, lists, tokenizer)
             if trial.engine is not None:
                 return tokenizer, trial
             if speaker.dialect.thinks:
-                return tokenizer, _Trial(None, "the model thinks before it answers and cannot be kept from it", thinks=True)
-        return tokenizer, _most_telling(trials)
-
-    def _speaker(self, dialect: Dialect | None = None) -> Speaker:
-        return Speaker(self.name, self.settings, self.transport, dialect)
+                return tokenizer, Trial(None, "the model thinks before it answers and cannot be kept from it", thinks=True)
+        return tokenizer, most_telling(trials)
 
     def _finds_out(self) -> bool:
         """Whether it is left to us how the server lists log-probabilities, so that what is found holds for others too."""
         settings = self.settings
-        return settings.tokenizer is None and settings.token_ids is None and settings.top_logprobs is None
+        by_hand = {*settings.omit, *settings.extra_body}.intersection(FIELDS)
+        return not by_hand and settings.tokenizer is None and settings.token_ids is None and settings.top_logprobs is None
 
     def _kept(self) -> Known | None:
         """What an earlier run found out that began as this one does."""
@@ -305,155 +245,14 @@ class ChosenBackend:
         if known != self._kept():
             remember(self.transport.endpoint.url, self.settings.model, known)
 
-    async def _forms(self, place: Place, tokenizer: Tokenizer) -> list[Lists]:
-        """The forms of lists to try, the best first."""
-        settings = self.settings
-        tops = _TOPS if settings.top_logprobs is None else (settings.top_logprobs,)
-        forms = [Lists(form="openai", most=most) for most in tops if most >= 2]
-        forms += [Lists(form="integer", most=most) for most in tops[-1:] if most >= 2]
-        ids = MOST_IDS if settings.token_ids is None else settings.token_ids
-        if place == "token" and ids >= 2 and not is_openai(self.transport.endpoint.url) and await tokenizer.works():
-            forms.insert(0, Lists(form="ids", most=ids))
-        return forms
-
-    async def _tried(self, wanted: _Try, speaker: Speaker, lists: Lists, tokenizer: Tokenizer) -> _Trial:
-        """One request with the prompt itself, on a text of ours."""
-        try:
-            engine = await self._made(speaker, wanted.place, lists, tokenizer, _first_kind(self.settings))
-            return await self._judged(wanted, engine)
-        except RefusedFieldError as error:
-            return _Trial(None, error.problem, refused=True)
-        except InputError as error:
-            if wanted.must:
-                raise
-            return _Trial(None, error.problem)
-
-    async def _judged(self, wanted: _Try, engine: LogprobBackend) -> _Trial:
-        text = _TRIAL["zh" if self.prompt.language.startswith("zh") else "en"]
-        question = Question(text=text, categories=self.prompt.taxonomy.leaves)
-        answer, listed = await engine.trial(question, naming=_FIELDS, online=wanted.online)
-        if isinstance(answer, Failure) and answer.reason in PASSING:
-            problem = f"a first question got no answer: {answer.detail}"
-            raise BackendUnavailableError(problem, remedy="try again when the server answers", backend=self.name)
-        if isinstance(answer, Failure):
-            return _Trial(None, answer.detail)
-        scores = answer.answer
-        assert isinstance(scores, Scores)  # noqa: S101 - this engine gives nothing else
-        if scores.missing is not None and np.count_nonzero(~scores.missing) < 2:
-            return _Trial(None, "of all codes only the chosen one has a log-probability")
-        if scores.label_mass is not None and scores.label_mass < _MASS:
-            problem = f"only {scores.label_mass:.2f} of the probability lies on codes: the model wants to answer something else"
-            if self.settings.reading != wanted.place:
-                return _Trial(None, problem)
-            _log.warning("%s: %s", self.name, problem)
-        way = replace(engine.way, model=answer.model)
-        if way.lists.form != "ids" and listed < min(way.lists.most, len(scores.values)):
-            way = replace(way, lists=replace(way.lists, most=listed), most=min(way.most, listed))
-        return _Trial(await self._with_way(engine, way), mass=scores.label_mass)
-
-    async def _made(self, speaker: Speaker, place: Place, lists: Lists, tokenizer: Tokenizer, kind: CodeKind) -> LogprobBackend:
-        tokens = None
-        if await tokenizer.works():
-            tokens = await self._learnt(tokenizer, kind, self._needed(lists)[1])
-        return await self._engine_of(speaker, self._way(place, lists, kind, tokens))
-
-    async def _learnt(self, tokenizer: Tokenizer, kind: CodeKind, needed: int) -> Mapping[str, tuple[int, ...]]:
-        """The tokens of texts, so many that there are enough codes among them. Mostly the first ones will do, and are asked for first."""
-        taxonomy = self.prompt.taxonomy
-        texts = texts_for(kind, taxonomy, needed)
-        if kind != "words":
-            await tokenizer.learn(texts[: 2 * (needed + _SPARE)])
-            with suppress(InputError):
-                if len(codebook(kind, taxonomy, most=needed, tokens=tokenizer.known).pool) == needed:
-                    return tokenizer.known
-        await tokenizer.learn(texts)
-        return tokenizer.known
-
-    def _needed(self, lists: Lists) -> tuple[int, int]:
-        """Options of one question at most, and codes that are needed for that."""
-        settings, taxonomy = self.settings, self.prompt.taxonomy
-        most = min(lists.most, settings.max_options or lists.most)
-        widest = max(len(node.options) for node in divided(taxonomy, taxonomy.leaves, most, settings.many or "auto").walk())
-        return most, widest if settings.many == "all" else min(most, widest)
-
-    def _way(self, place: Place, lists: Lists, kind: CodeKind, tokens: Mapping[str, tuple[int, ...]] | None) -> Way:
-        settings = self.settings
-        most, needed = self._needed(lists)
-        if tokens is not None:  # no others, lest codes depend on what was asked about earlier
-            tokens = {text: tokens[text] for text in texts_for(kind, self.prompt.taxonomy, needed) if text in tokens}
-        book = codebook(kind, self.prompt.taxonomy, most=needed, tokens=tokens)
-        if kind != "words" and settings.many != "all" and len(book.pool) < needed:
-            most = len(book.pool)
-        return Way(
-            place=place,
-            lists=lists,
-            book=book,
-            most=most,
-            many=settings.many or "auto",
-            turns=settings.turns if settings.debias == "permute" else 1,
-            between=settings.permute_between if settings.debias == "permute" else None,
-            content_free=settings.debias == "content-free",
-        )
-
-    async def _with_way(self, engine: LogprobBackend, way: Way) -> LogprobBackend:
-        return engine if way == engine.way else await self._engine_of(engine.speaker, way)
-
-    async def _engine_of(self, speaker: Speaker, way: Way) -> LogprobBackend:
-        shortlist = await asyncio.to_thread(self._shortlist, way)
-        return LogprobBackend(speaker, self.prompt, way, shortlist=shortlist, shorten=self._options.shorten)
-
-    def _shortlist(self, way: Way) -> Shortlist | None:
-        if way.many in ("all", "tree"):
-            return None
-        root = divided(self.prompt.taxonomy, self.prompt.taxonomy.leaves, way.most, way.many)
-        return shortlist_for(self.prompt.taxonomy, self._options.examples, root, way.most)
-
-    # -- the best codes ------------------------------------------------------------------------
-
-    async def _with_best_codes(self, engine: LogprobBackend, tokenizer: Tokenizer) -> tuple[LogprobBackend, Mapping[str, float]]:
-        """The engine with the codes of the least log loss on held-out examples, and those of all kinds that were compared."""
-        held_out = self._held_out()
-        if not self._compares(engine) or len(held_out) < _FEWEST:
-            return engine, {}
-        engines: dict[str, LogprobBackend] = {}
-        losses: dict[str, float] = {}
-        kinds: tuple[CodeKind, ...] = ("letters", "random", "words")
-        for kind in kinds[: 2 if engine.way.turns > 1 else 3]:  # words cannot change places
-            try:
-                other = await self._made(engine.speaker, engine.way.place, engine.way.lists, tokenizer, kind)
-                other = await self._with_way(other, replace(other.way, model=engine.way.model))
-                losses[kind] = await _log_loss(other, held_out, self.prompt.taxonomy.leaves)
-            except (InputError, RefusedFieldError, _TooFewError):
-                continue
-            engines[kind] = other
-        if not losses:
-            return engine, {}
-        return engines[min(losses, key=lambda kind: losses[kind])], losses
-
-    def _compares(self, engine: LogprobBackend) -> bool:
-        codes = self.settings.codes
-        return codes == "best" or (codes == "auto" and self.settings.kind.startswith("vllm") and engine.way.place == "token")
-
-    def _held_out(self) -> list[Example]:
-        """Examples that no prompt shows, spread over the categories."""
-        shown = {example.text for example in self.prompt.examples}
-        leaves = {leaf.id for leaf in self.prompt.taxonomy.leaves}
-        by_category: dict[str, list[Example]] = {}
-        for example in self._options.examples:
-            if example.text not in shown and example.category in leaves:
-                by_category.setdefault(example.category, []).append(example)
-        turns = max(map(len, by_category.values()), default=0)
-        spread = [group[turn] for turn in range(turns) for group in by_category.values() if turn < len(group)]
-        return spread[:_HELD_OUT]
-
     # -- others --------------------------------------------------------------------------------
 
     def _json(self) -> ChatBackend:
-        options = self._options
+        options = self._ways.options
         return ChatBackend(self.name, self.settings, self.prompt, self.transport, repair=options.repair, shorten=options.shorten)
 
     def _votes(self) -> VotesBackend:
-        options = self._options
+        options = self._ways.options
         engine = VotesBackend(self.name, self.settings, self.prompt, self.transport, repair=False, shorten=options.shorten)
         engine.votes = self.settings.votes or engine.votes
         return engine
@@ -467,23 +266,16 @@ class ChosenBackend:
         by_token = wanted in ("token", "json-token") or (known and known.lists) or self.settings.kind.startswith("vllm")
         if wanted == "json" or self.prompt.rationale or not by_token:
             return self._json()
-        lists = (known and known.lists) or Lists(form="openai", most=_TOPS[0])
-        speaker = self._speaker(known.dialect if known else None)
+        lists = (known and known.lists) or Lists(form="openai", most=TOPS[0])
+        speaker = self._ways.speaker(known.dialect if known else None)
         tokens = known.tokens if known and known.tokens else None
         place: Place = "json-token" if wanted == "json-token" else "token"
         try:
-            way = self._way(place, lists, _first_kind(self.settings), tokens)
+            way = self._ways.way(place, lists, self._ways.first_kind, tokens)
         except InputError:
-            way = self._way(place, lists, _first_kind(self.settings), None)
-        shortlist = self._shortlist(way)
-        return LogprobBackend(speaker, self.prompt, way, shortlist=shortlist, shorten=self._options.shorten)
-
-
-def _most_telling(trials: Mapping[Lists, _Trial]) -> _Trial:
-    """Of trials that failed: the first of the usual form that got an answer, else the first."""
-    usual = [trial for lists, trial in trials.items() if lists.form == "openai"]
-    answered = [trial for trial in usual if not trial.refused]
-    return next(iter([*answered, *usual, *trials.values()]), _Trial(None, "the server lists no log-probabilities"))
+            way = self._ways.way(place, lists, self._ways.first_kind, None)
+        shortlist = self._ways.shortlist(way)
+        return LogprobBackend(speaker, self.prompt, way, shortlist=shortlist, shorten=self._ways.options.shorten)
 
 
 def _known(engine: LogprobBackend, tokenizer: Tokenizer, began: Dialect) -> Known:
@@ -501,11 +293,6 @@ def _known(engine: LogprobBackend, tokenizer: Tokenizer, began: Dialect) -> Know
     )
 
 
-def _first_kind(settings: BackendSettings) -> CodeKind:
-    """What is tried first; where codes are compared, the others come after."""
-    return settings.codes if settings.codes in ("letters", "words", "random") else "letters"
-
-
 def _refuse(settings: BackendSettings, prompt: Prompt, options: Options) -> None:
     """Options that do not go together."""
     if prompt.rationale and settings.reading in ("token", "json-token"):
@@ -519,23 +306,3 @@ def _refuse(settings: BackendSettings, prompt: Prompt, options: Options) -> None
         raise InputError("only log-probabilities can be corrected", field="--debias", remedy="use --reading token")
     if settings.debias == "permute" and settings.codes == "words":
         raise InputError("words cannot change places", field="--debias", remedy="use --codes letters or random")
-
-
-class _TooFewError(Exception):
-    """Too few held-out examples were answered to compare anything."""
-
-
-async def _log_loss(engine: LogprobBackend, examples: Sequence[Example], categories: tuple[Category, ...]) -> float:
-    """The mean log loss on labelled texts, each after a temperature fitted on the other half; nats."""
-    questions = [Question(text=example.text, categories=categories) for example in examples]
-    answers = [answer async for answer in engine.predict(as_async(questions), online=False)]
-    columns = {category.id: column for column, category in enumerate(categories)}
-    pairs = [
-        (answer.answer.values, columns[example.category])
-        for answer, example in zip(answers, examples, strict=True)
-        if isinstance(answer, Prediction) and isinstance(answer.answer, Scores)
-    ]
-    if len(pairs) < _FEWEST // 2:
-        raise _TooFewError
-    values, gold = np.stack([row for row, _ in pairs]), np.array([column for _, column in pairs])
-    return float(tempered_log_loss(values, gold, np.arange(len(gold)) % 2).mean())
