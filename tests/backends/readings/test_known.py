@@ -16,6 +16,7 @@ URL = "http://127.0.0.1:8000/v1"
 LEAST = Known(dialect=Dialect())
 MOST = Known(
     dialect=Dialect(json="object", limit="max_completion_tokens", switch="chat_template", temperature=False, system=False, thinks=True, swapped=True),
+    began=Dialect(limit="max_completion_tokens"),
     lists=Lists(form="ids", most=128),
     tokens={"A": (32,), " A": (362,), "退款": (1, 2, 3), 'say "hi"': ()},
     model="m-2026",

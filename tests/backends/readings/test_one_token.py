@@ -267,6 +267,9 @@ def answer_of(*pieces: str | Shares) -> tuple[Position, ...]:
         pytest.param(['{"category":', {' "A': 0.6, ' "B': 0.3, ' "C': 0.1}, '"}'], id="with quote and blank"),
         pytest.param(['{"category":', {' "A': 0.5, '"A': 0.1, '  "B': 0.3, ' "C': 0.1}, '"}'], id="with more or fewer blanks"),
         pytest.param(['{"category', {'": "A': 0.6, '":"B': 0.3, '" :"C': 0.1}, '"}'], id="with all before it"),
+        pytest.param(
+            [{'([{"category": "A': 0.6, '([ {"category":"B': 0.3, '([{"category": "C': 0.1}, '"}])'], id="with signs before it"
+        ),
         pytest.param(['{"category": "', {'A"': 0.4, "A": 0.2, 'B"}': 0.3, 'C"': 0.1}, "}"], id="with the quote after it"),
         pytest.param(['{"category": ', {'"A"}': 0.6, '"B"}': 0.3, '"C': 0.1}], id="with both"),
         pytest.param(['{\n  "category"', " :\n", '"', {"A": 0.6, "B": 0.3, "C": 0.1}, '"\n}'], id="white space"),
@@ -369,7 +372,7 @@ def test_a_place_without_codes_names_none() -> None:
 
 def test_the_value_of_another_key_is_read_if_asked() -> None:
     """Whatever is in its name."""
-    places = answer_of('{"category": "A", "a.b": "', {"B": 0.9, "C": 0.1}, '"}')
+    places = answer_of('{"category": "A", "a_b": "A", "a.b": "', {"B": 0.9, "C": 0.1}, '"}')
     assert scored(read_within(places, CODES, key="a.b"))[1] == [True, False, False]
 
 
