@@ -233,8 +233,11 @@ def test_a_question_about_parts_shows_what_is_known_and_only_examples_of_it(shop
     assert "已知工单属于“售后”" in chinese
 
 
-def test_a_code_leaves_no_room_for_a_reason(shop: Taxonomy) -> None:
-    """One token is all there is."""
+def test_a_code_leaves_no_room_for_a_reason(tmp_path: Path, shop: Taxonomy) -> None:
+    """One token is all there is; templates are told so."""
+    own = Prompt(shop, folder=folder(tmp_path, "{{ rationale }}{% for c in codes %} {{ c }}{% endfor %}"), rationale=True)
+    assert own.render(question("x y", shop), LETTERS).system == "False A B C D E\n"
+    assert own.render(question("x y", shop)).system == "True\n"
     assert "rationale" not in Prompt(shop, rationale=True).render(question("x y", shop), LETTERS).system
 
 
@@ -262,7 +265,6 @@ def test_a_name_on_several_lines_is_shown() -> None:
     [
         pytest.param("All Big Cats Do Eat: {% for c in categories %}{{ c.id }} {% endfor %}", id="letters of other words"),
         pytest.param("{% for c in categories[1:] %}{{ c.code }}={{ c.id }} {% endfor %}", id="all but one"),
-        pytest.param("{% if not in_json %}{% for c in categories %}{{ c.code }} {% endfor %}{% endif %}", id="not in JSON"),
     ],
 )
 def test_templates_that_show_no_codes_are_refused_where_there_are_some(tmp_path: Path, shop: Taxonomy, system: str) -> None:
@@ -272,6 +274,15 @@ def test_templates_that_show_no_codes_are_refused_where_there_are_some(tmp_path:
     with pytest.raises(InputError, match=r"does not show the codes of categories; show \{\{ category\.code \}\}") as caught:
         prompt.render(question("x y", shop), IN_JSON)
     assert "system.j2" in str(caught.value)
+
+
+def test_templates_may_show_codes_for_one_kind_of_answer_only(tmp_path: Path, shop: Taxonomy) -> None:
+    """Each is looked at by itself."""
+    system = "{% if not in_json %}{% for c in categories %}{{ c.code }} {% endfor %}{% endif %}"
+    prompt = Prompt(shop, folder=folder(tmp_path, system))
+    assert prompt.render(question("x y", shop), LETTERS).system == "A B C D E\n"
+    with pytest.raises(InputError, match="does not show the codes"):
+        prompt.render(question("x y", shop), IN_JSON)
 
 
 def test_templates_of_ones_own_that_show_codes_are_taken(tmp_path: Path, shop: Taxonomy) -> None:
