@@ -198,13 +198,13 @@ def test_words_are_the_ids_and_are_told_apart_by_their_first_tokens() -> None:
     assert book.ids == {"refund": (1,), "return": (3,), "退款": (4,), "退货": (6,)}
 
 
-@pytest.mark.parametrize("tokens", [None, {"billing": (1,), "退款": (2, 3), "bill": (4,), "退货": (2, 5)}])
+@pytest.mark.parametrize("tokens", [None, {"Billing": (1,), "退款": (2, 3), "bill": (4,), "退货": (2, 5)}])
 def test_words_that_may_begin_alike_are_refused(tokens: Tokens | None) -> None:
     """Those two are named that do, by their tokens or, where nobody tells these, by their first letters."""
-    book = codebook("words", Taxonomy.from_labels(["billing", "退款", "bill", "退货"]), most=4, tokens=tokens)
-    pair = "'billing' and 'bill'" if tokens is None else "'退款' and '退货'"
+    book = codebook("words", Taxonomy.from_labels(["Billing", "退款", "bill", "退货"]), most=4, tokens=tokens)
+    pair = "'Billing' and 'bill'" if tokens is None else "'退款' and '退货'"
     with pytest.raises(InputError, match=f"the names {pair} may begin with the same token; use --codes letters"):
-        book.of(Taxonomy.from_labels(["billing", "退款", "bill", "退货"]).leaves)
+        book.of(Taxonomy.from_labels(["Billing", "退款", "bill", "退货"]).leaves)
 
 
 def test_only_names_of_one_question_must_begin_unlike() -> None:
