@@ -1,4 +1,4 @@
-"""What was found out about servers, kept as JSON in the cache folder so that it need not be found out again. No keys, no texts."""
+"""What was found out about servers, kept as JSON in the cache folder so that it need not be found out again. No keys, no tickets."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from llmtriage.backends.trials import FIELDS, TOPS, Trial, Try, forms, most_tell
 from llmtriage.backends.votes import VotesBackend
 from llmtriage.backends.ways import Options, Ways
 from llmtriage.errors import BackendRefusedError, InputError
+from llmtriage.predictions import Question
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from llmtriage.backends.planning import Planned
     from llmtriage.backends.readings.codes import CodeKind
     from llmtriage.backends.transport import Transport
-    from llmtriage.predictions import Failure, Prediction, Question
+    from llmtriage.predictions import Failure, Prediction
     from llmtriage.prompting import Prompt
     from llmtriage.settings import BackendSettings
 
@@ -81,6 +82,7 @@ class ChosenBackend:
         self._ways = Ways(name, settings, prompt, transport, options)
         self._lead = Lead()
         self._engine: PromptedBackend | None = None
+        self._guess: PromptedBackend | None = None
         self.chosen: Chosen | None = None
         _refuse(settings, prompt, options)
 
@@ -89,7 +91,10 @@ class ChosenBackend:
     @property
     def engine(self) -> PromptedBackend:
         """What was chosen; before that, what would be by what is known."""
-        return self._engine or self._assumed()
+        if self._engine is not None:
+            return self._engine
+        self._guess = self._guess or self._assumed()
+        return self._guess
 
     @property
     def dialect(self) -> Dialect:
@@ -259,23 +264,30 @@ class ChosenBackend:
 
     def _assumed(self) -> PromptedBackend:
         """What would be chosen by what is known without asking: for estimates, and to show."""
-        wanted = self.settings.reading
-        known = self._kept()
+        wanted, known = self.settings.reading, self._kept()
         if wanted == "votes":
             return self._votes()
         by_token = wanted in ("token", "json-token") or (known and known.lists) or self.settings.kind.startswith("vllm")
         if wanted == "json" or self.prompt.rationale or not by_token:
             return self._json()
-        lists = (known and known.lists) or Lists(form="openai", most=TOPS[0])
-        speaker = self._ways.speaker(known.dialect if known else None)
-        tokens = known.tokens if known and known.tokens else None
-        place: Place = "json-token" if wanted == "json-token" else "token"
+        engine = self._by_token(known)
         try:
-            way = self._ways.way(place, lists, self._ways.first_kind, tokens)
+            engine.request(Question(text="…", categories=self.prompt.taxonomy.leaves))
+        except InputError:  # say, templates that show no codes
+            if self._must():
+                raise
+            return self._votes()
+        return engine
+
+    def _by_token(self, known: Known | None) -> LogprobBackend:
+        ways, lists = self._ways, (known and known.lists) or Lists(form="openai", most=TOPS[0])
+        place: Place = "json-token" if self.settings.reading == "json-token" else "token"
+        try:
+            way = ways.way(place, lists, ways.first_kind, known.tokens if known and known.tokens else None)
         except InputError:
-            way = self._ways.way(place, lists, self._ways.first_kind, None)
-        shortlist = self._ways.shortlist(way)
-        return LogprobBackend(speaker, self.prompt, way, shortlist=shortlist, shorten=self._ways.options.shorten)
+            way = ways.way(place, lists, ways.first_kind, None)
+        speaker = ways.speaker(known.dialect if known else None)
+        return LogprobBackend(speaker, self.prompt, way, shortlist=ways.shortlist(way), shorten=ways.options.shorten)
 
 
 def _known(engine: LogprobBackend, tokenizer: Tokenizer, began: Dialect) -> Known:

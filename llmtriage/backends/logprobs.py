@@ -204,7 +204,8 @@ class LogprobBackend(PromptedBackend):
     def _steps(self, question: Question, root: Node) -> Steps:
         most = len(root.options) if self.way.many == "all" else self.way.most
         make = partial(descent, root, question.text, most=most, shortlist=self.shortlist)
-        return turned(lambda turn: make(turn=turn), self.way.turns, self.way.between)
+        turns = min(self.way.turns, len(root.options))  # there are no more assignments of codes
+        return turned(lambda turn: make(turn=turn), turns, self.way.between)
 
     async def _ask(self, question: Question, ask: Ask, **how: Any) -> Prediction | Failure:
         """One question to the model."""

@@ -93,7 +93,7 @@ async def _judged(ways: Ways, wanted: Try, engine: LogprobBackend) -> Trial:
             return Trial(None, problem)
         _log.warning("%s: %s", ways.name, problem)
     way = replace(engine.way, model=answer.model)
-    if way.lists.form != "ids" and listed < min(way.lists.most, len(scores.values)):
+    if way.lists.form != "ids" and listed < min(way.lists.most / 2, len(scores.values)):  # a few less is chance
         way = replace(way, lists=replace(way.lists, most=listed), most=min(way.most, listed))
     return Trial(await ways.with_way(engine, way), mass=scores.label_mass)
 
