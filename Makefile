@@ -46,7 +46,7 @@ test-wheel: $(VENV)/.development
 	$(PYTHON) -m venv $(WHEEL_VENV)
 	$(WHEEL_VENV)/bin/python -m pip install --quiet "$$(ls dist/*.whl)[dev]"
 	rm -f .coverage .coverage.*
-	EXPECT_WHEEL=1 $(WHEEL_VENV)/bin/coverage run $(WHEEL_VENV)/bin/pytest -p no:cacheprovider -m "not vllm"
+	EXPECT_WHEEL=1 $(WHEEL_VENV)/bin/coverage run $(WHEEL_VENV)/bin/pytest -n 2 -p no:cacheprovider -m "not vllm"
 	$(WHEEL_VENV)/bin/coverage combine --quiet
 	$(WHEEL_VENV)/bin/coverage report
 

@@ -8,6 +8,7 @@
     * BackendUnavailableError
     * BackendRefusedError   wrong key, no permission, unknown model, no money
       * RefusedFieldError   a field of the request that the server does not take
+      * UnknownModelError   the server does not know the model
       * UnknownRouteError   nothing answers at this path of the server
     * StoppedError          the run was stopped before its end and can go on later: budget or quota spent, server gone
 
@@ -128,6 +129,10 @@ class RefusedFieldError(BackendRefusedError):
     def __reduce__(self) -> tuple[object, ...]:
         """So that it crosses a process boundary."""
         return (type(self), (self.field, self.problem))
+
+
+class UnknownModelError(BackendRefusedError):
+    """The server does not know the model."""
 
 
 class UnknownRouteError(BackendRefusedError):

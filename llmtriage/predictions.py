@@ -28,6 +28,9 @@ EngineReason = Literal[
 ]
 """Why an engine gave no answer for one ticket."""
 
+PASSING: tuple[EngineReason, ...] = ("timeout", "rate_limited", "backend_unavailable")
+"""Reasons that pass by themselves: they say nothing about what a server can do."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:

@@ -102,6 +102,7 @@ class Prompt:
         self._environment = _environment(self._sources)
         self._templates = {name: self._load(name) for name in (_SYSTEM, _USER)}
         self._prefixes: dict[tuple[tuple[str, ...], Form], str] = {}
+        self._codes_shown: set[bool] = set()  # in JSON or alone, as far as that was checked
         self._check()
 
     @property
@@ -131,9 +132,14 @@ class Prompt:
             self._prefixes[key] = self._system(categories, form)
         return self._prefixes[key]
 
-    def _system(self, categories: tuple[Category, ...], form: Form) -> str:
+    def _system(self, categories: Sequence[Category], form: Form) -> str:
+        if form.codes and form.in_json not in self._codes_shown:
+            self._check_codes(in_json=form.in_json)
+        return self._rendered(categories, form)
+
+    def _rendered(self, categories: Sequence[Category], form: Form) -> str:
         codes: Sequence[str | None] = form.codes or [None] * len(categories)
-        text = self._run(
+        return self._run(
             _SYSTEM,
             taxonomy=self._about(),
             categories=[self._described(category) | {"code": code} for category, code in zip(categories, codes, strict=True)],
@@ -143,10 +149,16 @@ class Prompt:
             in_json=form.in_json,
             within=[node.label(self.language) for node in self.taxonomy.path(form.within)] if form.within else [],
         )
-        if not all(code in text for code in form.codes):
+
+    def _check_codes(self, *, in_json: bool) -> None:
+        """Find codes that stand nowhere else; a letter would be found in any text."""
+        leaves = self.taxonomy.leaves
+        codes = tuple(digest(["code", place]) for place in range(len(leaves)))
+        text = self._rendered(leaves, Form(codes=codes, in_json=in_json))
+        if not all(code in text for code in codes):
             remedy = "show {{ category.code }} where there are codes, as the shipped templates do, or use --reading json"
             raise InputError("it does not show the codes of categories", file=self._folder / _SYSTEM, remedy=remedy)
-        return text
+        self._codes_shown.add(in_json)
 
     def _shown(self, examples: Sequence[Example], categories: Sequence[Category], form: Form) -> list[dict[str, str]]:
         """Examples with the answers they would get; those that none of `categories` answers are left out."""

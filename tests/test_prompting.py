@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtriage import Example, InputError, Question, Taxonomy, UnknownNameError
-from llmtriage.prompting import Prompt, defused, estimated_tokens, fenced
+from llmtriage import Category, Example, InputError, Question, Taxonomy, UnknownNameError
+from llmtriage.prompting import Form, Prompt, defused, estimated_tokens, fenced
 from llmtriage.resources import shipped
 
 CONTROL_TOKENS = [
@@ -169,3 +170,112 @@ def test_an_example_of_a_category_cannot_form_a_control_token() -> None:
 def test_the_estimate_counts_ideographs_and_letters() -> None:
     """One token an ideograph, one per four letters."""
     assert [estimated_tokens(text) for text in ("", "abcd", "退款", "退款abcde")] == [0, 1, 2, 4]
+
+
+# -- answers by code -------------------------------------------------------------------------------
+
+LETTERS = Form(codes=("A", "B", "C", "D", "E"))
+IN_JSON = Form(codes=LETTERS.codes, in_json=True)
+
+
+@pytest.mark.parametrize("form", [LETTERS, IN_JSON])
+@pytest.mark.parametrize(
+    ("language", "first", "comma"), [("en", 'A: "refund", Sales > Refund\n', ", "), ("zh", 'A："refund"，售后 > 退款\n', "、")]
+)
+def test_each_category_stands_behind_its_code(shop: Taxonomy, form: Form, language: str, first: str, comma: str) -> None:
+    """Once, in file order, with id and names; the answer is one of the codes, alone or in JSON."""
+    system = Prompt(shop, language=language).render(question("x y", shop), form).system
+    assert first in system
+    assert re.findall('^([A-Z])(?:: |：)"', system, flags=re.MULTILINE) == list("ABCDE")
+    assert comma.join(f'"{code}"' if form.in_json else code for code in form.codes) in system
+    assert ('{"category"' in system) is form.in_json
+    assert "confidence" not in system
+
+
+def test_another_turn_gives_another_code_and_no_form_none(shop: Taxonomy) -> None:
+    """And each form has a shared prefix of its own."""
+    prompt = Prompt(shop)
+    turned = Form(codes=("B", "C", "D", "E", "A"))
+    systems = [prompt.render(question("x y", shop), form).system for form in (LETTERS, turned, LETTERS, Form())]
+    assert systems[0] == systems[2]
+    assert 'B: "refund"' in systems[1]
+    assert "A: " not in systems[3]
+    assert systems[3] == prompt.render(question("x y", shop)).system
+
+
+@pytest.mark.parametrize(("form", "shared", "own"), [(LETTERS, "C", "A"), (IN_JSON, '{"category": "C"}', '{"category": "A"}')])
+def test_examples_are_answered_by_code(shop: Taxonomy, form: Form, shared: str, own: str) -> None:
+    """As the model is to answer."""
+    prompt = Prompt(shop, examples=[Example(text="forgot my password", category="login")])
+    messages = prompt.render(question("x y", shop, Example(text="money back", category="refund")), form)
+    assert messages.system.endswith(f"{fenced('forgot my password')}\n{shared}\n")
+    assert f"{fenced('money back')}\n{own}\n" in messages.user
+
+
+def test_a_question_about_parts_shows_what_is_known_and_only_examples_of_it(shop: Taxonomy) -> None:
+    """Examples of leaves answer for the node they are in; those of other nodes are left out."""
+    shown = [
+        Example(text="money back", category="refund"),
+        Example(text="no login", category="login"),
+        Example(text="hm", category="other"),
+    ]
+    prompt = Prompt(shop, examples=shown)
+    top = prompt.render(Question(text="x y", categories=shop.categories), Form(codes=("A", "B", "C"))).system
+    assert 'A: "sales", Sales\n   Its parts: Refund; parcel\n' in top
+    assert [top.index(f"{fenced(text)}\n{code}\n") > 0 for text, code in (("money back", "A"), ("no login", "B"), ("hm", "C"))]
+    assert "known already" not in top
+    below = Question(text="x y", categories=shop["sales"].children)
+    system = prompt.render(below, Form(codes=("A", "B"), within="sales")).system
+    assert "It is known already that the ticket belongs to Sales: choose the part of it." in system
+    assert "no login" not in system
+    assert system.endswith(f"{fenced('money back')}\nA\n")
+    chinese = Prompt(shop, language="zh").render(below, Form(codes=("A", "B"), within="sales")).system
+    assert "已知工单属于“售后”" in chinese
+
+
+def test_a_code_leaves_no_room_for_a_reason(shop: Taxonomy) -> None:
+    """One token is all there is."""
+    assert "rationale" not in Prompt(shop, rationale=True).render(question("x y", shop), LETTERS).system
+
+
+@pytest.mark.parametrize("name", ['say "hi"', "{{ 7 * 7 }}", "{brace}", "back\\slash", "退款", "长" * 200])
+@pytest.mark.parametrize("in_json", [False, True])
+def test_odd_names_have_codes_and_may_be_codes(name: str, in_json: bool) -> None:  # noqa: FBT001
+    """In JSON they are written as JSON."""
+    taxonomy = Taxonomy.from_labels([name, "zebra"])
+    prompt = Prompt(taxonomy, examples=[Example(text="t", category=name)])
+    system = prompt.render(question("x y", taxonomy), Form(codes=("A", "B"), in_json=in_json)).system
+    assert f"A: {json.dumps(name, ensure_ascii=False)}\n" in system
+    words = prompt.render(question("x y", taxonomy), Form(codes=(name, "zebra"), in_json=in_json)).system
+    answer = json.dumps({"category": name}, ensure_ascii=False) if in_json else name
+    assert words.endswith(f"{fenced('t')}\n{answer}\n")
+
+
+def test_a_name_on_several_lines_is_shown() -> None:
+    """Ids are on one; names need not be."""
+    taxonomy = Taxonomy(categories=(Category(id="a", name="two\nlines"), Category(id="b")))
+    assert "two\nlines" in Prompt(taxonomy).render(question("x y", taxonomy), Form(codes=("A", "B"))).system
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        pytest.param("All Big Cats Do Eat: {% for c in categories %}{{ c.id }} {% endfor %}", id="letters of other words"),
+        pytest.param("{% for c in categories[1:] %}{{ c.code }}={{ c.id }} {% endfor %}", id="all but one"),
+        pytest.param("{% if not in_json %}{% for c in categories %}{{ c.code }} {% endfor %}{% endif %}", id="not in JSON"),
+    ],
+)
+def test_templates_that_show_no_codes_are_refused_where_there_are_some(tmp_path: Path, shop: Taxonomy, system: str) -> None:
+    """A letter is found in any text, so others are looked for; without codes the templates are good."""
+    prompt = Prompt(shop, folder=folder(tmp_path, system))
+    prompt.render(question("x y", shop))
+    with pytest.raises(InputError, match=r"does not show the codes of categories; show \{\{ category\.code \}\}") as caught:
+        prompt.render(question("x y", shop), IN_JSON)
+    assert "system.j2" in str(caught.value)
+
+
+def test_templates_of_ones_own_that_show_codes_are_taken(tmp_path: Path, shop: Taxonomy) -> None:
+    """However they do it."""
+    system = "{% for c in categories %}{% if codes %}{{ codes[loop.index0] }}={% endif %}{{ c.id }} {% endfor %}"
+    prompt = Prompt(shop, folder=folder(tmp_path, system))
+    assert prompt.render(question("x y", shop), LETTERS).system == "A=refund B=parcel C=login D=privacy E=other\n"

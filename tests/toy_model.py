@@ -11,7 +11,8 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +32,8 @@ class Plays:
     most_ids: int = 128
     top: int = 20  # most that are listed; more is a 400
     state: str = "listed"  # "null", "absent", "empty", "refused", "positive", "over one"
+    integer: bool = False  # lists in the old form alone, `logprobs: 5`
+    known: bool = True  # says that it is a vLLM
     tokenize: bool = True
     pairs: bool = True  # whether two capital letters are one token
     letters: bool = True  # whether one letter is one token
@@ -39,13 +42,16 @@ class Plays:
     pull: dict[str, float] = field(default_factory=dict)  # log-odds that a code has by itself
     certainty: float = 2.0  # log-odds a shared word gives
     spaced: float = 0.0  # share of a code's probability that has a blank before it
-    schema: bool = True
     masks: bool = False  # -9999 for all but the most probable code, as under a grammar
     several: bool = True  # `n`
     models: tuple[str, ...] = ("toy-1",)  # the name in the answers, changing after `change` requests
     change: int = 10**9
     refuses: tuple[str, ...] = ()
     delay: float = 0.0
+    fault: Callable[[int, str], tuple[int, Any] | None] = lambda number, path: (
+        None
+    )  # status and body instead, by request and path
+    says: Callable[[int], str | None] = lambda number: None  # the whole answer instead, by the number of the answer
 
 
 class ToyModel:
@@ -56,25 +62,35 @@ class ToyModel:
         self.plays = plays or Plays()
         self.asked: list[dict[str, Any]] = []
         self.random = random.Random(0)  # noqa: S311
-        self._ids: dict[str, int] = {}
+        self.paths: list[str] = []
+        self._said = 0
         self._lock = threading.Lock()
 
     # -- routes ------------------------------------------------------------------------------------
 
     def get(self, path: str) -> tuple[int, Any]:
         """The list of models and the version."""
+        self.paths.append(path)
+        if not self.plays.known:
+            return 404, {"detail": "Not Found"}
         if path == "/v1/models":
             return 200, {"data": [{"id": "toy", "owned_by": "vllm", "root": "toy-1", "max_model_len": 8192}]}
         return (200, {"version": "0.32.0"}) if path == "/version" else (404, {"detail": "Not Found"})
 
     def post(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         """Chat and tokens."""
+        with self._lock:
+            self.paths.append(path)
+            chat = path == "/v1/chat/completions"
+            self.asked += [body] if chat else []
+            number = len(self.asked) if chat else self.paths.count(path)
+        fault = self.plays.fault(number, path)
+        if fault is not None:
+            return fault
         if path == "/tokenize" and self.plays.tokenize:
             return 200, {"tokens": [self.number(piece) for piece in self.pieces(body["prompt"])]}
-        if path != "/v1/chat/completions":
+        if not chat:
             return 404, {"detail": "Not Found"}
-        with self._lock:
-            self.asked.append(body)
         return self._refused(body) or (200, self._completion(body))
 
     def pieces(self, text: str) -> list[str]:
@@ -85,9 +101,10 @@ class ToyModel:
         )
         return [text] if whole and text in (code, f" {code}") else [*text, *([] if self.plays.letters else ["", ""])]
 
-    def number(self, piece: str) -> int:
+    @staticmethod
+    def number(piece: str) -> int:
         """The number of a token."""
-        return self._ids.setdefault(piece, len(self._ids) + 100)
+        return zlib.crc32(piece.encode("utf-8", "replace"))
 
     # -- the model -----------------------------------------------------------------------------------
 
@@ -127,6 +144,8 @@ class ToyModel:
         field_name = next((name for name in plays.refuses if name in body), None)
         if plays.state == "refused" and body.get("logprobs"):
             field_name = "logprobs"
+        if plays.integer and "top_logprobs" in body:
+            field_name = "top_logprobs"
         if plays.ids == "refused" and "logprob_token_ids" in body:
             field_name = "logprob_token_ids"
         if plays.ids == "honoured" and len(body.get("logprob_token_ids", ())) > plays.most_ids:
@@ -138,7 +157,6 @@ class ToyModel:
         return 400, {"error": {"message": f"{field_name} is not taken", "param": field_name, "code": None}}
 
     def _completion(self, body: dict[str, Any]) -> dict[str, Any]:
-        time.sleep(self.plays.delay)
         shares = self.shares(body)
         system = body["messages"][0]["content"]
         in_json = '{"category"' in system or '"category":' in system
@@ -156,6 +174,9 @@ class ToyModel:
         pieces = ['{"', "category", '": "', said, '"}'] if in_json else [self.pieces(said)[0] if len(said) > 2 else said]
         if in_json and not coded:
             pieces = [json.dumps({"category": said, "confidence": 0.9}, ensure_ascii=False)]
+        self._said += 1
+        instead = self.plays.says(self._said)
+        pieces = pieces if instead is None else [instead]
         message: dict[str, Any] = {"role": "assistant", "content": "".join(pieces)}
         if self.plays.thinks:
             message["reasoning_content"] = "Let me see."
@@ -173,6 +194,8 @@ class ToyModel:
         for piece in pieces:
             here = first if piece == said or len(pieces) == 1 else {piece: 1.0}
             content.append(self._position(body, piece, here))
+        if plays.integer:
+            return _in_old_form(content)
         return {"content": content}
 
     def _first_tokens(self, shares: dict[str, float]) -> dict[str, float]:
@@ -200,12 +223,22 @@ class ToyModel:
             known = {self.number(token): value for token, value in logs.items()}
             top = {f"token_id:{number}": known.get(number, -40.0) for number in numbers}
             return {"token": f"token_id:{self.number(piece)}", "logprob": logs.get(piece, -1.0), "top_logprobs": _as_list(top)}
-        best_first = sorted(logs, key=lambda token: -logs[token])[: body.get("top_logprobs", 0)]
+        most = int(body["logprobs"]) if plays.integer else body.get("top_logprobs", 0)
+        best_first = sorted(logs, key=lambda token: -logs[token])[:most]
         return {"token": piece, "logprob": logs.get(piece, 0.0), "top_logprobs": _as_list({t: logs[t] for t in best_first})}
 
 
 def _as_list(logs: dict[str, float]) -> list[dict[str, Any]]:
     return [{"token": token, "logprob": value, "bytes": list(token.encode())} for token, value in logs.items()]
+
+
+def _in_old_form(content: list[dict[str, Any]]) -> dict[str, Any]:
+    tops = [{top["token"]: top["logprob"] for top in entry["top_logprobs"]} for entry in content]
+    return {
+        "tokens": [entry["token"] for entry in content],
+        "token_logprobs": [entry["logprob"] for entry in content],
+        "top_logprobs": tops,
+    }
 
 
 @contextmanager
@@ -220,6 +253,7 @@ def served(model: ToyModel) -> Iterator[str]:
             self._send(*model.get(self.path))
 
         def do_POST(self) -> None:
+            time.sleep(model.plays.delay)
             self._send(*model.post(self.path, json.loads(self.rfile.read(int(self.headers["content-length"])))))
 
         def log_message(self, *args: Any) -> None:

@@ -146,7 +146,8 @@ def _lexical(setup: Setup) -> Backend:
 
 
 def _chat(name: str, backend: BackendSettings, setup: Setup) -> Backend:
-    from llmtriage.backends.choosing import ChosenBackend, Options
+    from llmtriage.backends.choosing import ChosenBackend
+    from llmtriage.backends.ways import Options
 
     transport = _transport(name, backend, setup.settings)
     if backend.kind == "decisions":

@@ -18,6 +18,7 @@ from llmtriage.errors import (
     BackendUnavailableError,
     RefusedFieldError,
     StoppedError,
+    UnknownModelError,
     UnknownRouteError,
     short,
 )
@@ -211,7 +212,7 @@ def _refused(status: int, codes: set[str], endpoint: Endpoint) -> Fault:
 def _not_found(codes: set[str], said: str, endpoint: Endpoint) -> Fault:
     if codes & _NO_MODEL or "model" in said.lower():
         problem, remedy = "the server does not know this model", "check its name"
-        return _stop(BackendRefusedError(problem, remedy=remedy, backend=endpoint.name))
+        return _stop(UnknownModelError(problem, remedy=remedy, backend=endpoint.name))
     problem, remedy = f"nothing answers at {endpoint.url}", "check the URL; most servers want it to end in /v1"
     return _stop(UnknownRouteError(problem, remedy=remedy, backend=endpoint.name))
 

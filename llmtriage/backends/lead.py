@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
+from llmtriage.errors import BackendError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -20,20 +22,32 @@ class Lead:
 
     def __init__(self) -> None:
         """Nobody has gone yet."""
-        self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Event] = WeakKeyDictionary()
+        self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Future[BackendError | None]] = WeakKeyDictionary()
 
     async def go(self, done: Callable[[], bool], first: Callable[[], Awaitable[R]]) -> R | None:
-        """Run `first` if it is this one's turn; None once it is `done` by another."""
+        """Run `first` if it is this one's turn; None once it is `done` by another.
+
+        Raises:
+            BackendError: The one whom this one waited for found that the engine cannot work: nobody finds that out again.
+        """
         loop = asyncio.get_running_loop()
         while not done():
             gate = self._gates.get(loop)
-            if gate is not None:
-                await gate.wait()
-                continue
-            gate = self._gates[loop] = asyncio.Event()
-            try:
-                return await first()
-            finally:
-                del self._gates[loop]
-                gate.set()
+            if gate is None:
+                return await self._first(loop, first)
+            error = await asyncio.shield(gate)
+            if error is not None:
+                raise error
         return None
+
+    async def _first(self, loop: asyncio.AbstractEventLoop, first: Callable[[], Awaitable[R]]) -> R:
+        gate = self._gates[loop] = loop.create_future()
+        found: BackendError | None = None
+        try:
+            return await first()
+        except BackendError as error:
+            found = error
+            raise
+        finally:
+            del self._gates[loop]
+            gate.set_result(found)

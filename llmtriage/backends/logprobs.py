@@ -12,6 +12,7 @@ import numpy as np
 from llmtriage.backends.fields import mapping, usage_of
 from llmtriage.backends.lead import Lead
 from llmtriage.backends.planning import Planned
+from llmtriage.backends.probing.asking import read
 from llmtriage.backends.prompted import AHEAD, PromptedBackend
 from llmtriage.backends.readings.codes import CodeBook
 from llmtriage.backends.readings.listed import positions
@@ -19,7 +20,8 @@ from llmtriage.backends.readings.many import Ask, Node, Shortlist, Steps, descen
 from llmtriage.backends.readings.one_token import Lists, first_choice, read_first, read_within, renormalises, wanted_ids
 from llmtriage.backends.replies import thought, withheld
 from llmtriage.backends.speaking import PATH, Wanted
-from llmtriage.errors import InputError, StoppedError
+from llmtriage.backends.transport import Reply
+from llmtriage.errors import InputError, StoppedError, short
 from llmtriage.predictions import Failure, Prediction, Scores, Usage
 from llmtriage.probability.readings import averaged, without_prior
 from llmtriage.prompting import Form
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
     from llmtriage.backends.readings.many import Many
     from llmtriage.backends.speaking import Speaker
-    from llmtriage.backends.transport import Reply
     from llmtriage.predictions import Floats, Question
     from llmtriage.prompting import Messages, Prompt
     from llmtriage.taxonomy import Category
@@ -119,7 +120,7 @@ class LogprobBackend(PromptedBackend):
                 raise InputError(
                     f"{problem}, and content-free texts need fixed ones" if way.content_free else problem, remedy=remedy
                 )
-            way.book.of(node.options[: way.most] if way.many != "all" else node.options)
+            way.book.of(node.options if way.many == "all" or way.book.kind == "words" else node.options[: way.most])
 
     def fingerprint(self) -> Mapping[str, str]:
         """Model, wording, examples, options, and how it is read."""
@@ -143,7 +144,7 @@ class LogprobBackend(PromptedBackend):
             own=messages.user,
             output_tokens=1 if self.way.place == "token" else _AROUND_CODE // 2,
             known=self.transport.is_known(PATH, self.request(question)),
-            calls=(1 + bool(root.below)) * (1 if self.way.between else self.way.turns),
+            calls=(1 + bool(root.below)) * (1 if self.way.between else self.way.turns) * (len(question.categories) > 1),
         )
 
     async def learn_priors(self) -> None:
@@ -154,26 +155,30 @@ class LogprobBackend(PromptedBackend):
             ask = Ask(node.options, node.within)
             said = await asyncio.gather(*(self._ask(_content_free(text, node.options), ask) for text in _CONTENT_FREE))
             rows = [one.answer.values for one in said if isinstance(one, Prediction) and isinstance(one.answer, Scores)]
-            if not rows:
-                problem = "no text without content was answered, so their correction cannot be learnt"
+            failed = next((one for one in said if isinstance(one, Failure)), None)
+            if failed is not None:  # a correction by some of the texts would be another one
+                problem = f"a text without content got no answer, so the correction cannot be learnt: {failed.detail}"
                 raise StoppedError(problem, remedy="try again, or leave out --debias", backend=self.name)
             self._priors[_ids(node.options)] = averaged(np.stack(rows))
 
-    async def trial(self, question: Question, *, naming: Sequence[str]) -> tuple[Prediction | Failure, int]:
+    async def trial(self, question: Question, *, naming: Sequence[str], online: bool = False) -> tuple[Prediction | Failure, int]:
         """Ask one question to see whether this way works: the answer, and how many tokens the server listed.
 
         Args:
             question: About a text of ours.
             naming: Fields that a server may not know.
+            online: Somebody waits.
 
         Raises:
             RefusedFieldError: It does not know one of them.
         """
         ask = self._first(question)
         codes, messages = self._codes(ask), self._rendered(question, ask)
-        reply = await self.speaker.post(messages.as_chat(), self._asking(codes), naming=naming, fresh=True)
+        reply = await self.speaker.post(messages.as_chat(), self._asking(codes), naming=naming, fresh=True, online=online)
         if isinstance(reply, Failure):
-            return reply, 0
+            # What comes from a gateway and is no refusal says nothing about the server behind it.
+            unclear = reply.reason == "bad_response" and not read(reply).refused
+            return (replace(reply, reason="backend_unavailable") if unclear else reply), 0
         listed = [len(place.tokens) for place in positions(first_choice(reply.body))]
         return self._whole(messages, self._read(reply, ask, codes)), max(listed, default=0)
 
@@ -206,7 +211,10 @@ class LogprobBackend(PromptedBackend):
         if len(ask.categories) == 1:
             return self._certain()
         codes, messages = self._codes(ask), self._rendered(question, ask)
-        reply = await self._posted(messages, self._asking(codes), beginning=(messages.system, question.examples), **how)
+        how["beginning"] = messages.system, question.examples
+        reply = await self._posted(messages, self._asking(codes), **how)
+        if isinstance(reply, Reply) and not reply.attempts and self._is_of_another(reply.body):
+            reply = await self._posted(messages, self._asking(codes), fresh=True, **how)  # an earlier run's answer was kept
         if isinstance(reply, Failure):
             return reply
         answer = self._whole(messages, self._read(reply, ask, codes))
@@ -228,15 +236,19 @@ class LogprobBackend(PromptedBackend):
         reply = await lead.go(lambda: messages.system in self._begun, first)
         return reply or await self.speaker.post(messages.as_chat(), wanted, **how)
 
+    def _is_of_another(self, body: object) -> bool:
+        """Whether another model than the run began with has answered."""
+        model = _model_of(body)
+        return bool(model and self.way.model) and model != self.way.model
+
     def _read(self, reply: Reply, ask: Ask, codes: Sequence[str]) -> Prediction | Failure:
         body = mapping(reply.body)
         usage = usage_of(body.get("usage"), attempts=reply.attempts, waited=reply.waited)
-        model = body.get("model") if isinstance(body.get("model"), str) else ""
         scores = withheld(body) or self._scores(body, codes)
         if isinstance(scores, Failure):
             return replace(scores, usage=usage, seconds=reply.seconds)
-        if model and self.way.model and model != self.way.model:
-            problem = f"the server now answers as {model!r}; this run began with {self.way.model!r}"
+        if self._is_of_another(body):
+            problem = f"the server now answers as {short(_model_of(body))!r}; this run began with {short(self.way.model)!r}"
             raise StoppedError(problem, remedy="name a model whose version is fixed", backend=self.name)
         prior = self._priors.get(_ids(ask.categories))
         if prior is not None:
@@ -244,7 +256,7 @@ class LogprobBackend(PromptedBackend):
         return Prediction(
             answer=scores,
             source="logprobs",
-            model=str(model),
+            model=_model_of(body),
             usage=usage,
             seconds=reply.seconds,
             read=self._facts,
@@ -316,6 +328,12 @@ def _content_free(text: str, categories: tuple[Category, ...]) -> Question:
     from llmtriage.predictions import Question
 
     return Question(text=text, categories=categories)
+
+
+def _model_of(body: object) -> str:
+    """The model that answered, as the server names it; empty where it does not."""
+    model = mapping(body).get("model")
+    return model if isinstance(model, str) else ""
 
 
 def _ids(categories: Sequence[Category]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _RUN = re.compile(r"(.)\1{3,}", re.DOTALL)  # tokenizers pack long runs of one character
 _SHORT = 100  # tokens, at least: a ticket that no server cuts because of its own length
 _SLACK = 16  # tokens
+_SHARED = 256  # shared parts that are kept
 _BLOCK = 160  # tokens of the shared part that a prefix cache may leave out: one block, and some
 
 
@@ -32,7 +33,7 @@ class PromptCheck:
     def __init__(self) -> None:
         """Nothing is known of this server's tokens yet."""
         self._prefixes: dict[str, int] = {}
-        self._surplus: int | None = None
+        self._surpluses: dict[str, int] = {}
         self._counts_all = True
 
     def is_cut(self, messages: Messages, prompt_tokens: int | None) -> bool:
@@ -50,17 +51,17 @@ class PromptCheck:
             return False
         ticket = least_tokens(messages.user)
         least = self._prefix(messages.system) + ticket
-        surplus = prompt_tokens - least
+        surplus, known = prompt_tokens - least, self._surpluses.get(messages.system)
         short = ticket <= _SHORT
-        if surplus < 0 and short and self._surplus is not None and prompt_tokens <= 3 * ticket + _BLOCK:
+        if surplus < 0 and short and known is not None and prompt_tokens <= 3 * ticket + _BLOCK:
             self._counts_all = False  # a window would not be as small as the ticket
             return False
         if surplus < 0:
             return True
         if short:
-            self._surplus = surplus if self._surplus is None else min(surplus, self._surplus)
+            self._surpluses[messages.system] = surplus if known is None else min(surplus, known)
             return False
-        return self._surplus is not None and surplus < self._surplus - _SLACK
+        return known is not None and surplus < known - _SLACK
 
     def least(self, messages: Messages) -> int:
         """Fewer tokens than this no tokenizer makes of the whole prompt."""
@@ -68,5 +69,8 @@ class PromptCheck:
 
     def _prefix(self, system: str) -> int:
         if system not in self._prefixes:
+            if len(self._prefixes) >= _SHARED:  # where every ticket has a list of its own
+                self._prefixes.clear()
+                self._surpluses.clear()
             self._prefixes[system] = least_tokens(system)
         return self._prefixes[system]

@@ -13,13 +13,13 @@ import openai
 from llmtriage.backends.attempts import Attempts
 from llmtriage.backends.budget import Tokens
 from llmtriage.backends.faults import Fault, fault_of, of_body, unreadable
-from llmtriage.backends.fields import usage_of
+from llmtriage.backends.fields import mapping, usage_of
 from llmtriage.backends.http import ReplyTooLongError, client_of, is_openai
 from llmtriage.backends.in_flight import in_flight
 from llmtriage.backends.pacing import Pace, RealClock, Slots
 from llmtriage.backends.replies import BROKEN_OFF
 from llmtriage.backends.sharing import Shared, key_of
-from llmtriage.errors import BackendRefusedError
+from llmtriage.errors import BackendError, BackendRefusedError, UnknownModelError, nearest
 from llmtriage.predictions import Failure, Usage
 from llmtriage.prompting import estimated_tokens
 from llmtriage.settings import Patience
@@ -109,9 +109,10 @@ class _Spent:
 
 
 class Request(NamedTuple):
-    """What is sent: where to, the JSON, the longest answer it allows, the fields it can do without, and whose beginning it shares."""
+    """What is sent: where to, whom it asks, the JSON, the longest answer it allows, the fields it can do without, its beginning."""
 
     path: str
+    model: str
     content: bytes
     most: int
     naming: Collection[str]
@@ -122,7 +123,7 @@ class Request(NamedTuple):
         """The request that posts `body` to `path`."""
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         most = next((body[name] for name in _ANSWER_FIELDS if isinstance(body.get(name), int)), 0)
-        return cls(path, content, most, naming, beginning)
+        return cls(path, str(body.get("model")), content, most, naming, beginning)
 
 
 class _Reserved(NamedTuple):
@@ -200,9 +201,9 @@ class Transport:
             await self.ready()
         request = Request.of(path, body, naming, beginning)
         ask = partial(self._asked, request, Attempts(self.endpoint, self.pace, online=online, until=until))
-        if fresh:
-            return await ask()
         key = self._key(request)
+        if fresh:
+            return _keyed(key, await ask())
         if self.cache is not None and (known := self.cache.get(key)) is not None:
             return Reply(body=known, attempts=0, seconds=0.0)
         if shared is None:
@@ -290,9 +291,21 @@ class Transport:
             if fault.gone is not None and not self.pace.answered:
                 raise fault.gone from None
             return attempts.failure(fault)
+        except UnknownModelError as error:
+            raise await self._with_names(error, request.model) from None
         except TimeoutError:
             return attempts.failure(attempts.last or Fault("timeout", f"no answer within {self.endpoint.patience.online:g} s"))
         raise AssertionError  # tenacity either returns or raises
+
+    async def _with_names(self, error: UnknownModelError, model: str) -> UnknownModelError:
+        """The same error with the models that the server has, where it tells."""
+        try:
+            listed = await self.get("/models")
+        except BackendError:
+            return error
+        names = _names(listed.body) if isinstance(listed, Reply) else []
+        remedy = nearest(model, names) if names else error.remedy
+        return UnknownModelError(error.problem, remedy=remedy, backend=error.backend)
 
     async def _once(self, request: Request, attempts: Attempts) -> Any:
         """One request: money, the door, a slot, and it goes. Raises `Fault`."""
@@ -347,7 +360,7 @@ class Transport:
         return _parsed(text)
 
     async def _reserved(self, request: Request) -> _Reserved | None:
-        if self.budget is None:
+        if self.budget is None or request.path.startswith("http"):  # routes beside the API cost nothing
             return None
         estimate = estimated_tokens(request.content.decode())
         tokens = Tokens(round(self._ratio * estimate), request.most)
@@ -396,6 +409,13 @@ def _refuse_faults(body: Mapping[str, Any], endpoint: Endpoint) -> None:
     finish = str(first.get("finish_reason")).lower() if isinstance(first, dict) else ""
     if finish in BROKEN_OFF:
         raise Fault("backend_unavailable", f"the server broke off ({finish})", retryable=True, outage=True)
+
+
+def _names(models: object) -> list[str]:
+    """The names of a list of models."""
+    data = mapping(models).get("data")
+    entries = data if isinstance(data, list) else []
+    return [name for entry in entries if isinstance(name := mapping(entry).get("id"), str) and name]
 
 
 def _used(body: Mapping[str, Any]) -> Tokens | None:

@@ -12,6 +12,7 @@ from llmtriage.backends.fields import mapping
 from llmtriage.backends.http import is_openai
 from llmtriage.backends.prompted import summed
 from llmtriage.backends.replies import read_reply
+from llmtriage.errors import RefusedFieldError
 from llmtriage.predictions import Failure, Prediction, Scores, SingleLabel
 from llmtriage.probability.readings import from_votes
 
@@ -31,6 +32,7 @@ class VotesBackend(ChatBackend):
     """Samples answers in JSON until there are enough; where a server writes several to one request, that saves prompts."""
 
     votes: int = 5
+    _refused = False
 
     def fingerprint(self) -> Mapping[str, str]:
         """As for one answer, and how many there are."""
@@ -47,7 +49,7 @@ class VotesBackend(ChatBackend):
     @property
     def _several(self) -> bool:
         """Whether one request may ask for several answers. Some hosts refuse that; where it is ignored, the rest is asked for again."""
-        return self.settings.kind == "vllm" or is_openai(self.transport.endpoint.url)
+        return not self._refused and (self.settings.kind == "vllm" or is_openai(self.transport.endpoint.url))
 
     def _asking(self, labels: Labels, *, room: int = 1) -> Wanted:
         return replace(super()._asking(labels, room=room), temperature=self._heat)
@@ -56,14 +58,19 @@ class VotesBackend(ChatBackend):
         """Ask until enough answers came; an answer that cannot be read is a vote for none."""
         labels, messages = self._labels_of(question), self._messages(question)
         said: list[Prediction | Failure] = []
-        how["shared"] = None  # samples are never shared
+        how |= {"shared": None, "fresh": True, "beginning": (messages.system, question.examples)}  # samples are never shared
         while len(said) < self.votes:
             wanted = self._asking(labels)
             left = self.votes - len(said)
             if left > 1 and self._several:
                 wanted = replace(wanted, fields={**wanted.fields, "n": left})
-            beginning = messages.system, question.examples
-            reply = await self.speaker.post(messages.as_chat(), wanted, fresh=True, beginning=beginning, **how)
+            try:
+                reply = await self.speaker.post(messages.as_chat(), wanted, **how)
+            except RefusedFieldError as error:
+                if error.field != "n" or "n" not in wanted.fields:
+                    raise
+                self._refused = True  # one by one from now on
+                continue
             if isinstance(reply, Failure):
                 return replace(reply, usage=_total([*said, reply]))
             found = [self._whole(messages, answer) for answer in _each(reply, labels)][:left]

@@ -48,8 +48,8 @@ def ask(settings: Settings, /, texts: tuple[str, ...], title: str, *, as_json: b
     text = one_text(texts)
     language = flags["language"]
     triage = make_triage(flags, settings, quiet=quiet)
-    tell_reading(triage, quiet=quiet or as_json, language=language)
     outcome = triage.classify(Ticket(title=title, content=text_or_stdin(text)))
+    tell_reading(triage, quiet=quiet or as_json, language=language)
     if as_json:
         show_json(as_data(outcome, language))
     else:

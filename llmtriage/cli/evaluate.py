@@ -113,11 +113,11 @@ def _compared(settings: Settings, file: Path, flags: dict[str, Any], against: st
     first = _Run(settings, file, flags, quiet=quiet)
     changed = changed_flags(flags, against, "--against")
     second = _Run(settings, file, changed, quiet=quiet, told=changed["taxonomy"] == flags["taxonomy"])
-    _check_they_differ(first.triage, second.triage, changed)
-    _share_budget(first.triage, second.triage)
     labels = labels_of(first.tickets.labelled(first.triage.taxonomy), file.name)
     for _ in second.tickets.labelled(second.triage.taxonomy):
         pass
+    _share_budget(first.triage, second.triage)
+    _check_they_differ(first.triage, second.triage, changed)
     (report, judged), (other_report, other_judged) = first.evaluated(), second.evaluated()
     return Comparison(
         first=side(judged, report),
@@ -162,6 +162,8 @@ class _Run:
         from llmtriage.evaluation.baselines import baseline_accuracies
 
         triage = self.triage
+        for _ in self.tickets.labelled(triage.taxonomy):
+            pass  # a wrong label in the last row is found before anything is sent
         tell_reading(triage, quiet=self._quiet, language=self._language)
         judged, seconds = _judged(triage, self.tickets, quiet=self._quiet, language=self._language)
         _warn_of_overlap(triage, judged, quiet=self._quiet, language=self._language)
@@ -189,13 +191,10 @@ def _judged(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str) 
     from llmtriage.evaluation import Judged
     from llmtriage.runner import Summary, classified
 
-    labelled = tickets.labelled(triage.taxonomy)
-    for _ in labelled:
-        pass  # a wrong label in the last row is found before anything is sent
     summary, judged = Summary(), []
     start = time.perf_counter()
     with progress_bar(tickets, triage, quiet=quiet, language=language) as show:
-        for row, outcome in classified(triage, labelled):
+        for row, outcome in classified(triage, tickets.labelled(triage.taxonomy)):
             judged.append(Judged(gold=row.category, outcome=outcome, text=outcome.text))
             summary.add(outcome)
             summary.seconds = time.perf_counter() - start

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax, logsumexp
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -62,14 +59,16 @@ def from_logprobs(found: Floats, *, listed: Floats, renormalised: bool = False) 
         NoLabelError: No category was listed.
         NotProbabilitiesError: A logarithm is positive, or the probabilities sum to more than 1.
     """
-    seen = np.isfinite(found) & (found > MASKED)
-    real = listed[np.isfinite(listed) & (listed > MASKED)]
+    seen, real = found > MASKED, listed[listed > MASKED]  # NaN is neither
     if not seen.any():
         raise NoLabelError
     everything = np.concatenate([found[seen], real])
-    total = math.exp(min(float(logsumexp(found[seen])), 2.0))
+    if everything.max() > _POSITIVE:
+        message = f"one is {everything.max():.3g}"
+        raise NotProbabilitiesError(message)
+    total = float(np.exp(found[seen]).sum())
     all_listed = max(total, float(np.exp(real).sum()))
-    if everything.max() > _POSITIVE or all_listed > 1 + _OVER_ONE:
+    if all_listed > 1 + _OVER_ONE:
         message = f"they sum to {all_listed:.3g}"
         raise NotProbabilitiesError(message)
     values = np.where(seen, found, 0.0)
@@ -180,12 +179,3 @@ def fitted_slope(values: Floats, gold: Ints) -> float:
 
 def _losses(values: Floats, gold: Ints, slope: float) -> Floats:
     return np.asarray(-log_softmax(slope * values, axis=1)[np.arange(len(gold)), gold])
-
-
-def along(paths: Sequence[tuple[float, ...]]) -> Floats:
-    """Log-scores of leaves from the logarithms along their paths, normalised.
-
-    Args:
-        paths: For each leaf the logarithms of the conditional probabilities on the way down to it.
-    """
-    return np.asarray(log_softmax(np.array([math.fsum(path) for path in paths])))

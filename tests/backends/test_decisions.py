@@ -649,8 +649,9 @@ async def test_an_unknown_model_is_no_reason_for_the_other_dialect(shop: Taxonom
     """The path is there; the name is wrong."""
     body = {"error": {"message": "The model `m` does not exist", "code": "model_not_found", "param": "model"}}
     respx.post(f"{URL}/decisions").respond(404, json=body)
+    respx.get(f"{URL}/models").respond(json={"data": [{"id": "mm"}, {"id": None}, "m"]})
     second = respx.post(f"{URL}/systemone").respond(json=systemone_reply(q0=P))
-    with pytest.raises(BackendRefusedError, match="does not know this model"):
+    with pytest.raises(BackendRefusedError, match="does not know this model; did you mean 'mm'"):
         await ask(engine(shop, dialect=dialect), shop.leaves)
     assert second.call_count == 0
 

@@ -102,6 +102,7 @@ async def posts(asked: Transport, number: int, **how: Any) -> list[Reply | Failu
 @respx.mock
 async def test_what_concerns_the_run_stops_it_at_once(status: int, body: object, kind: type[BackendError], words: str) -> None:
     """One request, one line, no key in it."""
+    respx.get(f"{URL}/models").respond(404)
     route = respx.post(f"{URL}{PATH}").respond(status, json=body)
     asked, clock = transport()
     with pytest.raises(kind) as caught:

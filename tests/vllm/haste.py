@@ -1,12 +1,18 @@
-"""Makes tidy sentences look like what people type: wrong keys, missing apostrophes, words of chats, polite beginnings, second sentences."""
+"""Makes the data's sentences look like what more people type: other words, wrong keys, missing apostrophes, second sentences."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import random
+
+# Words that can stand for one another in a request without making it one of another domain, a group a line.
+_GROUPS = [line.split() for line in (Path(__file__).parent / "alike.txt").read_text(encoding="utf-8").splitlines()]
+_OTHERS = {word.lower(): group for group in reversed(_GROUPS) for word in group}
+_WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
 
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _NEAR = {letter: row[max(0, at - 1) : at] + row[at + 1 : at + 2] for row in _ROWS for at, letter in enumerate(row)}
@@ -36,8 +42,19 @@ _AFTER = (
 )  # fmt: skip
 
 
+def reworded(text: str, rng: random.Random, share: float = 0.3) -> str:
+    """`text` with about `share` of the words that have others like them replaced by one of these."""
+
+    def other(found: re.Match[str]) -> str:
+        group = _OTHERS.get(found[0].lower())
+        return rng.choice(group).replace("_", " ") if group and rng.random() < share else found[0]
+
+    return _WORD.sub(other, text)
+
+
 def noisy(text: str, rng: random.Random) -> str:
     """`text` as somebody might have typed it; now and then as it is."""
+    text = reworded(text, rng) if rng.random() < 0.6 else text
     words = text.split()
     if len(words) > 4 and rng.random() < 0.25:
         del words[rng.randrange(len(words))]
@@ -50,6 +67,8 @@ def noisy(text: str, rng: random.Random) -> str:
     tidy = rng.random() < 0.5
     if tidy:
         text = re.sub(r"\bi\b", "I", text[:1].upper() + text[1:]).rstrip(".?! ") + rng.choice((".", "?", "?", "!", ""))
+    elif rng.random() < 0.7:
+        text = text.lower()
     if rng.random() < 0.2:
         text = f"{_cased(rng.choice(_BEFORE), rng, tidy=tidy)} {text}"
     if rng.random() < 0.2:
@@ -70,13 +89,8 @@ def _mistyped(text: str, rng: random.Random, share: float) -> str:
 
 
 def _slip(word: str, rng: random.Random) -> str:
+    """Two letters changed places, one left out, one twice, or one that lies beside it."""
     at = rng.randrange(1, len(word) - 1)
-    letter = word[at]
-    return word[:at] + rng.choice(
-        (
-            word[at + 1] + letter + word[at + 2 :],
-            word[at + 1 :],
-            letter + letter + word[at + 1 :],
-            (rng.choice(_NEAR.get(letter, letter)) + word[at + 1 :]),
-        )
-    )
+    letter, rest = word[at], word[at + 1 :]
+    beside = rng.choice(_NEAR.get(letter, letter))
+    return word[:at] + rng.choice((word[at + 1] + letter + word[at + 2 :], rest, letter + letter + rest, beside + rest))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from haste import noisy
+from haste import noisy, reworded
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn.functional import cross_entropy
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
@@ -48,10 +48,13 @@ CHAT = (
 WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 VOCABULARY, PAIRS, DROPPED = 8000, 200, 0.1
 
-# How often each form of the answer is asked for, and how many tickets share one prompt's beginning (a decision shares none).
+# How often each form of the answer is asked for.
 FORMS = {"code": 0.5, "code_in_json": 0.1, "id_in_json": 0.1, "rationale": 0.1, "word": 0.1, "decision": 0.1}
-TICKETS = {"decision": 10}
 HALVES, WITH_EXAMPLES, EXAMPLES = 0.2, 0.25, 10
+
+# A small model finds nothing in a long prompt until it knows what to look for: first the ticket with little around it, then with the
+# end of the prompt, then with all of it. The share of the steps until when, and how much of the prompt is kept, in tokens.
+PHASES = ((0.3, (4, 40)), (0.6, (60, 300)), (1.0, None))
 NAMES = (
     "Aldora",
     "Brightwell",
@@ -316,18 +319,33 @@ def answer_loss(model: Any, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
     return cross_entropy(model.lm_head(before), targets, reduction="sum") / (len(batch.rows) * len(targets)) ** 0.5
 
 
-def questions(sorts: Sequence[Sorting], train: Sequence[Sentence], rng: random.Random) -> Iterator[tuple[Asked, int]]:
-    """Ways to ask without end, and for how many tickets: another name of the taxonomy, other examples, another form."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step learns: a way to ask, for how many tickets, and how many tokens around them are kept; None: all."""
+
+    ask: Asked
+    tickets: int
+    most: int | None
+
+
+def plan(sorts: Sequence[Sorting], train: Sequence[Sentence], rng: random.Random, steps: int) -> Iterator[Step]:
+    """The steps: each with another name of the taxonomy, other examples, another form of the answer."""
     confidence = {intent: rng.uniform(0.8, 0.97) for intent in sorted({sentence.intent for sentence in train})}
-    while True:
-        domains, halves = sorts
-        sort = halves if rng.random() < HALVES else domains
+
+    def written(sentence: Sentence) -> float:
+        return round(confidence[sentence.intent] + rng.uniform(-0.02, 0.02), 2)
+
+    domains, halves = sorts
+    for step in range(steps):
+        phase, kept = next((index, kept) for index, (until, kept) in enumerate(PHASES) if step < until * steps)
+        (kind,) = rng.choices(list(FORMS), list(FORMS.values())) if phase else ("code",)
+        sort = halves if phase and rng.random() < HALVES else domains
         if rng.random() < 0.5:
             name = f"{rng.choice(NAMES)} {rng.choice(KINDS)} {rng.randrange(10 ** rng.randrange(1, 7))}"
             sort = Sorting(sort.taxonomy.model_copy(update={"name": name}), sort.leaves)
-        shown = examples_of(sort, train, rng) if rng.random() < WITH_EXAMPLES else []
-        (kind,) = rng.choices(list(FORMS), list(FORMS.values()))
-        yield asked(kind, sort, shown, lambda s: round(confidence[s.intent] + rng.uniform(-0.02, 0.02), 2)), TICKETS.get(kind, 48)
+        shown = [] if kept or rng.random() >= WITH_EXAMPLES else examples_of(sort, train, rng)
+        most = rng.randrange(*kept) if kept else None
+        yield Step(asked(kind, sort, shown, written), 10 if kind == "decision" and not kept else 48, most)
 
 
 def hasty(train: Sequence[Sentence], rng: random.Random) -> Callable[[int], list[Sentence]]:
@@ -366,12 +384,11 @@ def fit(
     mean = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
     typed = hasty(train, rng)
     began = time.monotonic()
-    for step, (ask, count) in enumerate(itertools.islice(questions(sorts, train, rng), args.steps)):
-        most = rng.randrange(60, 200) if step < args.short * args.steps else None
-        batch = encoder.batch(ask, typed(count), rng, most=most)
+    for step, now in enumerate(plan(sorts, train, rng, args.steps)):
+        batch = encoder.batch(now.ask, typed(now.tickets), rng, most=now.most)
         with torch.autocast("cpu", torch.bfloat16):
             hidden = states(model, batch)
-            last = hidden[range(count), [start - 1 for start in batch.starts]]
+            last = hidden[range(now.tickets), [start - 1 for start in batch.starts]]
             aside = cross_entropy(side(last), torch.tensor([intents[intent] for intent in batch.intents]))
             loss = answer_loss(model, hidden, batch)
         optimizer.zero_grad()
@@ -409,7 +426,6 @@ def main() -> None:
     parser.add_argument("--dev", type=Path)
     parser.add_argument("--out", type=Path, default=HERE / "model")
     parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--short", type=float, default=0.6, help="the share of steps that see only the end of a prompt")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--decay", type=float, default=0.05)
     parser.add_argument("--aside", type=float, default=0.5)
@@ -427,7 +443,8 @@ def main() -> None:
         for ask in [asked(kind, sort, [], lambda _: rng.choice((0.7, 0.8, 0.9)))]
         for message in ask.messages("")
     ]
-    chat = tokenizer([sentence.text for sentence in train], prompts)
+    texts = [sentence.text for sentence in train]
+    chat = tokenizer([*texts, *(reworded(text, rng) for text in texts)], prompts)
     encoder = Encoder(chat)
     print(
         {

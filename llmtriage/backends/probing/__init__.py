@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llmtriage.backends.probing.asking import Answer, Prober, cannot_work, looked_up, read
+from llmtriage.backends.probing.asking import Answer, Prober, cannot_work, read
 from llmtriage.backends.probing.capabilities import Capabilities, Identity, JsonModes, LogProbs, Thinking, Window
 from llmtriage.backends.probing.identity import identity, tokenizer
 from llmtriage.backends.probing.json_modes import json_modes
 from llmtriage.backends.probing.logprobs import logprobs
 from llmtriage.backends.probing.thinking import thinking
 from llmtriage.backends.probing.window import window
-from llmtriage.errors import BackendError, BackendRefusedError, RefusedFieldError, nearest
+from llmtriage.errors import RefusedFieldError
 
 if TYPE_CHECKING:
     from llmtriage.backends.dialect import Dialect
@@ -88,22 +88,10 @@ async def _first(prober: Prober) -> tuple[Prober, Answer]:
             dialect = other
             prober = replace(prober, dialect=dialect)
             continue
-        except BackendRefusedError as error:
-            raise await _named(error, prober) from None
         answer = read(reply)
         if not answer.came or not answer.choice:
             raise cannot_work(answer, prober)
         return prober, answer
-
-
-async def _named(error: BackendRefusedError, prober: Prober) -> BackendError:
-    """The same error with the models that exist, where a model is not known."""
-    if type(error) is not BackendRefusedError or "model" not in error.problem:
-        return error
-    data = (await looked_up(prober.transport, "/models")).get("data")
-    names = [str(entry["id"]) for entry in data if isinstance(entry, dict) and "id" in entry] if isinstance(data, list) else []
-    remedy = nearest(prober.settings.model, names) if names else error.remedy
-    return BackendRefusedError(error.problem, remedy=remedy, backend=error.backend)
 
 
 async def _checks_names(prober: Prober) -> bool | None:

@@ -8,8 +8,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from llmtriage.backends.fields import count, mapping
-from llmtriage.backends.probing.asking import looked_up
+from llmtriage.backends.probing.asking import Answer, looked_up, read
 from llmtriage.backends.probing.capabilities import Identity
+from llmtriage.errors import BackendError, BackendUnavailableError
+from llmtriage.predictions import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,9 +49,28 @@ async def tokenizer(prober: Prober) -> str | None:
 
 
 async def token_ids(prober: Prober, text: str) -> tuple[int, ...]:
-    """The tokens of `text`; empty where the server does not tell."""
+    """The tokens of `text`; empty where the server does not tell, for whatever reason."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return ids_of(await tokenized(prober, text))
+    except TimeoutError:
+        return ()
+
+
+async def tokenized(prober: Prober, text: str) -> Answer:
+    """What the server says of the tokens of `text`."""
     body = {"model": prober.settings.model, "prompt": text, "content": text, "add_special_tokens": False, "add_special": False}
-    tokens = (await _soon(prober, prober.root("/tokenize"), body)).get("tokens")
+    try:
+        return read(await prober.transport.post(prober.root("/tokenize"), body, online=True, fresh=True))
+    except BackendUnavailableError as error:
+        return Answer(failure=Failure(reason="backend_unavailable", detail=error.problem))
+    except BackendError:
+        return Answer(refused=True)
+
+
+def ids_of(answer: Answer) -> tuple[int, ...]:
+    """The tokens in an answer; empty where it tells none."""
+    tokens = answer.body.get("tokens")
     return tuple(tokens) if isinstance(tokens, list) and tokens and all(isinstance(token, int) for token in tokens) else ()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Literal
 
-from llmtriage.errors import InputError
+from llmtriage.errors import InputError, short
 from llmtriage.taxonomy import digest
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class CodeBook:
 
         Args:
             categories: Of one question.
-            turn: Which of how many assignments, each of which gives a category another code; words have one.
+            turn: Which of how many assignments; if there are no more than categories, each gives a category another code. Words have one.
 
         Raises:
             InputError: There are not so many codes.
@@ -56,11 +56,12 @@ class CodeBook:
 
     def _words(self, categories: Sequence[Category]) -> tuple[str, ...]:
         names = tuple(category.id for category in categories)
-        begins = {name: self.ids.get(name, name[0].casefold()) for name in names}
-        alike = [name for name in names if list(begins.values()).count(begins[name]) > 1]
-        if alike:
-            problem = f"the names {alike[0]!r} and {alike[1]!r} may begin with the same token"
-            raise InputError(problem, field="codes", remedy="use --codes letters or --codes random")
+        begun: dict[object, str] = {}
+        for name in names:
+            other = begun.setdefault(self.ids.get(name, name[0].casefold()), name)
+            if other != name:
+                problem = f"the names {short(other)!r} and {short(name)!r} may begin with the same token"
+                raise InputError(problem, field="codes", remedy="use --codes letters or --codes random")
         return names
 
     @property
@@ -73,8 +74,7 @@ def texts_for(kind: CodeKind, taxonomy: Taxonomy, most: int) -> list[str]:
     """The texts whose tokens are needed to find `most` codes: more than there will be, because not each is one token."""
     if kind == "words":
         return [node.id for node in taxonomy.nodes]
-    codes = candidates(kind, taxonomy, sure=True)[: 2 * most + len(LETTERS)]
-    return [text for code in codes for text in (code, f" {code}")]
+    return [text for code in _tried(kind, taxonomy, most) for text in (code, f" {code}")]
 
 
 def codebook(kind: CodeKind, taxonomy: Taxonomy, *, most: int, tokens: Mapping[str, tuple[int, ...]] | None) -> CodeBook:
@@ -88,24 +88,48 @@ def codebook(kind: CodeKind, taxonomy: Taxonomy, *, most: int, tokens: Mapping[s
             one token.
 
     Raises:
-        InputError: Fewer than two codes are one token.
+        InputError: Fewer than two codes can be told apart by one token, or the tokens of a name are not known.
     """
     if kind == "words":
-        return CodeBook("words", (), {node.id: tokens.get(node.id, ())[:1] for node in taxonomy.nodes} if tokens else {})
+        return CodeBook("words", (), _beginnings(taxonomy, tokens) if tokens is not None else {})
+    ids: dict[str, tuple[int, ...]] = {}
     if tokens is None:
-        return CodeBook(kind, tuple(candidates(kind, taxonomy, sure=False)[:most]))
+        pool = candidates(kind, taxonomy, sure=False)
+    else:
+        ids = _told_apart(_tried(kind, taxonomy, most), tokens, most)
+        pool = list(ids)
+    if len(pool) < min(2, most):
+        problem = "no two letters are one token of this model each and the name of no category"
+        raise InputError(problem, field="codes", remedy="use --codes words, or --reading votes")
+    return CodeBook(kind, tuple(pool[:most]), ids)
+
+
+def _told_apart(pool: Sequence[str], tokens: Mapping[str, tuple[int, ...]], most: int) -> dict[str, tuple[int, ...]]:
+    """The first `most` codes that are one token, which no other code is."""
     ids: dict[str, tuple[int, ...]] = {}
     taken: set[int] = set()
-    for code in candidates(kind, taxonomy, sure=True):
+    for code in pool:
         found = _single(code, tokens)
-        if found and taken.isdisjoint(found):
+        if found and taken.isdisjoint(found) and len(ids) < most:
             ids[code] = found
             taken.update(found)
-        if len(ids) == most:
-            break
-    if len(ids) < min(2, most):
-        raise InputError("no letter is one token of this model", field="codes", remedy="use --codes words, or --reading votes")
-    return CodeBook(kind, tuple(ids), ids)
+    return ids
+
+
+def _beginnings(taxonomy: Taxonomy, tokens: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """The first token of each name."""
+    unknown = [node.id for node in taxonomy.nodes if not tokens.get(node.id)]
+    if unknown:
+        problem = f"the tokens of the name {short(unknown[0])!r} are not known"
+        raise InputError(problem, field="codes", remedy="use --codes letters or --codes random")
+    return {node.id: tokens[node.id][:1] for node in taxonomy.nodes}
+
+
+def _tried(kind: CodeKind, taxonomy: Taxonomy, most: int) -> list[str]:
+    """The codes whose tokens are looked up; what else happens to be known of tokens must not change a code."""
+    codes = candidates(kind, taxonomy, sure=True)
+    pairs = [code for code in codes if len(code) == 2][: 2 * most]
+    return [code for code in codes if len(code) == 1 or code in pairs]
 
 
 def candidates(kind: CodeKind, taxonomy: Taxonomy, *, sure: bool) -> list[str]:
@@ -125,7 +149,7 @@ def _names(taxonomy: Taxonomy) -> set[str]:
     names: set[str] = set()
     for node in taxonomy.nodes:
         texts = [node.name] if isinstance(node.name, str) else list((node.name or {}).values())
-        names.update(text.strip().casefold() for text in (node.id, *texts))
+        names.update(text.casefold() for text in (node.id, *texts))
     return names
 
 

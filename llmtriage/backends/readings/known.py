@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,6 +20,7 @@ class Known:
 
     Attributes:
         dialect: How requests are put.
+        began: How they were put at first, by the settings; with others it tells nothing.
         lists: How it lists log-probabilities; None: it does not.
         tokens: Texts with the numbers of their tokens, as far as they were asked for.
         model: The model, as answers name it.
@@ -31,6 +31,7 @@ class Known:
     """
 
     dialect: Dialect
+    began: Dialect | None = None
     lists: Lists | None = None
     tokens: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
     model: str = ""
@@ -47,7 +48,7 @@ def recall(url: str, model: str) -> Known | None:
     """What was found out about the model at `url`; None if nothing was, or what was kept cannot be read."""
     found = _KEPT.get(url.rstrip("/"), model)
     try:
-        return _ADAPTER.validate_python(_tuples(found)) if found is not None else None
+        return _ADAPTER.validate_python(found) if found is not None else None
     except ValidationError:
         return None
 
@@ -60,13 +61,3 @@ def remember(url: str, model: str, known: Known) -> None:
 def forget(url: str, model: str) -> None:
     """What was kept does not hold any more."""
     _KEPT.put({}, url.rstrip("/"), model)
-
-
-def _tuples(found: Mapping[str, Any]) -> dict[str, Any]:
-    tokens = found.get("tokens")
-    return {**found, "tokens": {text: tuple(ids) for text, ids in tokens.items()} if isinstance(tokens, dict) else {}}
-
-
-def with_tokens(known: Known, tokens: Mapping[str, tuple[int, ...]]) -> Known:
-    """The same with more tokens known."""
-    return replace(known, tokens={**known.tokens, **tokens})

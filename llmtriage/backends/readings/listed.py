@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmtriage.backends.fields import mapping
+from llmtriage.backends.fields import count, mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_ID = "token_id:"
+_ID = re.compile(r"token_id:([0-9]{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,12 @@ class Listed:
     """One token of a list.
 
     Attributes:
-        text: As the server writes it; empty where it tells only the id.
+        raw: What it writes, in UTF-8, which may be a part of a character; empty where the server tells only the id.
         id: Its number in the vocabulary; None where the server does not tell.
         logprob: The natural logarithm of its probability; NaN where there is none.
     """
 
-    text: str
+    raw: bytes
     id: int | None
     logprob: float
 
@@ -40,62 +41,61 @@ class Position:
 def positions(choice: Mapping[str, Any]) -> tuple[Position, ...]:
     """The places of an answer; empty where the server lists nothing."""
     held = mapping(choice.get("logprobs"))
-    content = held.get("content")
-    if isinstance(content, list) and content:
-        return tuple(_position(mapping(entry)) for entry in content)
-    tops, tokens = held.get("top_logprobs"), held.get("tokens")
-    if isinstance(tops, list) and tops:
-        chosen = tokens if isinstance(tokens, list) else []
-        return tuple(_of_integer_form(mapping(top), chosen[place : place + 1]) for place, top in enumerate(tops))
-    return ()
+    content, tops = _list(held.get("content")), _list(held.get("top_logprobs"))
+    if content:
+        return tuple(_of_openai_form(mapping(entry)) for entry in content)
+    return tuple(_of_integer_form(held, place, mapping(top)) for place, top in enumerate(tops))
 
 
-def _position(entry: Mapping[str, Any]) -> Position:
-    chosen, top = _listed(entry), entry.get("top_logprobs")
-    others = [_listed(mapping(other)) for other in top] if isinstance(top, list) else []
-    return Position(chosen, _each_once(others if any(_same(chosen, other) for other in others) else [chosen, *others]))
+def _of_openai_form(entry: Mapping[str, Any]) -> Position:
+    return _position(_entry(entry), [_entry(mapping(other)) for other in _list(entry.get("top_logprobs"))])
 
 
-def _of_integer_form(top: Mapping[str, Any], chosen: list[Any]) -> Position:
-    tokens = _each_once([_token(text, value, None) for text, value in top.items()])
-    said = str(chosen[0]) if chosen else (tokens[0].text if tokens else "")
-    first = next((token for token in tokens if token.text == said), Listed(said, None, math.nan))
-    return Position(first, tokens)
+def _of_integer_form(held: Mapping[str, Any], place: int, top: Mapping[str, Any]) -> Position:
+    chosen = _token(_at(held.get("tokens"), place), _at(held.get("token_logprobs"), place))
+    return _position(chosen, [_token(text, value) for text, value in top.items()])
 
 
-def _listed(entry: Mapping[str, Any]) -> Listed:
-    number = entry.get("id", entry.get("token_id"))
-    found = _token(entry.get("token"), entry.get("logprob"), number)
-    if found.id is None or not isinstance(entry.get("token"), str) or not entry["token"].startswith(_ID):
-        return Listed(_decoded(found.text, entry.get("bytes")), found.id, found.logprob)
-    return found
-
-
-def _token(text: object, value: object, number: object) -> Listed:
-    logprob = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    word = text if isinstance(text, str) else ""
-    if word.startswith(_ID) and word.removeprefix(_ID).isascii() and word.removeprefix(_ID).isdigit():
-        return Listed("", int(word.removeprefix(_ID)), logprob)
-    return Listed(word, number if isinstance(number, int) and not isinstance(number, bool) else None, logprob)
-
-
-def _decoded(text: str, raw: object) -> str:
-    """Texts of tokens that hold a part of a character come empty or with a mark; then the bytes tell more."""
-    if (text and "\ufffd" not in text) or not isinstance(raw, list):
-        return text
-    try:
-        return bytes(raw).decode("utf-8", "replace")
-    except (TypeError, ValueError):
-        return text
-
-
-def _same(one: Listed, other: Listed) -> bool:
-    return one.id == other.id if one.id is not None and other.id is not None else one.text == other.text
-
-
-def _each_once(tokens: list[Listed]) -> tuple[Listed, ...]:
-    """Texts repeat, and servers list the chosen token twice; the first of each is the most probable."""
+def _position(chosen: Listed, others: list[Listed]) -> Position:
+    """Servers list the chosen token again or not, and some twice; of two with one text the first is the more probable."""
     known: dict[object, Listed] = {}
-    for token in tokens:
-        known.setdefault(token.text if token.id is None else token.id, token)
-    return tuple(known.values())
+    for token in (*others, chosen):
+        known.setdefault(token.raw if token.id is None else token.id, token)
+    return Position(chosen, tuple(known.values()))
+
+
+def _entry(entry: Mapping[str, Any]) -> Listed:
+    number = entry.get("token_id") if entry.get("id") is None else entry.get("id")
+    return _token(entry.get("token"), entry.get("logprob"), number, entry.get("bytes"))
+
+
+def _token(text: object, value: object, number: object = None, raw: object = None) -> Listed:
+    word = text if isinstance(text, str) else ""
+    told = _ID.fullmatch(word)
+    if told:  # its bytes, where there are any, spell "token_id:"
+        return Listed(b"", int(told[1]), _logarithm(value))
+    return Listed(_bytes(raw) or word.encode("utf-8", "replace"), count(number), _logarithm(value))
+
+
+def _logarithm(value: object) -> float:
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:  # JSON has whole numbers of any length
+        return math.nan
+
+
+def _bytes(raw: object) -> bytes:
+    """What a token writes where it holds a part of a character, which its text cannot show; empty where the server does not tell."""
+    try:
+        return bytes(raw) if isinstance(raw, list) else b""
+    except (TypeError, ValueError):
+        return b""
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _at(values: object, place: int) -> object:
+    held = _list(values)
+    return held[place] if place < len(held) else None

@@ -20,12 +20,14 @@ from llmtriage.probability.readings import averaged, widened
 
 if TYPE_CHECKING:
     from llmtriage.predictions import Floats, Question
+    from llmtriage.probability.readings import Bools
     from llmtriage.taxonomy import Category, Taxonomy
 
 Many = Literal["auto", "tree", "shortlist", "all"]
 
 _WORTH = 0.02  # probability from which on a part of the tree is asked about; what is less likely shares it equally
 _LEAST = 1e-6  # probability that what a shortlist leaves out keeps at least
+_TINY = 1e-300  # stands for a weight that was too small for a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,19 +205,23 @@ def turned(make: Callable[[tuple[int, int]], Steps], turns: int, between: tuple[
     answers, found = [first], [first.answer]
     for turn in range(1, turns):
         answer = yield from make((turn, turns))
-        usage = reduce(summed, [one.usage for one in (*answers, answer)])
         if isinstance(answer, Failure) or not isinstance(answer.answer, Scores):
-            return replace(answer, usage=usage)
+            return _together(answer, [*answers, answer])
         answers.append(answer)
         found.append(answer.answer)
     masses = [scores.label_mass for scores in found if scores.label_mass is not None]
     scores = Scores(
         values=averaged(np.stack([scores.values for scores in found])),
-        missing=np.any([scores.missing for scores in found if scores.missing is not None], axis=0),
+        missing=np.any([_unseen(scores) for scores in found], axis=0),
         label_mass=sum(masses) / len(masses) if masses else None,
     )
+    return _together(replace(first, answer=scores), answers)
+
+
+def _together(answer: Answer, answers: Sequence[Answer]) -> Answer:
+    """`answer` with what all took that were asked one after the other."""
     usage = reduce(summed, [one.usage for one in answers])
-    return replace(first, answer=scores, usage=usage, seconds=sum(one.seconds for one in answers))
+    return replace(answer, usage=usage, seconds=sum(one.seconds for one in answers))
 
 
 def _listed(node: Node, text: str, most: int, shortlist: Shortlist | None) -> tuple[list[int], Floats, float]:
@@ -229,15 +235,15 @@ def _listed(node: Node, text: str, most: int, shortlist: Shortlist | None) -> tu
 
 
 def narrowed(node: Node, weights: Floats, most: int) -> tuple[list[int], Floats]:
-    """The `most` heaviest options in their order, a catch-all always among them, and the shares of all options.
+    """The `most` heaviest options in their order, the one that is or holds the catch-all always among them, and the shares of all.
 
     Args:
         node: The question.
         weights: Shape (K,), of all categories.
         most: Options that fit.
     """
-    sums = np.array([weights[list(columns)].sum() for columns in node.columns])
-    last = [place for place, option in enumerate(node.options) if option.catch_all]
+    sums = np.array([max(weights[list(columns)].sum(), _TINY) for columns in node.columns])
+    last = [place for place, option in enumerate(node.options) if any(below.catch_all for below in option.walk())]
     best = [int(place) for place in np.argsort(-sums, kind="stable") if place not in last]
     return sorted([*last, *best][:most]), sums / sums.sum()
 
@@ -264,7 +270,7 @@ class Narrowed:
         if self.kept is None or self.shares is None or not isinstance(scores, Scores):
             return answer
         values, unseen = _of_all(scores, list(self.kept), self.shares, self.left_out)
-        return replace(answer, answer=Scores(values=values, missing=np.array(unseen), label_mass=scores.label_mass))
+        return replace(answer, answer=Scores(values=values, missing=unseen, label_mass=scores.label_mass))
 
 
 def narrowed_question(question: Question, root: Node, most: int, shortlist: Shortlist | None) -> Narrowed:
@@ -274,11 +280,14 @@ def narrowed_question(question: Question, root: Node, most: int, shortlist: Shor
     return Narrowed(replace(question, categories=categories), tuple(kept), shares, left_out)
 
 
-def _of_all(scores: Scores, kept: list[int], shares: Floats, left_out: float) -> tuple[Floats, Sequence[bool]]:
+def _of_all(scores: Scores, kept: list[int], shares: Floats, left_out: float) -> tuple[Floats, Bools]:
     """Log-scores of all options of a question, and which of them were not asked about or not seen."""
-    seen = np.zeros(len(shares), dtype=np.bool_) if scores.missing is None else scores.missing
     if len(kept) == len(shares):
-        return scores.values, [bool(flag) for flag in seen]
+        return scores.values, _unseen(scores)
     unseen = np.ones(len(shares), dtype=np.bool_)
-    unseen[kept] = seen
-    return widened(scores.values, np.array(kept), shares, left_out), [bool(flag) for flag in unseen]
+    unseen[kept] = _unseen(scores)
+    return widened(scores.values, np.array(kept), shares, left_out), unseen
+
+
+def _unseen(scores: Scores) -> Bools:
+    return np.zeros(len(scores.values), dtype=np.bool_) if scores.missing is None else scores.missing

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from llmtriage.backends.fields import mapping
-from llmtriage.backends.readings.listed import Listed, positions
+from llmtriage.backends.readings.listed import positions
 from llmtriage.predictions import Failure, Scores
 from llmtriage.probability.readings import MASKED, NoLabelError, NotProbabilitiesError, from_logprobs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from llmtriage.backends.readings.codes import CodeBook
-    from llmtriage.backends.readings.listed import Position
+    from llmtriage.backends.readings.listed import Listed, Position
     from llmtriage.predictions import Floats
 
 ListForm = Literal["ids", "openai", "integer"]
@@ -77,18 +81,24 @@ def read_first(
         book: Knows their tokens.
         wanted: The tokens that were asked for by number; empty: the most probable ones were asked for.
         renormalised: The server was made to mask other tokens.
-
     """
     places = positions(choice)
     if not places:
         return Failure(reason="bad_response", detail="the server listed no log-probabilities")
     tokens = places[0].tokens
-    if wanted:
-        absent = set(wanted) - {token.id for token in tokens}
-        if absent:
-            detail = f"the server left out {len(absent)} of the {len(wanted)} tokens that were asked for by number"
-            return Failure(reason="bad_response", detail=detail)
-    return scores(tokens, _by_code(tokens, codes, book), renormalised=renormalised)
+    absent = set(wanted) - {token.id for token in tokens if not math.isnan(token.logprob)}
+    if absent:
+        detail = f"the server left out {len(absent)} of the {len(wanted)} tokens that were asked for by number"
+        return Failure(reason="bad_response", detail=detail)
+    numbers = {number: index for index, code in enumerate(codes) for number in book.ids.get(code, ())}
+    written = [code.encode() for code in codes]
+
+    def index_of(token: Listed) -> int | None:
+        if token.id is not None and numbers:
+            return numbers.get(token.id)
+        return _index_of(token.raw.strip(), written, begun=book.kind == "words")
+
+    return _scores(tokens, _found(tokens, len(codes), index_of), renormalised=renormalised)
 
 
 def read_within(places: Sequence[Position], codes: Sequence[str], *, key: str = "category") -> Scores | Failure:
@@ -103,70 +113,67 @@ def read_within(places: Sequence[Position], codes: Sequence[str], *, key: str = 
     """
     if not places:
         return Failure(reason="bad_response", detail="the server listed no log-probabilities")
-    found = _value_place(places, key)
-    if found is None:
+    place = _value_place(places, key)
+    if place is None:
         return Failure(reason="bad_response", detail="the answer has no place where the code would stand")
-    place, before = found
-    values = np.full(len(codes), -math.inf)
-    for token in place.tokens:
-        if token.text.startswith(before):
-            said = token.text[len(before) :].strip()
-            for index, code in enumerate(codes):
-                if said == code or said.startswith(f'{code}"'):
-                    values[index] = np.logaddexp(values[index], token.logprob)
-    return scores(place.tokens, np.where(values > MASKED, values, math.nan), renormalised=True)
+    tokens, before = place
+    opening = re.compile(rb"\s*".join([b"", *(re.escape(sign) for sign in before), b""]))
+    written = [json.dumps(code, ensure_ascii=False)[1:-1].encode() for code in codes]
+
+    def index_of(token: Listed) -> int | None:
+        opened = opening.match(token.raw)
+        if opened is None:
+            return None
+        said = token.raw[opened.end() :]
+        closed = next((index for index, code in enumerate(written) if said.startswith(code + b'"')), None)
+        return _index_of(said.strip(), written, begun=True) if closed is None else closed
+
+    return _scores(tokens, _found(tokens, len(codes), index_of), renormalised=True)
 
 
-def scores(tokens: Sequence[Listed], found: Floats, *, renormalised: bool) -> Scores | Failure:
-    """Scores from what was found for each code among the listed tokens."""
-    try:
-        values, missing, mass = from_logprobs(
-            found, listed=np.array([token.logprob for token in tokens]), renormalised=renormalised
-        )
-    except NoLabelError:
-        return Failure(reason="unknown_label", detail=f"no code is among the {len(tokens)} most probable tokens")
-    except NotProbabilitiesError as error:
-        return Failure(reason="bad_response", detail=f"the server's numbers are no log-probabilities ({error})")
-    return Scores(values=values, missing=missing, label_mass=mass)
+def _value_place(places: Sequence[Position], key: str) -> tuple[tuple[Listed, ...], list[bytes]] | None:
+    """The tokens listed where the value of `key` begins, and the signs, blanks left out, that the chosen one has before it."""
+    text = b"".join(place.chosen.raw for place in places)
+    quoted = re.search(rb'"%s"\s*:\s*"\s*' % re.escape(key.encode()), text)
+    if quoted is None:
+        return None
+    ends = list(accumulate(len(place.chosen.raw) for place in places))
+    index = bisect_right(ends, quoted.end())
+    if index == len(places):
+        return None
+    place = places[index]
+    before = place.chosen.raw[: quoted.end() - ends[index]]
+    return place.tokens, [bytes([sign]) for sign in before if not bytes([sign]).isspace()]
 
 
-def _by_code(tokens: Sequence[Listed], codes: Sequence[str], book: CodeBook) -> Floats:
-    """The logarithm of each code's probability: several tokens may be the same code, with and without a blank."""
-    numbers = {number: index for index, code in enumerate(codes) for number in book.ids.get(code, ())}
-    values = np.full(len(codes), -math.inf)
+def _found(tokens: Sequence[Listed], count: int, index_of: Callable[[Listed], int | None]) -> Floats:
+    """Shape (count,): the logarithm of each code's probability, minus infinity where no token is it; several may be the same code."""
+    values = np.full(count, -math.inf)
     for token in tokens:
-        index = numbers.get(token.id) if token.id is not None and numbers else _index_of(token.text, codes, book)
+        index = index_of(token)
         if index is not None and token.logprob > MASKED:  # never of NaN
             values[index] = np.logaddexp(values[index], token.logprob)
-    return np.where(values > MASKED, values, math.nan)
+    return values
 
 
-def _index_of(text: str, codes: Sequence[str], book: CodeBook) -> int | None:
-    said = text.strip()
-    if not said:
-        return None
-    if book.kind != "words":
-        return codes.index(said) if said in codes else None
-    # Names differ in their first letter, so any beginning tells which one it is.
-    fitting = [index for index, code in enumerate(codes) if code.startswith(said)]
+def _index_of(said: bytes, written: Sequence[bytes], *, begun: bool) -> int | None:
+    """Which of the codes is written; a beginning counts if `begun` and no other code begins so."""
+    if said in written:
+        return written.index(said)
+    fitting = [index for index, code in enumerate(written) if begun and code.startswith(said)]
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _value_place(places: Sequence[Position], key: str) -> tuple[Position, str] | None:
-    """The place whose token holds the first letter of the value of `key`, and what that token has before it."""
-    text = "".join(place.chosen.text for place in places)
-    at = text.find(f'"{key}"')
-    colon = text.find(":", at + len(key) + 2) if at >= 0 else -1
-    quote = text.find('"', colon + 1) if colon >= 0 else -1
-    if quote < 0 or text[colon + 1 : quote].strip():
-        return None
-    start, read = quote + 1, 0
-    for place in places:
-        length = len(place.chosen.text)
-        if read <= start < read + length:
-            return place, place.chosen.text[: start - read]
-        read += length
-    return None
+def _scores(tokens: Sequence[Listed], found: Floats, *, renormalised: bool) -> Scores | Failure:
+    """Scores from what was found for each code among the listed tokens."""
+    listed = np.array([token.logprob for token in tokens])
+    try:
+        values, missing, mass = from_logprobs(found, listed=listed, renormalised=renormalised)
+    except NoLabelError:
+        return Failure(reason="unknown_label", detail=f"no code is among the {len(tokens)} tokens that the server listed")
+    except NotProbabilitiesError as error:
+        return Failure(reason="bad_response", detail=f"the server's numbers are no log-probabilities ({error})")
+    return Scores(values=values, missing=missing, label_mass=mass)
 
 
 def first_choice(body: object) -> Mapping[str, Any]:
