@@ -21,7 +21,8 @@ Request = tuple[str, dict[str, Any]]
 async def asked(transport: Transport, groups: list[list[Request]]) -> list[list[dict[str, Any]]]:
     """What becomes of requests: `body`, or `failure`, or `error`, with the `field` that was refused.
 
-    Those of a group are sent at once, one group after the other.
+    Those of a group are sent at once, one group after the other: vLLM 0.32 empties a list of `top_logprobs` in a step that it shares
+    with `logprob_token_ids`.
     """
     found = []
     for group in groups:

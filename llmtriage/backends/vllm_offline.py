@@ -204,7 +204,7 @@ class Engine:
             end = error
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing more comes from this engine
             problem = f"the engine stopped working ({type(error).__name__})"
-            end = StoppedError(problem, remedy="vLLM says why above; then go on", backend=self._name)
+            end = StoppedError(problem, remedy="see what vLLM wrote above, then go on", backend=self._name)
         finally:
             self._end(inbox, running, end)
             if model is not None:

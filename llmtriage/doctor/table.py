@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llmtriage.backends.probing import Capabilities
     from llmtriage.doctor.decisions import Decisions
     from llmtriage.doctor.load import Load
@@ -20,11 +22,14 @@ def table_for(
     """Lines of TOML; headers and extra fields of the request, which may hold secrets, stay where they are."""
     lines = [f"[backends.{name}]", _line("kind", settings.kind), _line("model", settings.model)]
     lines += [_line(key, value) for key in ("url", "key_env") if (value := getattr(settings, key)) is not None]
+    if settings.engine:
+        lines.append(f"engine = {_inline(settings.engine)}")
     if capabilities is not None:
         lines += _of_chat(settings, capabilities)
     if decisions is not None:
         lines.append(_line("dialect", decisions.dialect))
-    lines.append(f"concurrency = {_FEWER if load.failed_at_once else _AT_ONCE}")
+    if settings.kind != "vllm-offline":  # an engine in this process takes what comes
+        lines.append(f"concurrency = {_FEWER if load.failed_at_once else _AT_ONCE}")
     return "\n".join(lines) + "\n"
 
 
@@ -44,3 +49,10 @@ def _of_chat(settings: BackendSettings, found: Capabilities) -> list[str]:
 
 def _line(key: str, value: object) -> str:
     return f"{key} = {json.dumps(value, ensure_ascii=False)}"
+
+
+def _inline(table: Mapping[str, Any]) -> str:
+    pairs = (
+        f"{json.dumps(key)} = {_inline(value) if isinstance(value, dict) else json.dumps(value)}" for key, value in table.items()
+    )
+    return f"{{{', '.join(pairs)}}}"

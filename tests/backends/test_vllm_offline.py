@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -26,6 +27,8 @@ from llmtriage.backends.reply_cache import ReplyCache
 from llmtriage.backends.transport import Endpoint, Reply
 from llmtriage.backends.vllm_bodies import constraint, sampling, template_arguments
 from llmtriage.backends.vllm_offline import OfflineTransport
+from llmtriage.doctor.load import Load
+from llmtriage.doctor.table import table_for
 from llmtriage.errors import (
     BackendError,
     InputError,
@@ -748,6 +751,15 @@ def test_options_of_the_engine_are_part_of_the_fingerprint(shop: Taxonomy) -> No
     }
     one, other = (made(name, shop, backends=backends).fingerprint()["options"] for name in backends)
     assert one != other
+
+
+def test_the_table_of_doctor_keeps_the_options_of_the_engine() -> None:
+    """As they were, whatever they hold."""
+    options = {"max_model_len": 512, "enforce_eager": True, "hf_overrides": {"rope": {"factor": 2.0}}, "dtype": "auto"}
+    settings = BackendSettings(kind="vllm-offline", model="m", engine=options)
+    load = Load(alone=(), at_once=1, wall=1.0, seconds=())
+    found = tomllib.loads(table_for(settings, None, None, load))["backends"]["NAME"]
+    assert BackendSettings(**found) == settings
 
 
 def test_a_folder_may_hold_an_at_sign() -> None:

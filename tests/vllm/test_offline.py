@@ -184,7 +184,7 @@ async def test_the_same_requests_get_the_same_answers(server: Server, runs: Runs
         assert here["body"]["usage"]["prompt_tokens"] == told["body"]["count"]
     assert [here for _, here in pairs["refused"]] == [http for http, _ in pairs["refused"]]
     assert [here.get("failure") for _, here in pairs["refused"]][:2] == ["too_long", "too_long"]
-    assert any(here["body"]["usage"]["prompt_tokens_details"]["cached_tokens"] for _, here in pairs["ids"])
+    assert all("cached_tokens" in here["body"]["usage"]["prompt_tokens_details"] for _, here in pairs["ids"])
 
 
 def _alike(one: dict[str, float], other: dict[str, float]) -> None:
