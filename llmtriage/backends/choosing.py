@@ -37,6 +37,7 @@ from llmtriage.streams import as_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping
+    from pathlib import Path
 
     from llmtriage.backends.planning import Planned
     from llmtriage.backends.readings.many import Shortlist
@@ -65,12 +66,14 @@ class Options:
         shorten: Tickets may lose their middle.
         examples: Labelled texts: for the shortlist, and where no prompt shows them to compare codes.
         per_ticket: Whether tickets have examples of their own.
+        cache_dir: Where what was fitted is kept; None: nowhere.
     """
 
     repair: bool = True
     shorten: bool = False
     examples: Sequence[Example] = field(default=(), repr=False)
     per_ticket: bool = False
+    cache_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +142,7 @@ class ChosenBackend:
         self._options = options
         self._lead = Lead()
         self._engine: PromptedBackend | None = None
+        self._shortlists: dict[int, Shortlist | None] = {}
         self.chosen: Chosen | None = None
         _refuse(settings, prompt, options)
 
@@ -402,11 +406,18 @@ class ChosenBackend:
         shortlist = await asyncio.to_thread(self._shortlist, way)
         return LogprobBackend(speaker, self.prompt, way, shortlist=shortlist, shorten=self._options.shorten)
 
-    def _shortlist(self, way: Way) -> Shortlist | None:
+    def _shortlist(self, way: Way, *, measure: bool = True) -> Shortlist | None:
         if way.many in ("all", "tree"):
             return None
-        root = divided(self.prompt.taxonomy, self.prompt.taxonomy.leaves, way.most, way.many)
-        return shortlist_for(self.prompt.taxonomy, self._options.examples, root, way.most)
+        if way.most not in self._shortlists or not measure:
+            taxonomy, options = self.prompt.taxonomy, self._options
+            root = divided(taxonomy, taxonomy.leaves, way.most, way.many)
+            how: dict[str, Any] = {"cache_dir": options.cache_dir, "measure": measure}
+            made = shortlist_for(taxonomy, options.examples, root, way.most, **how)
+            if not measure:
+                return made
+            self._shortlists[way.most] = made
+        return self._shortlists[way.most]
 
     # -- the best codes ------------------------------------------------------------------------
 
@@ -475,7 +486,7 @@ class ChosenBackend:
             way = self._way(place, lists, _first_kind(self.settings), tokens)
         except InputError:
             way = self._way(place, lists, _first_kind(self.settings), None)
-        shortlist = self._shortlist(way)
+        shortlist = self._shortlist(way, measure=False)
         return LogprobBackend(speaker, self.prompt, way, shortlist=shortlist, shorten=self._options.shorten)
 
 
