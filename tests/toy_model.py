@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-_CODED = re.compile(r'^(\S.*?)[:：] ?("(?:[^"\\]|\\.)*")(.*)$')
+from llmtriage.prompting import estimated_tokens
+
+_CODED = re.compile(r'^(\S.*?)(?:: |：)("(?:[^"\\]|\\.)*")(.*)$')
 _NUMBERED = re.compile(r'^\d+\. ("(?:[^"\\]|\\.)*")(.*)$')
 _WORD = re.compile(r"[a-z]{3,}|[\u4e00-\u9fff]")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -158,19 +160,19 @@ class ToyModel:
 
     def _completion(self, body: dict[str, Any]) -> dict[str, Any]:
         shares = self.shares(body)
-        system = body["messages"][0]["content"]
-        in_json = '{"category"' in system or '"category":' in system
+        in_json = "response_format" in body
         names = self.plays.models
         wanted = body.get("n", 1) if self.plays.several else 1
         choices = [{"index": i, **self._choice(body, shares, in_json=in_json)} for i in range(wanted)]
-        prompt = sum(len(message["content"]) // 4 for message in body["messages"])
+        prompt = sum(estimated_tokens(message["content"]) for message in body["messages"])
         usage = {"prompt_tokens": prompt, "completion_tokens": 12 if in_json else 1}
         return {"model": names[len(self.asked) // self.plays.change % len(names)], "choices": choices, "usage": usage}
 
     def _choice(self, body: dict[str, Any], shares: dict[str, float], *, in_json: bool) -> dict[str, Any]:
         hot = body.get("temperature", 1) > 0
         said = self.random.choices(list(shares), list(shares.values()))[0] if hot else max(shares, key=lambda c: shares[c])
-        coded = "CODE" in body["messages"][0]["content"] or "代码" in body["messages"][0]["content"]
+        schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+        coded = "confidence" not in schema.get("properties", {})
         pieces = ['{"', "category", '": "', said, '"}'] if in_json else [self.pieces(said)[0] if len(said) > 2 else said]
         if in_json and not coded:
             pieces = [json.dumps({"category": said, "confidence": 0.9}, ensure_ascii=False)]

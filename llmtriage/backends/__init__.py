@@ -156,7 +156,13 @@ def _chat(name: str, backend: BackendSettings, setup: Setup) -> Backend:
         engine = setup.settings.engine(backend)
         return DecisionBackend(name, engine, setup.prompt(), transport, setup.taxonomy, examples=setup.examples)
     settings = setup.settings
-    options = Options(repair=settings.repair, shorten=settings.shorten, examples=setup.examples, per_ticket=setup.per_ticket)
+    options = Options(
+        repair=settings.repair,
+        shorten=settings.shorten,
+        examples=setup.examples,
+        per_ticket=setup.per_ticket,
+        cache_dir=setup.cache_dir,
+    )
     return ChosenBackend(name, settings.engine(backend), setup.prompt(), transport, options)
 
 

@@ -287,7 +287,9 @@ class ChosenBackend:
         except InputError:
             way = ways.way(place, lists, ways.first_kind, None)
         speaker = ways.speaker(known.dialect if known else None)
-        return LogprobBackend(speaker, self.prompt, way, shortlist=ways.shortlist(way), shorten=ways.options.shorten)
+        return LogprobBackend(
+            speaker, self.prompt, way, shortlist=ways.shortlist(way, measure=False), shorten=ways.options.shorten
+        )
 
 
 def _known(engine: LogprobBackend, tokenizer: Tokenizer, began: Dialect) -> Known:

@@ -124,8 +124,8 @@ class LogprobBackend(PromptedBackend):
 
     def fingerprint(self) -> Mapping[str, str]:
         """Model, wording, examples, options, and how it is read."""
-        left_out = "" if self.shortlist is None else repr(self.shortlist.left_out)
-        return {**self._fingerprint(left_out=left_out), **self._facts, "codes": f"{self.way.book.kind} {self.way.book.hash}"}
+        narrowed = None if self.shortlist is None else [repr(self.shortlist.left_out), self.shortlist.learnt]
+        return {**self._fingerprint(shortlist=narrowed), **self._facts, "codes": f"{self.way.book.kind} {self.way.book.hash}"}
 
     def request(self, question: Question) -> dict[str, Any]:
         """The body of the first request for one question."""

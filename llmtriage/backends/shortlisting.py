@@ -8,10 +8,13 @@ import numpy as np
 
 from llmtriage.backends.lexical import LexicalBackend
 from llmtriage.backends.readings.many import Shortlist, narrowed
+from llmtriage.kept import Kept
 from llmtriage.probability.readings import chance_left_out
+from llmtriage.taxonomy import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from llmtriage.backends.readings.many import Node
     from llmtriage.predictions import Example, Floats
@@ -22,22 +25,53 @@ if TYPE_CHECKING:
 _FEWEST = 50  # labelled examples; with fewer, what the lexical engine itself thinks of the rest is all there is
 _MOST = 2000  # examples that are enough to measure one share
 _FOLDS = 5
+_KEPT = Kept("shortlists.json", 1)
 
 
-def shortlist_for(taxonomy: Taxonomy, examples: Sequence[Example], root: Node, most: int) -> Shortlist | None:
+def shortlist_for(
+    taxonomy: Taxonomy,
+    examples: Sequence[Example],
+    root: Node,
+    most: int,
+    *,
+    cache_dir: Path | None = None,
+    measure: bool = True,
+) -> Shortlist | None:
     """A shortlist for the questions below `root` that have more than `most` options; None where none has.
 
-    How often it misses the right option is measured by cross-validation on `examples`. It takes seconds: call it in a thread.
+    How often it misses the right option is measured by cross-validation on `examples`. It takes seconds, with thousands of examples
+    half a minute, and is kept for the next time: call it in a thread.
+
+    Args:
+        taxonomy: The tree.
+        examples: Labelled texts to learn from.
+        root: The questions.
+        most: Options of one question.
+        cache_dir: Where what was fitted is kept; None: nowhere.
+        measure: Whether its misses are measured.
     """
     if all(len(node.options) <= most for node in root.walk()):
         return None
-    known = [example for example in examples if example.category in {leaf.id for leaf in taxonomy.leaves}]
-    left_out = _measured(taxonomy, known, root, most) if len(known) >= _FEWEST else None
-    return Shortlist(_weights(LexicalBackend(taxonomy, known)), left_out)
+    leaves = {leaf.id for leaf in taxonomy.leaves}
+    known = [example for example in examples if example.category in leaves]
+    left_out = _measured_once(taxonomy, known, root, most) if measure and len(known) >= _FEWEST else None
+    engine = LexicalBackend(taxonomy, known, cache_dir=cache_dir)
+    return Shortlist(_weights(engine), left_out, digest(dict(engine.fingerprint())))
 
 
 def _weights(engine: LexicalBackend) -> Weights:
     return lambda text: np.exp(engine.log_scores([text])[0])
+
+
+def _measured_once(taxonomy: Taxonomy, examples: Sequence[Example], root: Node, most: int) -> float:
+    questions = [[option.id for option in node.options] for node in root.walk()]
+    key = digest([taxonomy.hash, [[example.text, example.category] for example in examples], questions, most])
+    kept = (_KEPT.get(key) or {}).get("left_out")
+    if isinstance(kept, float) and 0 < kept < 1:
+        return kept
+    left_out = _measured(taxonomy, examples, root, most)
+    _KEPT.put({"left_out": left_out}, key)
+    return left_out
 
 
 def _measured(taxonomy: Taxonomy, examples: Sequence[Example], root: Node, most: int) -> float:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llmtriage.backends.logprobs import LogprobBackend, Place, Way
@@ -18,6 +19,8 @@ from llmtriage.predictions import Example
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Any
 
     from llmtriage.backends.dialect import Dialect
     from llmtriage.backends.readings.many import Shortlist
@@ -39,12 +42,14 @@ class Options:
         shorten: Tickets may lose their middle.
         examples: Labelled texts: for the shortlist, and where no prompt shows them to compare codes.
         per_ticket: Whether tickets have examples of their own.
+        cache_dir: Where what was fitted is kept; None: nowhere.
     """
 
     repair: bool = True
     shorten: bool = False
     examples: Sequence[Example] = field(default=(), repr=False)
     per_ticket: bool = False
+    cache_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class Ways:
     prompt: Prompt
     transport: Transport
     options: Options
+    _shortlists: dict[int, Shortlist | None] = field(default_factory=dict, repr=False)
 
     def speaker(self, dialect: Dialect | None = None) -> Speaker:
         """Speaks to the server; `dialect`: what is known of it already."""
@@ -111,12 +117,25 @@ class Ways:
         shortlist = await asyncio.to_thread(self.shortlist, way)
         return LogprobBackend(speaker, self.prompt, way, shortlist=shortlist, shorten=self.options.shorten)
 
-    def shortlist(self, way: Way) -> Shortlist | None:
-        """What narrows questions that are too wide; None where nothing needs to."""
+    def shortlist(self, way: Way, *, measure: bool = True) -> Shortlist | None:
+        """What narrows questions that are too wide; None where nothing needs to.
+
+        Args:
+            way: How the model is read.
+            measure: Find how often it misses the right one, which takes seconds; once for all engines.
+        """
         if way.many in ("all", "tree"):
             return None
-        root = divided(self.prompt.taxonomy, self.prompt.taxonomy.leaves, way.most, way.many)
-        return shortlist_for(self.prompt.taxonomy, self.options.examples, root, way.most)
+        taxonomy, options = self.prompt.taxonomy, self.options
+        how: dict[str, Any] = {"cache_dir": options.cache_dir, "measure": measure}
+        make = partial(
+            shortlist_for, taxonomy, options.examples, divided(taxonomy, taxonomy.leaves, way.most, way.many), way.most
+        )
+        if not measure:
+            return make(**how)
+        if way.most not in self._shortlists:
+            self._shortlists[way.most] = make(**how)
+        return self._shortlists[way.most]
 
     def _needed(self, lists: Lists) -> tuple[int, int]:
         """Options of one question at most, and codes that are needed for that."""

@@ -79,10 +79,12 @@ class Shortlist:
     Attributes:
         weights: Text -> shape (K,), positive weights of all categories.
         left_out: The probability that the right one is not on the list, in (0, 1); None: what the weights say.
+        learnt: Identity of what the weights come from.
     """
 
     weights: Callable[[str], Floats]
     left_out: float | None = None
+    learnt: str = ""
 
 
 def divided(taxonomy: Taxonomy, categories: Sequence[Category], most: int, many: Many = "auto") -> Node:
