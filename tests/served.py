@@ -39,7 +39,7 @@ def taxonomy() -> Taxonomy:
 
 def settings(server: Served, *, kind: str = "vllm", model: str | None = None, **engine: Any) -> Settings:
     """Settings with one engine, "it", on the server."""
-    return Settings(backends={"it": BackendSettings(kind=kind, model=model or server.model, url=server.url, **engine)})  # type: ignore[arg-type]
+    return Settings(backends={"it": BackendSettings(kind=kind, model=model or server.model, url=server.url, **engine)})
 
 
 def triage(

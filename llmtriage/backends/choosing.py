@@ -293,7 +293,8 @@ class ChosenBackend:
     def _finds_out(self) -> bool:
         """Whether it is left to us how the server lists log-probabilities, so that what is found holds for others too."""
         settings = self.settings
-        return settings.tokenizer is None and settings.token_ids is None and settings.top_logprobs is None
+        by_hand = {*settings.omit, *settings.extra_body}.intersection(_FIELDS)
+        return not by_hand and settings.tokenizer is None and settings.token_ids is None and settings.top_logprobs is None
 
     def _kept(self) -> Known | None:
         """What an earlier run found out that began as this one does."""

@@ -119,26 +119,17 @@ def test_a_field_of_ones_own_changes_nothing_where_it_is_not_known(vllm_server: 
     assert np.array_equal(with_it, probabilities(answers(triage(vllm_server), SOME)))
 
 
-def test_more_ids_than_the_server_takes_are_refused_and_the_next_way_is_taken(vllm_server: Served) -> None:
-    """129 are one too many, whoever asks."""
-    reply = asked(vllm_server, logprob_token_ids=list(range(300, 429)))
-    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "logprob_token_ids")
-    before = counted(vllm_server, "http_requests_total", handler=CHAT, status="4xx")
-    sorter = triage(vllm_server, sorts=FLAT, reading="token", token_ids=400)
-    shares = probabilities(answers(sorter, SOME))
-    assert counted(vllm_server, "http_requests_total", handler=CHAT, status="4xx") == before + 1
-    assert (chosen(sorter).facts["lists"], chosen(sorter).facts["most"]) == ("openai", "20")
-    assert shares.shape == (len(SOME), 150)
-
-
-def test_a_hundred_and_fifty_categories_stay_below_the_limit(vllm_server: Served) -> None:
-    """By number, from a shortlist; none is refused."""
+def test_more_categories_than_ids_stay_below_the_limit(vllm_server: Served) -> None:
+    """129 ids are one too many for the server. Of 150 categories no question has so many, and none is refused."""
+    refused = asked(vllm_server, logprob_token_ids=list(range(300, 429)))
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "logprob_token_ids")
     before = counted(vllm_server, "http_requests_total", handler=CHAT, status="4xx")
     sorter = triage(vllm_server, sorts=FLAT, reading="token")
     shares = probabilities(answers(sorter, SOME))
     assert counted(vllm_server, "http_requests_total", handler=CHAT, status="4xx") == before
     assert chosen(sorter).facts["lists"] == "ids"
     assert len(codes(sorter)) <= 128
+    assert shares.shape == (len(SOME), 150)
     assert np.allclose(shares.sum(axis=1), 1)
 
 
@@ -181,7 +172,7 @@ def test_a_second_run_asks_less_and_answers_the_same(
     """The tokens of codes are kept; a trial is made each time."""
     first, said = fresh(vllm_server, tmp_path, monkeypatch)
     second, again = fresh(vllm_server, tmp_path, monkeypatch)
-    assert len(SOME) < second < first - 50
+    assert len(SOME) < second < len(SOME) + 5 < first
     assert np.array_equal(probabilities(said), probabilities(again))
     assert {tuple(answer.read.items()) for answer in (*said, *again)} == {tuple(said[0].read.items())}
     known = recall(vllm_server.url, vllm_server.model)
