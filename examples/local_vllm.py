@@ -180,7 +180,7 @@ class Server(Served):
         where = ("--model", str(model), "--host", "127.0.0.1", "--port", str(port))
         self._command = [str(python), "-m", "vllm.entrypoints.openai.api_server", *where, *_FLAGS, *flags]
         self._health = f"http://127.0.0.1:{port}/health"
-        self._log = log
+        self.log = log
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, patience: float = 180) -> None:
@@ -195,7 +195,7 @@ class Server(Served):
         if self._process is not None and self._process.poll() is None:
             return
         self.stop()
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 self._command, env={**os.environ, **_ENVIRONMENT}, stdout=log, stderr=log, start_new_session=True
             )
@@ -234,8 +234,8 @@ class Server(Served):
             return False
 
     def _with_log(self, problem: str) -> str:
-        last = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
-        return "\n".join([f"{problem}; {self._log} ends with:", *last])
+        last = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
+        return "\n".join([f"{problem}; {self.log} ends with:", *last])
 
 
 def _free_port() -> int:

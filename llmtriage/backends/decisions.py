@@ -198,7 +198,7 @@ class DecisionBackend:
         if isinstance(answer, Failure):
             return answer
         self.transport.remember(reply)
-        return narrowed.whole(answer)
+        return replace(narrowed.whole(answer), read={"reading": "decisions", "dialect": dialect})
 
     def _fits(self, dialect: Dialect, categories: Sequence[Category]) -> bool:
         """Whether the tree, or a single question, takes these categories. Raises InputError if it does not and nothing else may be done."""

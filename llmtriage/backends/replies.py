@@ -159,7 +159,8 @@ def read_reply(reply: Reply, labels: Labels, *, source: Source = "verbalized") -
         return replace(answer, usage=usage, seconds=reply.seconds)
     label = SingleLabel(category=answer.category, score=answer.score, rationale=answer.rationale)
     model = _clean(_string(body.get("model")))
-    return Prediction(answer=label, source=source, model=model, usage=usage, seconds=reply.seconds, forgiven=answer.forgiven)
+    read, seconds = {"reading": "json"}, reply.seconds
+    return Prediction(answer=label, source=source, model=model, usage=usage, seconds=seconds, forgiven=answer.forgiven, read=read)
 
 
 def withheld(body: Mapping[str, Any]) -> Failure | None:

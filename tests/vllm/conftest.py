@@ -71,19 +71,21 @@ def vllm_server(request: pytest.FixtureRequest) -> Served:
     return Served(_URL) if _URL else _started(request.getfixturevalue("_shared"), request)
 
 
-@pytest.fixture
-def start_vllm(request: pytest.FixtureRequest, _shared: Server, tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Start servers of this test's own, with more flags; they can be stopped by a signal and started again.
+@pytest.fixture(scope="module")
+def start_vllm(
+    request: pytest.FixtureRequest, _shared: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Server]]:
+    """Start servers of this module's own, with more flags; they can be stopped by a signal and started again.
 
     There is one server at a time: the shared one is stopped first, unless the test asks for that too.
     """
     if "vllm_server" not in request.fixturenames:
         _shared.stop()
-    numbers = itertools.count(1)
+    folder, numbers = tmp_path_factory.mktemp("vllm"), itertools.count(1)
     with ExitStack() as stack:
 
         def start(*flags: str) -> Server:
-            server = Server(*flags, log=tmp_path / f"vllm-{next(numbers)}.log")
+            server = Server(*flags, log=folder / f"vllm-{next(numbers)}.log")
             stack.callback(server.stop)
             return _started(server, request)
 
