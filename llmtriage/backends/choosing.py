@@ -219,9 +219,10 @@ class ChosenBackend:
         kept = self._kept()
         if kept is not None and kept.lists is not None and wanted.place == "token":
             tokenizer = Tokenizer(self.transport, self.settings, kept)
-            trial = await tried(self._ways, wanted, self._ways.speaker(kept.dialect), kept.lists, tokenizer)
-            if trial.engine is not None and trial.engine.way.model == kept.model:
-                return tokenizer, trial
+            if kept.lists.form != "ids" or await tokenizer.works():
+                trial = await tried(self._ways, wanted, self._ways.speaker(kept.dialect), kept.lists, tokenizer)
+                if trial.engine is not None and trial.engine.way.model == kept.model:
+                    return tokenizer, trial
             self._remember(Known(dialect=kept.dialect))  # it does not hold any more
         tokenizer = Tokenizer(self.transport, self.settings)
         trials: dict[Lists, Trial] = {}
