@@ -23,23 +23,23 @@ from llmtriage.predictions import Floats
 from llmtriage.prompting import estimated_tokens
 
 MODEL = "demo"
+SAMPLE = Taxonomy.sample()
+SAMPLE_ENGINE = LexicalBackend(SAMPLE)
 
 
 @lru_cache(maxsize=8)
 def engine(ids: tuple[str, ...]) -> LexicalBackend:
     """An engine for the categories of a request: the sample's, with all it says about them, else names alone."""
-    sample = Taxonomy.sample()
-    return LexicalBackend(sample if all(i in sample for i in ids) else Taxonomy.from_labels(ids))
+    return SAMPLE_ENGINE if all(i in SAMPLE for i in ids) else LexicalBackend(Taxonomy.from_labels(ids))
 
 
 def shares(ids: tuple[str, ...], text: str) -> Floats:
     """How well each category fits, in shares of 1; a department of the sample counts as all its leaves."""
     found: Floats = np.exp(engine(ids).log_scores([text])[0])
-    sample = Taxonomy.sample()
-    if any(i not in sample for i in ids):
+    if any(i not in SAMPLE for i in ids):
         return found
-    columns = {leaf.id: column for column, leaf in enumerate(sample.leaves)}
-    sums = np.array([sum(found[columns[node.id]] for node in sample[i].walk() if node.id in columns) for i in ids])
+    columns = {leaf.id: column for column, leaf in enumerate(SAMPLE.leaves)}
+    sums = np.array([sum(found[columns[node.id]] for node in SAMPLE[i].walk() if node.id in columns) for i in ids])
     return np.asarray(sums / sums.sum())
 
 

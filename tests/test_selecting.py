@@ -346,6 +346,7 @@ def test_for_an_engine_that_reads_no_prompts_nothing_is_chosen(shop: Taxonomy) -
     assert not any(key.startswith("select.") for key in plain.fingerprint())
 
 
+@pytest.mark.usefixtures("by_json")
 def test_every_setting_of_the_choice_is_part_of_the_run(shop: Taxonomy) -> None:
     """Selector, number, budget, shared block and examples chosen from."""
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from cli.conftest import Cli, Done, Serve
 
+pytestmark = pytest.mark.usefixtures("by_json")
+
 LABELLED = "id,content,category\n1,I want my money back,refund\n2,the parcel never arrived,parcel\n"
 
 

@@ -360,6 +360,7 @@ def test_evaluate_as_json(cli: Cli, labelled: str) -> None:
     assert "money" not in out
 
 
+@pytest.mark.usefixtures("by_json")
 def test_evaluate_without_answers_has_no_figures(cli: Cli, labelled: str, serve: Serve) -> None:
     """A figure that does not exist is null, never 0."""
     server = serve(lambda _: (200, json.dumps(ANSWER).encode()))

@@ -42,12 +42,12 @@ def example_server() -> Iterator[str]:
 
 
 def test_the_example_server_is_healthy_and_says_honestly_what_it_lacks(cli: Cli, example_server: str) -> None:
-    """It has no log-probabilities and does not say how much fits; all else is ok."""
+    """It lists log-probabilities for codes alone and does not say how much fits; all else is ok."""
     done = cli("doctor", "--backend", f"openai:demo@{example_server}", "--repeat", 2)
     assert done.code == 0, done.err
     lines = [line for line in done.out.splitlines() if re.match(r"ok|warning|missing", line)]
     assert {line[12:30].strip() for line in lines if not line.startswith("ok")} == {"context", "log-probabilities"}
-    assert len(lines) == 13
+    assert len(lines) == 14
     assert "all 44 sample tickets" in done.out
     assert '[backends.NAME]\nkind = "openai"\nmodel = "demo"\n' in done.out
 
