@@ -44,6 +44,7 @@ def commands() -> list[str]:
     return [line for line in lines if line.startswith("llmtriage ")]
 
 
+@pytest.mark.slow
 def test_every_command_of_the_readme_works(tmp_path: Path, demo_server: str) -> None:
     """In their order, in a folder with `examples/` in it; the example server stands for the LLMs."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
@@ -161,6 +162,7 @@ _NOT_ALONE = ("server.py", "demo_llm.py", "local_vllm.py")
 SCRIPTS = sorted(path.name for path in (ROOT / "examples").glob("*.py") if path.name not in _NOT_ALONE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_example_runs(tmp_path: Path, script: str) -> None:
     """From another folder, in seconds."""
