@@ -94,6 +94,7 @@ class Tokenizer:
         return ids_of(await self._first(telling)) == self.known[telling]
 
     async def _first(self, text: str = "A") -> Answer:
+        await self._prober.transport.ready()  # loading a model takes longer than a route that need not exist may
         try:
             async with asyncio.timeout(_PATIENCE):
                 return await tokenized(self._prober, text)

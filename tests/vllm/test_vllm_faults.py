@@ -157,7 +157,7 @@ LONG = " ".join(ticket["content"] for ticket in tickets()[:100])
 
 
 @pytest.mark.parametrize("reading", ["token", "json"])
-@pytest.mark.parametrize("times", [1, 100])
+@pytest.mark.parametrize("times", [1, 10])
 def test_a_ticket_longer_than_the_context_waits_with_its_reason(server: Server, reading: str, times: int) -> None:
     """Whether the server counts its tokens or refuses it unread; its neighbours are answered."""
     with triage(server, reading=reading) as sorter:
@@ -177,7 +177,7 @@ def test_a_ticket_that_may_be_shortened_gets_an_answer_and_waits_all_the_same(se
     assert isinstance(outcome, Pending)
     assert outcome.prediction is not None
     assert 0 < outcome.prediction.left_out < len(LONG)
-    assert outcome.prediction.usage.attempts == 1
+    assert outcome.prediction.usage.attempts <= 2  # our estimate of its tokens may be low, and then it is refused first
     told = {reason.code: reason.detail for reason in outcome.reasons}
     assert told["too_long"] == f"the model did not see {outcome.prediction.left_out} characters in the middle"
 
