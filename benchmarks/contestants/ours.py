@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from contestants.common import Skipped, Task, clocked, each, stopwatch
 from llmtriage import Failure, Outcome, Prediction, Question, Settings, SingleLabel, Taxonomy, Ticket, Triage
 from llmtriage.backends.chat import ChatBackend
+from llmtriage.backends.choosing import ChosenBackend
 from llmtriage.backends.replies import Labels, read_reply
 from llmtriage.backends.transport import Endpoint, Reply, Transport
 from llmtriage.prepare import prepare
@@ -24,8 +25,16 @@ def sorter(url: str, in_flight: int, **settings: Any) -> Triage:
         taxonomy=Taxonomy.sample(),
         backend=f"openai:bench@{url}",
         threshold=0.5,
-        settings=Settings(concurrency=in_flight, **settings),
+        settings=Settings(concurrency=in_flight, reading="json", **settings),
     )
+
+
+def json_engine(sorting: Triage) -> ChatBackend:
+    """The engine below the one that chooses how a model is read."""
+    assert isinstance(sorting.backend, ChosenBackend)  # noqa: S101 - for the type checker: its name begins with openai:
+    engine = sorting.backend.engine
+    assert isinstance(engine, ChatBackend)  # noqa: S101 - JSON is what is set
+    return engine
 
 
 def tickets_of(task: Task) -> list[Ticket]:
@@ -113,8 +122,7 @@ async def parts(task: Task) -> dict[str, float]:
     `rendering` is in `request`, `client` (the openai package's own `post` with a ready body, its text thrown away) in `transport`.
     """
     sorting = sorter(task.url, task.in_flight)
-    engine = sorting.backend
-    assert isinstance(engine, ChatBackend)  # noqa: S101 - for the type checker: its name begins with openai:
+    engine = json_engine(sorting)
     tickets, questions = tickets_of(task), questions_of(task, sorting)
     labels = Labels.of(sorting.taxonomy.leaves, taxonomy=sorting.taxonomy)
     reply = _reply(task)
@@ -186,8 +194,7 @@ def prompts(source: Path, count: int, warm_up: int) -> dict[str, Any]:
     from llmtriage.tickets import read_tickets
 
     sorting = sorter("http://127.0.0.1:1/v1", 1)
-    engine = sorting.backend
-    assert isinstance(engine, ChatBackend)  # noqa: S101 - as above
+    engine = json_engine(sorting)
     rows = [row.ticket for row in read_tickets(source)]
     numbered = (Ticket(title=f"{rows[i % len(rows)].title} ({i})", content=rows[i % len(rows)].content) for i in range(count))
     tickets = list(numbered)
