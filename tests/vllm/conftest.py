@@ -77,7 +77,7 @@ def start_vllm(
 ) -> Iterator[Callable[..., Server]]:
     """Start servers of this module's own, with more flags; they can be stopped by a signal and started again.
 
-    There is one server at a time: the shared one is stopped first, unless the test asks for that too.
+    The shared one is stopped first, unless the module's first test with servers of its own asks for that too.
     """
     if "vllm_server" not in request.fixturenames:
         _shared.stop()
