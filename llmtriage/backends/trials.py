@@ -11,7 +11,7 @@ import numpy as np
 from llmtriage.backends.http import is_openai
 from llmtriage.backends.logprobs import LogprobBackend, Place
 from llmtriage.backends.readings.one_token import MOST_IDS, Lists
-from llmtriage.errors import BackendUnavailableError, InputError, RefusedFieldError
+from llmtriage.errors import BackendRefusedError, BackendUnavailableError, InputError, RefusedFieldError
 from llmtriage.predictions import PASSING, Failure, Question, Scores
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ async def _judged(ways: Ways, wanted: Try, engine: LogprobBackend) -> Trial:
     if isinstance(answer, Failure) and answer.reason in PASSING:
         problem = f"a first question got no answer: {answer.detail}"
         raise BackendUnavailableError(problem, remedy="try again when the server answers", backend=ways.name)
+    if isinstance(answer, Failure) and answer.reason == "too_long":  # so is every ticket, whatever the way
+        remedy = "give the server a larger window, show fewer examples, or ask about less at once with max_options"
+        raise BackendRefusedError(f"even with a short ticket, {answer.detail}", remedy=remedy, backend=ways.name)
     if isinstance(answer, Failure):
         return Trial(None, answer.detail)
     scores = answer.answer

@@ -17,7 +17,7 @@ from local_vllm import Served, Server
 from served import FOLDER, TAXONOMY, tickets, triage
 from support import ROOT
 
-from llmtriage import Pending
+from llmtriage import BackendRefusedError, Pending, Taxonomy
 from llmtriage.predictions import Failure, Prediction
 
 IDS = [ticket["id"] for ticket in tickets()]
@@ -180,6 +180,14 @@ def test_a_ticket_that_may_be_shortened_gets_an_answer_and_waits_all_the_same(se
     assert outcome.prediction.usage.attempts <= 2  # our estimate of its tokens may be low, and then it is refused first
     told = {reason.code: reason.detail for reason in outcome.reasons}
     assert told["too_long"] == f"the model did not see {outcome.prediction.left_out} characters in the middle"
+
+
+def test_a_prompt_that_leaves_no_room_for_any_ticket_ends_the_run(server: Server) -> None:
+    """At once, instead of a file of tickets that are all too long."""
+    wide = Taxonomy.from_labels([f"the category with the number {number:03d} of a long list" for number in range(120)])
+    with triage(server, sorts=wide) as sorter, pytest.raises(BackendRefusedError, match="even with a short ticket") as caught:
+        sorter.settle()
+    assert "longer than the model's context; give the server a larger window" in str(caught.value)
 
 
 # -- names ---------------------------------------------------------------------------------------
