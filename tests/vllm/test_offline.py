@@ -10,6 +10,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,14 @@ def _gone(session: int) -> None:
 
 
 def _of(session: int) -> list[str]:
-    found = subprocess.run(["ps", "-o", "stat=,args=", "-s", str(session)], capture_output=True, text=True, check=False).stdout  # noqa: S607
-    return [line for line in found.splitlines() if line.strip() and not line.startswith("Z")]
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it went meanwhile
+            name, _, rest = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")
+            state, _, _, own = rest.split()[:4]
+            if int(own) == session and state not in "ZX":
+                found.append(name)
+    return found
 
 
 @pytest.fixture
