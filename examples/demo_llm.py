@@ -109,8 +109,7 @@ def server(url: str | None) -> Iterator[Served]:
 
 def engine(served: Served, reading: str) -> BackendSettings:
     """The settings of an engine that reads answers in this way."""
-    chosen = {"reading": reading} if "reading" in BackendSettings.model_fields else {}
-    return BackendSettings.model_validate({"kind": "vllm", "model": served.model, "url": served.url, **chosen})
+    return BackendSettings.model_validate({"kind": "vllm", "model": served.model, "url": served.url, "reading": reading})
 
 
 def classify(served: Served, reading: str, rows: Sequence[LabelledTicket]) -> Run:
@@ -162,12 +161,11 @@ def compare(runs: dict[str, Run]) -> None:
 def demo(url: str | None) -> None:
     """Classify with each reading, show the first, compare all."""
     rows = list(read_tickets(HERE / "tickets.csv").labelled())
-    readings = list(READINGS) if "reading" in BackendSettings.model_fields else ["json"]
-    parts = {reading: rows[number :: len(readings)] for number, reading in enumerate(readings)}
+    parts = {reading: rows[number :: len(READINGS)] for number, reading in enumerate(READINGS)}
     with server(url) as served:
         click.echo(f"asking {served.backend} about {len(rows)} tickets ...")
         runs = {reading: classify(served, reading, part) for reading, part in parts.items()}
-    show(parts[readings[0]], runs[readings[0]])
+    show(parts[next(iter(READINGS))], runs[next(iter(READINGS))])
     compare(runs)
 
 

@@ -35,6 +35,7 @@ _NONCE_LENGTH = 12  # hex digits: 48 bits, more than a writer can search for a t
 # What tokenizers turn into control tokens: <|im_start|>, </s>, <think>, <｜User｜>, <start_of_turn>, [INST], [/INST], [gMASK].
 _ANGLE = re.compile(r"<(?=\S)")
 _BRACKET = re.compile(r"\[(/?[a-z]?[A-Z_]{2,})\]")
+_WIDE = re.compile("[\u2e80-\uffef]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -246,7 +247,7 @@ def estimated_tokens(text: str) -> int:
 
     An estimate for planning: real tokenizers differ by about a third either way.
     """
-    wide = sum("\u2e80" <= character <= "\uffef" for character in text)
+    wide = len(_WIDE.findall(text))
     narrow = len(text.encode("utf-8", "replace")) - 3 * wide
     return wide + -(-max(narrow, 0) // 4)
 

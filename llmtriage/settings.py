@@ -119,7 +119,7 @@ class BackendSettings(BaseModel):
         omit: Fields of the request to leave out, for servers that do not take them.
         temperature: 0 asks for the most probable answer.
         answer_tokens: The longest answer, in tokens; None: enough for the answer asked for.
-        context: Tokens that fit the model, prompt and answer together; None: what the server says, if it does.
+        context: Tokens that fit the model, prompt and answer together; None: the server decides, which refuses longer ones.
         thinking: The switch that turns thinking off; "auto": by kind and host; "leave": none is sent.
         json_mode: How an answer in JSON is asked for (key `json`); "auto": the strictest that the server takes.
         proxy: URL of an HTTP proxy; None: the variables HTTPS_PROXY and so on.

@@ -45,6 +45,7 @@ def commands() -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_every_command_of_the_readme_works(tmp_path: Path, demo_server: str) -> None:
     """In their order, in a folder with `examples/` in it; the example server stands for the LLMs."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")

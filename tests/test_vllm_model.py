@@ -31,8 +31,8 @@ def test_letters_and_answers_are_single_tokens() -> None:
 def test_two_halves_make_a_domain() -> None:
     """Twenty leaves in alphabetical order, whose ids begin with their domain's; each has its intents, and none has another's."""
     domains = [leaf.id for leaf in Taxonomy.load(FOLDER / "taxonomy.yaml").leaves]
-    halves = [leaf.id for leaf in Taxonomy.load(FOLDER / "halves.yaml").leaves]
-    intents = json.loads((FOLDER / "halves.json").read_text(encoding="utf-8"))
+    halves = [leaf.id for leaf in Taxonomy.load(FOLDER / "training" / "halves.yaml").leaves]
+    intents = json.loads((FOLDER / "training" / "halves.json").read_text(encoding="utf-8"))
     assert halves == sorted(halves) == list(intents)
     for domain in domains:
         one, other = (half for half in halves if half.startswith(f"{domain}_"))

@@ -43,16 +43,17 @@ class NotProbabilitiesError(ValueError):
     """The numbers cannot be log-probabilities."""
 
 
-def from_logprobs(found: Floats, *, listed: Floats, renormalised: bool = False) -> Read:
+def from_logprobs(found: Floats, *, listed: Floats, bound: float | None = None, renormalised: bool = False) -> Read:
     """Read the log-probabilities of one position.
 
-    A category that was not listed gets the largest share that the others allow: no more than the smallest probability listed, and no
+    A category that was not listed gets the largest share that the others allow: no more than `bound`, and no
     more than its part of what the listed ones leave of 1. It is never zero.
 
     Args:
         found: Shape (K,), natural logarithms of the categories' probabilities; NaN where one was not listed. What is at or below
             `MASKED`, minus infinity included, counts as not listed.
         listed: Shape (n,), those of all tokens that the position listed, categories or not.
+        bound: What no token exceeds that was not listed; None: the smallest value of `listed`.
         renormalised: The server masked tokens and normalised what it left, so the sum over the categories tells nothing.
 
     Raises:
@@ -74,7 +75,7 @@ def from_logprobs(found: Floats, *, listed: Floats, renormalised: bool = False) 
     values = np.where(seen, found, 0.0)
     if not seen.all():
         left = max(1 - all_listed, _LEAST) / int((~seen).sum())
-        values[~seen] = min(float(everything.min()), math.log(left))
+        values[~seen] = min(float(everything.min()) if bound is None else bound, math.log(left))
     return Read(log_softmax(values), ~seen, None if renormalised else min(total, 1.0))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmtriage.backends.fields import count, mapping
+from llmtriage.probability.readings import MASKED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,10 +33,21 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """What stands at one place of an answer: the token that was chosen, and all that were listed, it included, each once."""
+    """What stands at one place of an answer.
+
+    Attributes:
+        chosen: The token that stands there. One that was drawn by lot may be less probable than others that are not listed.
+        tokens: All that were listed, the chosen one included, each once.
+    """
 
     chosen: Listed
     tokens: tuple[Listed, ...]
+
+    @property
+    def bound(self) -> float:
+        """The logarithm of the largest probability that a token may have that is not listed."""
+        others = [token.logprob for token in self.tokens if token is not self.chosen and token.logprob > MASKED]
+        return min(others, default=self.chosen.logprob if self.chosen.logprob > MASKED else 0.0)
 
 
 def positions(choice: Mapping[str, Any]) -> tuple[Position, ...]:

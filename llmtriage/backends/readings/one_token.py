@@ -85,7 +85,8 @@ def read_first(
     places = positions(choice)
     if not places:
         return Failure(reason="bad_response", detail="the server listed no log-probabilities")
-    tokens = places[0].tokens
+    place = places[0]
+    tokens = place.tokens
     absent = set(wanted) - {token.id for token in tokens if not math.isnan(token.logprob)}
     if absent:
         detail = f"the server left out {len(absent)} of the {len(wanted)} tokens that were asked for by number"
@@ -98,7 +99,7 @@ def read_first(
             return numbers.get(token.id)
         return _index_of(token.raw.strip(), written, begun=book.kind == "words")
 
-    return _scores(tokens, _found(tokens, len(codes), index_of), renormalised=renormalised)
+    return _scores(place, _found(tokens, len(codes), index_of), renormalised=renormalised)
 
 
 def read_within(places: Sequence[Position], codes: Sequence[str], *, key: str = "category") -> Scores | Failure:
@@ -113,10 +114,10 @@ def read_within(places: Sequence[Position], codes: Sequence[str], *, key: str = 
     """
     if not places:
         return Failure(reason="bad_response", detail="the server listed no log-probabilities")
-    place = _value_place(places, key)
-    if place is None:
+    found = _value_place(places, key)
+    if found is None:
         return Failure(reason="bad_response", detail="the answer has no place where the code would stand")
-    tokens, before = place
+    place, before = found
     opening = re.compile(rb"\s*".join([b"", *(re.escape(sign) for sign in before), b""]))
     written = [json.dumps(code, ensure_ascii=False)[1:-1].encode() for code in codes]
 
@@ -128,11 +129,11 @@ def read_within(places: Sequence[Position], codes: Sequence[str], *, key: str = 
         closed = next((index for index, code in enumerate(written) if said.startswith(code + b'"')), None)
         return _index_of(said.strip(), written, begun=True) if closed is None else closed
 
-    return _scores(tokens, _found(tokens, len(codes), index_of), renormalised=True)
+    return _scores(place, _found(place.tokens, len(codes), index_of), renormalised=True)
 
 
-def _value_place(places: Sequence[Position], key: str) -> tuple[tuple[Listed, ...], list[bytes]] | None:
-    """The tokens listed where the value of `key` begins, and the signs, blanks left out, that the chosen one has before it."""
+def _value_place(places: Sequence[Position], key: str) -> tuple[Position, list[bytes]] | None:
+    """Where the value of `key` begins, and the signs, blanks left out, that the chosen token has before it."""
     text = b"".join(place.chosen.raw for place in places)
     quoted = re.search(rb'"%s"\s*:\s*"\s*' % re.escape(key.encode()), text)
     if quoted is None:
@@ -143,7 +144,7 @@ def _value_place(places: Sequence[Position], key: str) -> tuple[tuple[Listed, ..
         return None
     place = places[index]
     before = place.chosen.raw[: quoted.end() - ends[index]]
-    return place.tokens, [bytes([sign]) for sign in before if not bytes([sign]).isspace()]
+    return place, [bytes([sign]) for sign in before if not bytes([sign]).isspace()]
 
 
 def _found(tokens: Sequence[Listed], count: int, index_of: Callable[[Listed], int | None]) -> Floats:
@@ -164,13 +165,13 @@ def _index_of(said: bytes, written: Sequence[bytes], *, begun: bool) -> int | No
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _scores(tokens: Sequence[Listed], found: Floats, *, renormalised: bool) -> Scores | Failure:
+def _scores(place: Position, found: Floats, *, renormalised: bool) -> Scores | Failure:
     """Scores from what was found for each code among the listed tokens."""
-    listed = np.array([token.logprob for token in tokens])
+    listed = np.array([token.logprob for token in place.tokens])
     try:
-        values, missing, mass = from_logprobs(found, listed=listed, renormalised=renormalised)
+        values, missing, mass = from_logprobs(found, listed=listed, bound=place.bound, renormalised=renormalised)
     except NoLabelError:
-        return Failure(reason="unknown_label", detail=f"no code is among the {len(tokens)} tokens that the server listed")
+        return Failure(reason="unknown_label", detail=f"no code is among the {len(place.tokens)} tokens that the server listed")
     except NotProbabilitiesError as error:
         return Failure(reason="bad_response", detail=f"the server's numbers are no log-probabilities ({error})")
     return Scores(values=values, missing=missing, label_mass=mass)

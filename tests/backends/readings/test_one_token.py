@@ -189,6 +189,15 @@ def test_a_code_that_is_not_among_the_most_probable_is_bounded_by_the_least_of_t
     assert shares == pytest.approx(np.array([0.5, 0.3, 0.01]) / 0.81)
 
 
+def test_a_token_that_was_drawn_by_lot_bounds_nothing() -> None:
+    """It may be less probable than many that are not listed; the least of the most probable bounds these."""
+    listed = [{"token": text, "logprob": ln(share)} for text, share in {"A": 0.5, "B": 0.2, "y": 0.1}.items()]
+    choice = {"logprobs": {"content": [{"token": "x", "logprob": ln(0.001), "top_logprobs": listed}]}}
+    shares, missing = scored(read_first(choice, CODES, WRITTEN))
+    assert missing == [False, False, True]
+    assert shares == pytest.approx(np.array([0.5, 0.2, 0.1]) / 0.8)
+
+
 def test_where_no_code_is_among_them_none_was_named() -> None:
     """The model wants to say something else."""
     assert failed(read_first(by_text({"The": 0.9, "a": 0.1}), CODES, WRITTEN)) == (

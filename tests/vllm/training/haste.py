@@ -55,10 +55,7 @@ def reworded(text: str, rng: random.Random, share: float = 0.3) -> str:
 def noisy(text: str, rng: random.Random) -> str:
     """`text` as somebody might have typed it; now and then as it is."""
     text = reworded(text, rng) if rng.random() < 0.6 else text
-    words = text.split()
-    if len(words) > 4 and rng.random() < 0.25:
-        del words[rng.randrange(len(words))]
-    text = " ".join(words)
+    text = _thinned(text, rng, rng.choice((0, 0, 0, 0.1, 0.25)))
     if rng.random() < 0.3:
         text = _CHAT_WORDS.sub(lambda found: _CHAT[found[0].lower()] if rng.random() < 0.5 else found[0], text)
     if rng.random() < 0.3:
@@ -74,6 +71,13 @@ def noisy(text: str, rng: random.Random) -> str:
     if rng.random() < 0.2:
         text = f"{text} {_cased(rng.choice(_AFTER), rng, tidy=tidy)}"
     return text.upper() if rng.random() < 0.02 else text
+
+
+def _thinned(text: str, rng: random.Random, share: float) -> str:
+    """`text` without about `share` of its words, in which three at least stay: every word is to tell something."""
+    words = text.split()
+    kept = [word for word in words if rng.random() >= share]
+    return " ".join(kept if len(kept) >= 3 else words)
 
 
 def _cased(text: str, rng: random.Random, *, tidy: bool) -> str:
