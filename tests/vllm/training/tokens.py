@@ -23,16 +23,15 @@ CHAT = (
 )
 # How Qwen's tokenizers cut a text into words before they look for tokens.
 WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-VOCABULARY, PAIRS, DROPPED = 3500, 200, 0.2
+VOCABULARY, PAIRS, DROPPED = 8000, 200, 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Token ids of what all rows share, the rows, where tickets end and answers begin, their intents, and the codes, where one is the answer."""
+    """Token ids of what all rows share, the rows, where their answers begin, their intents, and the codes, where one is the answer."""
 
     shared: list[int]
     rows: list[list[int]]
-    ends: list[int]
     starts: list[int]
     intents: list[str]
     codes: list[int]
@@ -91,22 +90,21 @@ class Encoder:
             rng: Where given, half of the texts come in other tokens than a server would make of them.
             most: How many tokens stay of what is not the ticket, on either side of it, the last ones; None: all.
         """
-        shared, rows, ends, starts = "", [], [], []
+        shared, rows, starts = "", [], []
         for sentence in chosen:
             messages = ask.messages(sentence.text)
             whole = self._chat.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
             shared, user, end = whole.rpartition(messages[-1]["content"])
             ticket, close, rest = user.partition("\n</ticket-")
-            dropping = rng is not None and rng.random() < 0.5
-            ids = self._ids(ticket + "\n", dropping=dropping)
-            ends.append(len(ids))
-            ids += _last(self._ids(close[1:] + rest + end), most)
+            ids = self.text(ticket + "\n", rng) + _last(self.text(close[1:] + rest + end), most)
             starts.append(len(ids))
-            rows.append(ids + self._ids("" if sentence.intent == NONE else ask.answer(sentence) + END))
-        codes = [token for code in ask.codes for token in self._ids(code)]
-        return Batch(_last(self._ids(shared), most), rows, ends, starts, [sentence.intent for sentence in chosen], codes)
+            rows.append(ids + self.text("" if sentence.intent == NONE else ask.answer(sentence) + END))
+        codes = [token for code in ask.codes for token in self.text(code)]
+        return Batch(_last(self.text(shared), most), rows, starts, [sentence.intent for sentence in chosen], codes)
 
-    def _ids(self, text: str, *, dropping: bool = False) -> list[int]:
+    def text(self, text: str, rng: random.Random | None = None) -> list[int]:
+        """The tokens of one text; with `rng`, half of the time others than a server would make of it."""
+        dropping = rng is not None and rng.random() < 0.5
         return list((self._dropping if dropping else self._exact).encode(text).ids)
 
 
