@@ -16,14 +16,14 @@ from llmtriage.backends.probing.asking import read
 from llmtriage.backends.prompted import AHEAD, PromptedBackend
 from llmtriage.backends.readings.codes import CodeBook
 from llmtriage.backends.readings.listed import positions
-from llmtriage.backends.readings.many import Ask, Node, Shortlist, Steps, descent, divided, turned
+from llmtriage.backends.readings.many import Ask, Node, Shortlist, Steps, descent, divided, turned, unseen_of
 from llmtriage.backends.readings.one_token import Lists, first_choice, read_first, read_within, renormalises, wanted_ids
 from llmtriage.backends.replies import thought, withheld
 from llmtriage.backends.speaking import PATH, Wanted
 from llmtriage.backends.transport import Reply
 from llmtriage.errors import InputError, StoppedError, short
 from llmtriage.predictions import Failure, Prediction, Scores, Usage
-from llmtriage.probability.readings import averaged, without_prior
+from llmtriage.probability.readings import prior_of, without_prior
 from llmtriage.prompting import Form
 
 if TYPE_CHECKING:
@@ -154,12 +154,13 @@ class LogprobBackend(PromptedBackend):
         for node in self._root(self.prompt.taxonomy.leaves).walk():
             ask = Ask(node.options, node.within)
             said = await asyncio.gather(*(self._ask(_content_free(text, node.options), ask) for text in _CONTENT_FREE))
-            rows = [one.answer.values for one in said if isinstance(one, Prediction) and isinstance(one.answer, Scores)]
+            found = [one.answer for one in said if isinstance(one, Prediction) and isinstance(one.answer, Scores)]
             failed = next((one for one in said if isinstance(one, Failure)), None)
             if failed is not None:  # a correction by some of the texts would be another one
                 problem = f"a text without content got no answer, so the correction cannot be learnt: {failed.detail}"
                 raise StoppedError(problem, remedy="try again, or leave out --debias", backend=self.name)
-            self._priors[_ids(node.options)] = averaged(np.stack(rows))
+            missing = np.stack([unseen_of(scores) for scores in found])
+            self._priors[_ids(node.options)] = prior_of(np.stack([scores.values for scores in found]), missing)
 
     async def trial(self, question: Question, *, naming: Sequence[str], online: bool = False) -> tuple[Prediction | Failure, int]:
         """Ask one question to see whether this way works: the answer, and how many tokens the server listed.
@@ -253,7 +254,7 @@ class LogprobBackend(PromptedBackend):
             raise StoppedError(problem, remedy="name a model whose version is fixed", backend=self.name)
         prior = self._priors.get(_ids(ask.categories))
         if prior is not None:
-            scores = replace(scores, values=without_prior(scores.values, prior))
+            scores = replace(scores, values=without_prior(scores.values, prior, unseen_of(scores)))
         return Prediction(
             answer=scores,
             source="logprobs",

@@ -214,7 +214,7 @@ def turned(make: Callable[[tuple[int, int]], Steps], turns: int, between: tuple[
     masses = [scores.label_mass for scores in found if scores.label_mass is not None]
     scores = Scores(
         values=averaged(np.stack([scores.values for scores in found])),
-        missing=np.any([_unseen(scores) for scores in found], axis=0),
+        missing=np.any([unseen_of(scores) for scores in found], axis=0),
         label_mass=sum(masses) / len(masses) if masses else None,
     )
     return _together(replace(first, answer=scores), answers)
@@ -285,11 +285,12 @@ def narrowed_question(question: Question, root: Node, most: int, shortlist: Shor
 def _of_all(scores: Scores, kept: list[int], shares: Floats, left_out: float) -> tuple[Floats, Bools]:
     """Log-scores of all options of a question, and which of them were not asked about or not seen."""
     if len(kept) == len(shares):
-        return scores.values, _unseen(scores)
+        return scores.values, unseen_of(scores)
     unseen = np.ones(len(shares), dtype=np.bool_)
-    unseen[kept] = _unseen(scores)
+    unseen[kept] = unseen_of(scores)
     return widened(scores.values, np.array(kept), shares, left_out), unseen
 
 
-def _unseen(scores: Scores) -> Bools:
+def unseen_of(scores: Scores) -> Bools:
+    """Shape (K,), true where a value is a bound or a share."""
     return np.zeros(len(scores.values), dtype=np.bool_) if scores.missing is None else scores.missing
