@@ -204,7 +204,8 @@ class LogprobBackend(PromptedBackend):
 
     def _steps(self, question: Question, root: Node) -> Steps:
         most = len(root.options) if self.way.many == "all" else self.way.most
-        make = partial(descent, root, question.text, most=most, shortlist=self.shortlist)
+        shortlist = self.shortlist and self.shortlist.among(question.categories)
+        make = partial(descent, root, question.text, most=most, shortlist=shortlist)
         turns = min(self.way.turns, len(root.options))  # there are no more assignments of codes
         return turned(lambda turn: make(turn=turn), turns, self.way.between)
 

@@ -56,7 +56,8 @@ def shortlist_for(
     known = [example for example in examples if example.category in leaves]
     left_out = _measured_once(taxonomy, known, root, most) if measure and len(known) >= _FEWEST else None
     engine = LexicalBackend(taxonomy, known, cache_dir=cache_dir)
-    return Shortlist(_weights(engine), left_out, digest(dict(engine.fingerprint())))
+    ids = tuple(leaf.id for leaf in taxonomy.leaves)
+    return Shortlist(_weights(engine), left_out, digest(dict(engine.fingerprint())), ids)
 
 
 def _weights(engine: LexicalBackend) -> Weights:

@@ -17,6 +17,7 @@ from llmtriage import Category, Example, Failure, Prediction, Question, Scores, 
 from llmtriage.backends.budget import Budget
 from llmtriage.backends.reply_cache import ReplyCache
 from llmtriage.errors import InputError, StoppedError
+from llmtriage.streams import as_async
 from llmtriage.triage import Triage
 
 SHOP = Taxonomy.from_labels(["refund", "parcel", "login", "other"])
@@ -353,6 +354,17 @@ async def test_a_long_ticket_in_a_tree_is_not_taken_for_cut() -> None:
     for text in texts:
         [answer] = await ask(backend, text)
         assert isinstance(answer, Prediction), answer
+
+
+async def test_a_question_about_some_categories_in_another_order_has_its_own_shortlist() -> None:
+    """What a ticket names is on the list, wherever it stands."""
+    taxonomy = flat(25)
+    backend = engine(ToyModel(Plays(**PLAIN)), taxonomy, max_options=4)
+    categories = tuple(reversed(taxonomy.leaves[1:]))
+    named = categories[3]
+    questions = as_async([Question(text=f"the {named.id}", categories=categories)])
+    [answer] = [answer async for answer in backend.predict(questions, online=False)]
+    assert categories[int(read(answer).values.argmax())] == named
 
 
 async def test_how_often_a_shortlist_misses_is_measured() -> None:
