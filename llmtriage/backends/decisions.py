@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import threading
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -90,6 +91,7 @@ class DecisionBackend:
         self._examples = tuple(examples)
         self._fit: dict[tuple[Dialect, tuple[str, ...]], bool] = {}
         self._shortlists: dict[Dialect, Shortlist | None] = {}
+        self._fitting = threading.Lock()
         self._missed = 0  # searches that found no dialect
         self._lead = Lead()
         self._fits(self._dialect or "openai", taxonomy.leaves)
@@ -219,9 +221,15 @@ class DecisionBackend:
             return Narrowed(question)
         most = self._limits(dialect).options
         root = divided(self.taxonomy, question.categories, most, "shortlist")
-        if dialect not in self._shortlists:
-            self._shortlists[dialect] = shortlist_for(self.taxonomy, self._examples, root, most)
-        return narrowed_question(question, root, most, self._shortlists[dialect])
+        return narrowed_question(question, root, most, self._shortlist(dialect, most))
+
+    def _shortlist(self, dialect: Dialect, most: int) -> Shortlist | None:
+        """What narrows questions, made once, however many threads ask for it."""
+        with self._fitting:
+            if dialect not in self._shortlists:
+                root = divided(self.taxonomy, self.taxonomy.leaves, most, "shortlist")
+                self._shortlists[dialect] = shortlist_for(self.taxonomy, self._examples, root, most)
+            return self._shortlists[dialect]
 
     def _for(self, dialect: Dialect, question: Question) -> tuple[Choice, ...]:
         asked = self._choices(dialect, question.categories)
