@@ -383,6 +383,17 @@ async def test_how_often_a_shortlist_misses_is_measured() -> None:
     assert few.chosen.left_out is None
 
 
+async def test_examples_of_other_questions_say_nothing_about_what_a_shortlist_misses() -> None:
+    """A hundred of a category that is always asked about: nothing was seen of the list, so it keeps what the words say."""
+    wide = Category(id="wide", children=flat(25).categories)
+    taxonomy = Taxonomy(categories=(wide, Category(id="refund"), Category(id="login")))
+    examples = [Example(text=f"refund number {number}", category="refund") for number in range(100)]
+    backend = engine(ToyModel(Plays(**PLAIN)), taxonomy, examples=examples)
+    await backend.settle()
+    assert backend.chosen is not None
+    assert backend.chosen.left_out is None
+
+
 @pytest.mark.parametrize(
     ("many", "requests", "widest"),
     [
