@@ -176,7 +176,9 @@ class ChosenBackend:
             raise BackendRefusedError(problem, remedy="leave out --debias", backend=self.name)
 
     def _read_otherwise(self, passed: Mapping[str, str], *, thinks: bool) -> tuple[PromptedBackend, Chosen]:
-        engine: ChatBackend = self._json() if self.settings.reading == "json" or self.prompt.rationale else self._votes()
+        wanted = self.settings.reading
+        by_json = wanted == "json" or (wanted != "votes" and self.prompt.rationale)
+        engine: ChatBackend = self._json() if by_json else self._votes()
         if thinks:  # so that its first answer has room, too
             engine.speaker.dialect = replace(engine.dialect, thinks=True)
         facts = {key: value for key, value in engine.fingerprint().items() if key in ("reading", "temperature")}
