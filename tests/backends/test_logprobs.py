@@ -501,6 +501,12 @@ async def test_only_unsure_tickets_are_permuted() -> None:
     assert asked == [1, 2, 1]
 
 
+def test_bounds_of_unsure_tickets_in_the_wrong_order_are_refused() -> None:
+    """No ticket lies between them, and none would ever be permuted."""
+    with pytest.raises(ValueError, match="the smaller number comes first"):
+        engine(ToyModel(), SHOP, debias="permute", permute_between=(0.9, 0.4))
+
+
 async def test_a_tree_is_corrected_in_each_of_its_questions() -> None:
     """Content-free texts for every question, each assignment down the whole tree."""
     biased, _ = await pulled(tree(50), top_logprobs=5)
