@@ -190,8 +190,6 @@ class LogprobBackend(PromptedBackend):
         if len(question.categories) == 1:
             return self._certain()
         root = self._root(question.categories)
-        if self._narrows and self.shortlist is not None:
-            await asyncio.to_thread(self.shortlist.weights, question.text)  # the first time takes seconds
         steps = self._steps(question, root)
         asks = next(steps)
         while True:

@@ -41,8 +41,8 @@ def shortlist_for(
 ) -> Shortlist | None:
     """A shortlist for the questions below `root` that have more than `most` options; None where none has.
 
-    How often it misses the right option is measured by cross-validation on `examples`. It takes seconds, with thousands of examples
-    half a minute, and is kept for the next time: call it in a thread.
+    How often it misses the right option is measured by cross-validation on `examples`, and the engine is fitted. It takes seconds, with
+    thousands of examples half a minute, and is kept for the next time: call it in a thread.
 
     Args:
         taxonomy: The tree.
@@ -50,7 +50,7 @@ def shortlist_for(
         root: The questions.
         most: Options of one question.
         cache_dir: Where what was fitted is kept; None: nowhere.
-        measure: Whether its misses are measured.
+        measure: Whether its misses are measured; if not, the engine is fitted when it is first used.
     """
     if all(len(node.options) <= most for node in root.walk()):
         return None
@@ -59,6 +59,8 @@ def shortlist_for(
     enough = measure and len(_tested(taxonomy, known, root, most)) >= _FEWEST
     left_out = _measured_once(taxonomy, known, root, most) if enough else None
     engine = LexicalBackend(taxonomy, known, cache_dir=cache_dir)
+    if measure:
+        engine.fit()
     ids = tuple(leaf.id for leaf in taxonomy.leaves)
     return Shortlist(_weights(engine), left_out, digest(dict(engine.fingerprint())), ids)
 

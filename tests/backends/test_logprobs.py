@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,7 @@ from toy_model import Plays, ToyModel
 
 from llmtriage import Category, Example, Failure, Prediction, Question, Scores, Taxonomy
 from llmtriage.backends.budget import Budget
+from llmtriage.backends.lexical import _fit
 from llmtriage.backends.reply_cache import ReplyCache
 from llmtriage.errors import InputError, StoppedError
 from llmtriage.streams import as_async
@@ -381,6 +383,20 @@ async def test_how_often_a_shortlist_misses_is_measured() -> None:
     await few.settle()
     assert few.chosen is not None
     assert few.chosen.left_out is None
+
+
+async def test_a_shortlist_learns_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes seconds, in which the event loop serves others."""
+    fitted = []
+
+    def fit(*args: Any) -> Any:
+        fitted.append(threading.current_thread())
+        return _fit(*args)
+
+    monkeypatch.setattr("llmtriage.backends.lexical._fit", fit)
+    await shares(engine(ToyModel(Plays(**PLAIN)), flat(25)), "the red lamp")
+    assert fitted
+    assert threading.main_thread() not in fitted
 
 
 async def test_examples_of_other_questions_say_nothing_about_what_a_shortlist_misses() -> None:
