@@ -205,7 +205,9 @@ class DecisionBackend:
     def _fits(self, dialect: Dialect, categories: Sequence[Category]) -> bool:
         """Whether the tree, or a single question, takes these categories. Raises InputError if it does not and nothing else may be done."""
         key = dialect, tuple(category.id for category in categories)
-        if key not in self._fit:
+        if key not in self._fit and self.settings.many == "shortlist":
+            self._fit[key] = len(categories) <= self._limits(dialect).options
+        elif key not in self._fit:
             try:
                 self._choices(dialect, categories)
                 self._fit[key] = True

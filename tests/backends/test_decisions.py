@@ -713,6 +713,19 @@ async def test_a_wide_flat_taxonomy_is_asked_about_from_a_shortlist() -> None:
 
 
 @respx.mock
+async def test_a_shortlist_that_is_asked_for_is_taken_instead_of_the_tree(shop: Taxonomy) -> None:
+    """One question about as many leaves as fit, not one a level."""
+    route = respx.post(f"{URL}/systemone").mock(side_effect=first_preferred)
+    backend = engine(shop, dialect="systemone", max_options=3, many="shortlist")
+    await ask(backend, shop.leaves)
+    [asked] = json.loads(route.calls.last.request.content)["questions"].values()
+    assert len(asked["criteria"]) == 3
+    assert set(asked["criteria"]) < {leaf.id for leaf in shop.leaves}
+    assert backend.fingerprint()["many"].startswith("shortlist ")
+    assert engine(shop, dialect="systemone", max_options=3).fingerprint()["many"] == "tree"
+
+
+@respx.mock
 async def test_a_shortlist_is_made_once_for_all_tickets(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first tickets come together, and it takes seconds."""
     made = []
