@@ -305,8 +305,6 @@ def _known(engine: LogprobBackend, tokenizer: Tokenizer, began: Dialect) -> Know
         model=engine.way.model,
         server=who.server,
         version=who.version,
-        context=who.context,
-        thinks=engine.dialect.thinks,
     )
 
 
