@@ -120,6 +120,8 @@ class DecisionBackend:
     def _many(self) -> str:
         """How more categories are asked about than fit: what a shortlist keeps depends on its examples."""
         dialects: list[Dialect] = [self.settings.dialect] if self.settings.dialect else list(_PATHS)
+        if self.settings.many == "tree":  # whether it fits, the dialect that answers will show
+            return "tree"
         if all(self._fits(dialect, self.taxonomy.leaves) for dialect in dialects):
             return "tree"
         return f"shortlist {digest([[example.text, example.category] for example in self._examples])}"

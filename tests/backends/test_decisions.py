@@ -712,6 +712,11 @@ async def test_a_wide_flat_taxonomy_is_asked_about_from_a_shortlist() -> None:
     assert engine(flat(20)).fingerprint()["many"] == "tree"
 
 
+def test_a_tree_that_one_of_the_dialects_takes_has_a_fingerprint() -> None:
+    """The other one may never be spoken."""
+    assert engine(flat(100), dialect=None, many="tree").fingerprint()["many"] == "tree"
+
+
 @respx.mock
 async def test_a_shortlist_that_is_asked_for_is_taken_instead_of_the_tree(shop: Taxonomy) -> None:
     """One question about as many leaves as fit, not one a level."""
