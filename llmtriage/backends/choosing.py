@@ -41,7 +41,7 @@ class Chosen:
     """The way that was chosen, to be shown.
 
     Attributes:
-        reading: "token", "json-token", "votes" or "json".
+        reading: "token", "json-token", "5 votes" (or another number of them) or "json".
         facts: How, in words; they are also in the fingerprint.
         mass: Of the trial; None where there is none.
         passed: Ways that come before it and do not work here, with the reason.

@@ -22,7 +22,7 @@ from llmtriage.backends.replies import thought, withheld
 from llmtriage.backends.speaking import PATH, Wanted
 from llmtriage.backends.transport import Reply
 from llmtriage.errors import InputError, StoppedError, short
-from llmtriage.predictions import Failure, Prediction, Scores, Usage
+from llmtriage.predictions import Failure, Prediction, Question, Scores, Usage
 from llmtriage.probability.readings import prior_of, without_prior
 from llmtriage.prompting import Form
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from llmtriage.backends.readings.many import Many
     from llmtriage.backends.speaking import Speaker
-    from llmtriage.predictions import Floats, Question
+    from llmtriage.predictions import Floats
     from llmtriage.prompting import Messages, Prompt
     from llmtriage.taxonomy import Category
 
@@ -153,7 +153,7 @@ class LogprobBackend(PromptedBackend):
             return
         for node in self._root(self.prompt.taxonomy.leaves).walk():
             ask = Ask(node.options, node.within)
-            said = await asyncio.gather(*(self._ask(_content_free(text, node.options), ask) for text in _CONTENT_FREE))
+            said = await asyncio.gather(*(self._ask(Question(text=text, categories=node.options), ask) for text in _CONTENT_FREE))
             found = [one.answer for one in said if isinstance(one, Prediction) and isinstance(one.answer, Scores)]
             failed = next((one for one in said if isinstance(one, Failure)), None)
             if failed is not None:  # a correction by some of the texts would be another one
@@ -323,12 +323,6 @@ def code_schema(codes: Sequence[str]) -> dict[str, Any]:
     """The JSON schema of an answer that names a code."""
     properties = {"category": {"type": "string", "enum": list(codes)}}
     return {"type": "object", "properties": properties, "required": ["category"], "additionalProperties": False}
-
-
-def _content_free(text: str, categories: tuple[Category, ...]) -> Question:
-    from llmtriage.predictions import Question
-
-    return Question(text=text, categories=categories)
 
 
 def _model_of(body: object) -> str:
