@@ -188,6 +188,15 @@ class BackendSettings(BaseModel):
             raise ValueError(message)
         return names
 
+    @field_validator("permute_between")
+    @classmethod
+    def _smaller_first(cls, between: tuple[float, float] | None) -> tuple[float, float] | None:
+        """Between 0.9 and 0.4 lies nothing, and no ticket would be permuted."""
+        if between is not None and between[0] > between[1]:
+            message = "the smaller number comes first"
+            raise ValueError(message)
+        return between
+
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         """What speaks of a server says nothing of an engine in this process, and the other way round."""

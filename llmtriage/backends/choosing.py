@@ -41,7 +41,7 @@ class Chosen:
     """The way that was chosen, to be shown.
 
     Attributes:
-        reading: "token", "json-token", "votes" or "json".
+        reading: "token", "json-token", "5 votes" (or another number of them) or "json".
         facts: How, in words; they are also in the fingerprint.
         mass: Of the trial; None where there is none.
         passed: Ways that come before it and do not work here, with the reason.
@@ -176,7 +176,9 @@ class ChosenBackend:
             raise BackendRefusedError(problem, remedy="leave out --debias", backend=self.name)
 
     def _read_otherwise(self, passed: Mapping[str, str], *, thinks: bool) -> tuple[PromptedBackend, Chosen]:
-        engine: ChatBackend = self._json() if self.settings.reading == "json" or self.prompt.rationale else self._votes()
+        wanted = self.settings.reading
+        by_json = wanted == "json" or (wanted != "votes" and self.prompt.rationale)
+        engine: ChatBackend = self._json() if by_json else self._votes()
         if thinks:  # so that its first answer has room, too
             engine.speaker.dialect = replace(engine.dialect, thinks=True)
         facts = {key: value for key, value in engine.fingerprint().items() if key in ("reading", "temperature")}
@@ -303,8 +305,6 @@ def _known(engine: LogprobBackend, tokenizer: Tokenizer, began: Dialect) -> Know
         model=engine.way.model,
         server=who.server,
         version=who.version,
-        context=who.context,
-        thinks=engine.dialect.thinks,
     )
 
 

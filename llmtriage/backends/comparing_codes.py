@@ -93,9 +93,8 @@ def _compares(ways: Ways, engine: LogprobBackend) -> bool:
 def _key(ways: Ways, engine: LogprobBackend, examples: Sequence[Example]) -> tuple[str, ...]:
     """What the comparison depends on."""
     pairs = [[example.text, example.category] for example in examples]
-    way = engine.way
-    asked = [ways.prompt.hash, ways.prompt.taxonomy.hash, way.place, way.lists.form, way.turns, way.content_free, pairs]
-    return ways.transport.endpoint.url, way.model or ways.settings.model, digest(asked)
+    asked = [ways.prompt.taxonomy.hash, dict(engine.fingerprint()), pairs]
+    return ways.transport.endpoint.url, engine.way.model or ways.settings.model, digest(asked)
 
 
 def _kept(key: tuple[str, ...]) -> Mapping[CodeKind, float] | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import threading
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -90,6 +91,7 @@ class DecisionBackend:
         self._examples = tuple(examples)
         self._fit: dict[tuple[Dialect, tuple[str, ...]], bool] = {}
         self._shortlists: dict[Dialect, Shortlist | None] = {}
+        self._fitting = threading.Lock()
         self._missed = 0  # searches that found no dialect
         self._lead = Lead()
         self._fits(self._dialect or "openai", taxonomy.leaves)
@@ -118,6 +120,8 @@ class DecisionBackend:
     def _many(self) -> str:
         """How more categories are asked about than fit: what a shortlist keeps depends on its examples."""
         dialects: list[Dialect] = [self.settings.dialect] if self.settings.dialect else list(_PATHS)
+        if self.settings.many == "tree":  # whether it fits, the dialect that answers will show
+            return "tree"
         if all(self._fits(dialect, self.taxonomy.leaves) for dialect in dialects):
             return "tree"
         return f"shortlist {digest([[example.text, example.category] for example in self._examples])}"
@@ -203,7 +207,9 @@ class DecisionBackend:
     def _fits(self, dialect: Dialect, categories: Sequence[Category]) -> bool:
         """Whether the tree, or a single question, takes these categories. Raises InputError if it does not and nothing else may be done."""
         key = dialect, tuple(category.id for category in categories)
-        if key not in self._fit:
+        if key not in self._fit and self.settings.many == "shortlist":
+            self._fit[key] = len(categories) <= self._limits(dialect).options
+        elif key not in self._fit:
             try:
                 self._choices(dialect, categories)
                 self._fit[key] = True
@@ -219,9 +225,15 @@ class DecisionBackend:
             return Narrowed(question)
         most = self._limits(dialect).options
         root = divided(self.taxonomy, question.categories, most, "shortlist")
-        if dialect not in self._shortlists:
-            self._shortlists[dialect] = shortlist_for(self.taxonomy, self._examples, root, most)
-        return narrowed_question(question, root, most, self._shortlists[dialect])
+        return narrowed_question(question, root, most, self._shortlist(dialect, most))
+
+    def _shortlist(self, dialect: Dialect, most: int) -> Shortlist | None:
+        """What narrows questions, made once, however many threads ask for it."""
+        with self._fitting:
+            if dialect not in self._shortlists:
+                root = divided(self.taxonomy, self.taxonomy.leaves, most, "shortlist")
+                self._shortlists[dialect] = shortlist_for(self.taxonomy, self._examples, root, most)
+            return self._shortlists[dialect]
 
     def _for(self, dialect: Dialect, question: Question) -> tuple[Choice, ...]:
         asked = self._choices(dialect, question.categories)

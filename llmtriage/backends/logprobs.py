@@ -16,14 +16,14 @@ from llmtriage.backends.probing.asking import read
 from llmtriage.backends.prompted import AHEAD, PromptedBackend
 from llmtriage.backends.readings.codes import CodeBook
 from llmtriage.backends.readings.listed import positions
-from llmtriage.backends.readings.many import Ask, Node, Shortlist, Steps, descent, divided, turned
+from llmtriage.backends.readings.many import Ask, Node, Shortlist, Steps, descent, divided, turned, unseen_of
 from llmtriage.backends.readings.one_token import Lists, first_choice, read_first, read_within, renormalises, wanted_ids
 from llmtriage.backends.replies import thought, withheld
 from llmtriage.backends.speaking import PATH, Wanted
 from llmtriage.backends.transport import Reply
 from llmtriage.errors import InputError, StoppedError, short
-from llmtriage.predictions import Failure, Prediction, Scores, Usage
-from llmtriage.probability.readings import averaged, without_prior
+from llmtriage.predictions import Failure, Prediction, Question, Scores, Usage
+from llmtriage.probability.readings import prior_of, without_prior
 from llmtriage.prompting import Form
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from llmtriage.backends.readings.many import Many
     from llmtriage.backends.speaking import Speaker
-    from llmtriage.predictions import Floats, Question
+    from llmtriage.predictions import Floats
     from llmtriage.prompting import Messages, Prompt
     from llmtriage.taxonomy import Category
 
@@ -153,13 +153,14 @@ class LogprobBackend(PromptedBackend):
             return
         for node in self._root(self.prompt.taxonomy.leaves).walk():
             ask = Ask(node.options, node.within)
-            said = await asyncio.gather(*(self._ask(_content_free(text, node.options), ask) for text in _CONTENT_FREE))
-            rows = [one.answer.values for one in said if isinstance(one, Prediction) and isinstance(one.answer, Scores)]
+            said = await asyncio.gather(*(self._ask(Question(text=text, categories=node.options), ask) for text in _CONTENT_FREE))
+            found = [one.answer for one in said if isinstance(one, Prediction) and isinstance(one.answer, Scores)]
             failed = next((one for one in said if isinstance(one, Failure)), None)
             if failed is not None:  # a correction by some of the texts would be another one
                 problem = f"a text without content got no answer, so the correction cannot be learnt: {failed.detail}"
                 raise StoppedError(problem, remedy="try again, or leave out --debias", backend=self.name)
-            self._priors[_ids(node.options)] = averaged(np.stack(rows))
+            missing = np.stack([unseen_of(scores) for scores in found])
+            self._priors[_ids(node.options)] = prior_of(np.stack([scores.values for scores in found]), missing)
 
     async def trial(self, question: Question, *, naming: Sequence[str], online: bool = False) -> tuple[Prediction | Failure, int]:
         """Ask one question to see whether this way works: the answer, and how many tokens the server listed.
@@ -189,8 +190,6 @@ class LogprobBackend(PromptedBackend):
         if len(question.categories) == 1:
             return self._certain()
         root = self._root(question.categories)
-        if self._narrows and self.shortlist is not None:
-            await asyncio.to_thread(self.shortlist.weights, question.text)  # the first time takes seconds
         steps = self._steps(question, root)
         asks = next(steps)
         while True:
@@ -203,7 +202,8 @@ class LogprobBackend(PromptedBackend):
 
     def _steps(self, question: Question, root: Node) -> Steps:
         most = len(root.options) if self.way.many == "all" else self.way.most
-        make = partial(descent, root, question.text, most=most, shortlist=self.shortlist)
+        shortlist = self.shortlist and self.shortlist.among(question.categories)
+        make = partial(descent, root, question.text, most=most, shortlist=shortlist)
         turns = min(self.way.turns, len(root.options))  # there are no more assignments of codes
         return turned(lambda turn: make(turn=turn), turns, self.way.between)
 
@@ -253,7 +253,7 @@ class LogprobBackend(PromptedBackend):
             raise StoppedError(problem, remedy="name a model whose version is fixed", backend=self.name)
         prior = self._priors.get(_ids(ask.categories))
         if prior is not None:
-            scores = replace(scores, values=without_prior(scores.values, prior))
+            scores = replace(scores, values=without_prior(scores.values, prior, unseen_of(scores)))
         return Prediction(
             answer=scores,
             source="logprobs",
@@ -323,12 +323,6 @@ def code_schema(codes: Sequence[str]) -> dict[str, Any]:
     """The JSON schema of an answer that names a code."""
     properties = {"category": {"type": "string", "enum": list(codes)}}
     return {"type": "object", "properties": properties, "required": ["category"], "additionalProperties": False}
-
-
-def _content_free(text: str, categories: tuple[Category, ...]) -> Question:
-    from llmtriage.predictions import Question
-
-    return Question(text=text, categories=categories)
 
 
 def _model_of(body: object) -> str:

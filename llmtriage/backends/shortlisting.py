@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     Weights = Callable[[str], Floats]
 
-_FEWEST = 50  # labelled examples; with fewer, what the lexical engine itself thinks of the rest is all there is
+_FEWEST = (
+    50  # labelled examples that a list may miss; with fewer, what the lexical engine itself thinks of the rest is all there is
+)
 _MOST = 2000  # examples that are enough to measure one share
 _FOLDS = 5
 _KEPT = Kept("shortlists.json", 1)
@@ -39,8 +41,8 @@ def shortlist_for(
 ) -> Shortlist | None:
     """A shortlist for the questions below `root` that have more than `most` options; None where none has.
 
-    How often it misses the right option is measured by cross-validation on `examples`. It takes seconds, with thousands of examples
-    half a minute, and is kept for the next time: call it in a thread.
+    How often it misses the right option is measured by cross-validation on `examples`, and the engine is fitted. It takes seconds, with
+    thousands of examples half a minute, and is kept for the next time: call it in a thread.
 
     Args:
         taxonomy: The tree.
@@ -48,15 +50,19 @@ def shortlist_for(
         root: The questions.
         most: Options of one question.
         cache_dir: Where what was fitted is kept; None: nowhere.
-        measure: Whether its misses are measured.
+        measure: Whether its misses are measured; if not, the engine is fitted when it is first used.
     """
     if all(len(node.options) <= most for node in root.walk()):
         return None
     leaves = {leaf.id for leaf in taxonomy.leaves}
     known = [example for example in examples if example.category in leaves]
-    left_out = _measured_once(taxonomy, known, root, most) if measure and len(known) >= _FEWEST else None
+    enough = measure and len(_tested(taxonomy, known, root, most)) >= _FEWEST
+    left_out = _measured_once(taxonomy, known, root, most) if enough else None
     engine = LexicalBackend(taxonomy, known, cache_dir=cache_dir)
-    return Shortlist(_weights(engine), left_out, digest(dict(engine.fingerprint())))
+    if measure:
+        engine.fit()
+    ids = tuple(leaf.id for leaf in taxonomy.leaves)
+    return Shortlist(_weights(engine), left_out, digest(dict(engine.fingerprint())), ids)
 
 
 def _weights(engine: LexicalBackend) -> Weights:
@@ -74,14 +80,22 @@ def _measured_once(taxonomy: Taxonomy, examples: Sequence[Example], root: Node, 
     return left_out
 
 
+def _tested(taxonomy: Taxonomy, examples: Sequence[Example], root: Node, most: int) -> list[Example]:
+    """Those whose category a list may leave out: they stand below a question that is too wide."""
+    columns = {leaf.id: column for column, leaf in enumerate(taxonomy.leaves)}
+    below = {column for node in root.walk() if len(node.options) > most for own in node.columns for column in own}
+    return [example for example in examples if columns[example.category] in below]
+
+
 def _measured(taxonomy: Taxonomy, examples: Sequence[Example], root: Node, most: int) -> float:
     """The probability that a list leaves the right option out, over all questions that need one."""
-    order = np.random.default_rng(0).permutation(len(examples))[:_MOST]
+    tested = _tested(taxonomy, examples, root, most)
+    order = np.random.default_rng(0).permutation(len(tested))[:_MOST]
     columns = {leaf.id: column for column, leaf in enumerate(taxonomy.leaves)}
     wide = [node for node in root.walk() if len(node.options) > most]
     hits = tried = 0
     for fold in range(_FOLDS):
-        held = [examples[i] for i in order[fold::_FOLDS]]
+        held = [tested[i] for i in order[fold::_FOLDS]]
         texts = {example.text for example in held}
         engine = LexicalBackend(taxonomy, [example for example in examples if example.text not in texts])
         rows = np.exp(engine.log_scores([example.text for example in held]))

@@ -44,7 +44,7 @@ class Tokenizer:
         self._local: Any = None
         self._server: bool | None = None
         self.known = dict(kept.tokens) if kept and self._file is None else {}
-        self.identity = Identity(server=kept.server, version=kept.version, context=kept.context) if kept else Identity()
+        self.identity = Identity(server=kept.server, version=kept.version) if kept else Identity()
 
     async def works(self) -> bool:
         """Whether anybody tells tokens. Raises BackendUnavailableError if the server would, and does not answer."""

@@ -96,14 +96,33 @@ def from_votes(counts: Ints, *, unreadable: int = 0) -> Read:
     return Read(log_softmax(values), counts == 0, total / (total + unreadable))
 
 
-def without_prior(values: Floats, prior: Floats) -> Floats:
+def prior_of(rows: Floats, missing: Bools) -> Floats:
+    """What is said of content-free texts, on average. A category that none of them showed counts as the rarest that they did show.
+
+    Its own value is a bound, perhaps a millionth: divided by that, the least likely category of a ticket would be the first.
+
+    Args:
+        rows: Shape (m, K), log-scores, each row normalised.
+        missing: Shape (m, K), which of them are bounds.
+    """
+    prior, unseen = averaged(rows), missing.all(axis=0)
+    prior[unseen] = prior[~unseen].min()
+    return prior
+
+
+def without_prior(values: Floats, prior: Floats, missing: Bools) -> Floats:
     """Contextual calibration (Zhao et al. 2021, "Calibrate before use", arXiv 2102.09690): divide by what is said of empty texts.
+
+    A category that was not seen stays no more likely than the least likely that was.
 
     Args:
         values: Shape (K,), log-scores of a ticket.
-        prior: Shape (K,), those of content-free texts, averaged.
+        prior: Shape (K,), those of content-free texts, as `prior_of` gives them.
+        missing: Shape (K,), which of `values` are bounds; not all.
     """
-    return np.asarray(log_softmax(values - prior))
+    corrected = values - prior
+    least = corrected[~missing].min()
+    return np.asarray(log_softmax(np.where(missing, np.minimum(corrected, least), corrected)))
 
 
 def averaged(rows: Floats) -> Floats:

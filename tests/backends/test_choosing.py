@@ -550,6 +550,26 @@ async def test_few_examples_say_nothing_about_codes(count: int, shown: int) -> N
     assert (facts["codes"], backend.chosen.log_losses, len(model.asked)) == ("letters", {}, 1)
 
 
+@pytest.mark.parametrize(
+    ("second", "asked"),
+    [
+        pytest.param({}, 1, id="nothing else"),
+        pytest.param({"shown": slice(84, 88)}, 1 + 3 * 60, id="other examples in the prompt"),
+        pytest.param({"max_options": 3}, 1 + 3 * 60, id="fewer categories in a question"),
+        pytest.param({"extra_body": {"seed": 7}}, 1 + 3 * 60, id="another field"),
+    ],
+)
+async def test_codes_are_compared_again_where_anything_else_is_asked(second: dict[str, Any], asked: int) -> None:
+    """What was compared is kept for the very same requests."""
+    examples, taxonomy, model = labelled(100), Taxonomy.from_labels(WORDS), ToyModel(Plays(pull=MISLEADING))
+    for changes in ({}, second):
+        model.asked.clear()
+        how = {"shown": slice(80, 84), "codes": "best", "many": "shortlist", **changes}
+        backend = engine(model, taxonomy, examples=examples, **{**how, "shown": examples[how["shown"]]})
+        await backend.settle()
+    assert len(model.asked) == asked
+
+
 async def test_codes_that_cannot_be_are_left_out_of_the_comparison() -> None:
     """Names that begin alike are no words; a permutation has no use for words."""
     alike = Taxonomy.from_labels(["money", "mobile", "login"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from llmtriage import BackendRefusedError, Category, Failure, InputError, Predic
 from llmtriage.backends import Setup, create
 from llmtriage.backends.decision_questions import Choice, Limits, choices
 from llmtriage.backends.decisions import DecisionBackend, read_answer, read_reply
+from llmtriage.backends.readings.many import Shortlist
+from llmtriage.backends.shortlisting import shortlist_for
 from llmtriage.backends.transport import Endpoint, Reply, Transport
 from llmtriage.predictions import Example
 from llmtriage.prompting import Prompt, fenced
@@ -707,6 +710,42 @@ async def test_a_wide_flat_taxonomy_is_asked_about_from_a_shortlist() -> None:
     assert answer.answer.label_mass == pytest.approx(0.98)
     assert backend.fingerprint()["many"].startswith("shortlist ")
     assert engine(flat(20)).fingerprint()["many"] == "tree"
+
+
+def test_a_tree_that_one_of_the_dialects_takes_has_a_fingerprint() -> None:
+    """The other one may never be spoken."""
+    assert engine(flat(100), dialect=None, many="tree").fingerprint()["many"] == "tree"
+
+
+@respx.mock
+async def test_a_shortlist_that_is_asked_for_is_taken_instead_of_the_tree(shop: Taxonomy) -> None:
+    """One question about as many leaves as fit, not one a level."""
+    route = respx.post(f"{URL}/systemone").mock(side_effect=first_preferred)
+    backend = engine(shop, dialect="systemone", max_options=3, many="shortlist")
+    await ask(backend, shop.leaves)
+    [asked] = json.loads(route.calls.last.request.content)["questions"].values()
+    assert len(asked["criteria"]) == 3
+    assert set(asked["criteria"]) < {leaf.id for leaf in shop.leaves}
+    assert backend.fingerprint()["many"].startswith("shortlist ")
+    assert engine(shop, dialect="systemone", max_options=3).fingerprint()["many"] == "tree"
+
+
+@respx.mock
+async def test_a_shortlist_is_made_once_for_all_tickets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first tickets come together, and it takes seconds."""
+    made = []
+
+    def slowly(*args: Any) -> Shortlist | None:
+        time.sleep(0.05)
+        made.append(args)
+        return shortlist_for(*args)
+
+    monkeypatch.setattr("llmtriage.backends.decisions.shortlist_for", slowly)
+    respx.post(f"{URL}/systemone").mock(side_effect=first_preferred)
+    taxonomy = flat(100)
+    answers = await ask(engine(taxonomy, dialect="systemone"), taxonomy.leaves, "one", "two", "three", "four")
+    assert [type(answer) for answer in answers] == [Prediction] * 4
+    assert len(made) == 1
 
 
 @respx.mock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,8 +16,10 @@ from toy_model import Plays, ToyModel
 
 from llmtriage import Category, Example, Failure, Prediction, Question, Scores, Taxonomy
 from llmtriage.backends.budget import Budget
+from llmtriage.backends.lexical import _fit
 from llmtriage.backends.reply_cache import ReplyCache
 from llmtriage.errors import InputError, StoppedError
+from llmtriage.streams import as_async
 from llmtriage.triage import Triage
 
 SHOP = Taxonomy.from_labels(["refund", "parcel", "login", "other"])
@@ -355,6 +358,17 @@ async def test_a_long_ticket_in_a_tree_is_not_taken_for_cut() -> None:
         assert isinstance(answer, Prediction), answer
 
 
+async def test_a_question_about_some_categories_in_another_order_has_its_own_shortlist() -> None:
+    """What a ticket names is on the list, wherever it stands."""
+    taxonomy = flat(25)
+    backend = engine(ToyModel(Plays(**PLAIN)), taxonomy, max_options=4)
+    categories = tuple(reversed(taxonomy.leaves[1:]))
+    named = categories[3]
+    questions = as_async([Question(text=f"the {named.id}", categories=categories)])
+    [answer] = [answer async for answer in backend.predict(questions, online=False)]
+    assert categories[int(read(answer).values.argmax())] == named
+
+
 async def test_how_often_a_shortlist_misses_is_measured() -> None:
     """From 50 labelled texts on; the rest keeps just that share, and it is shown."""
     examples = [Example(text=f"{words} {name}", category=name) for name in NAMES[:25] for words in ("my", "the broken")]
@@ -369,6 +383,31 @@ async def test_how_often_a_shortlist_misses_is_measured() -> None:
     await few.settle()
     assert few.chosen is not None
     assert few.chosen.left_out is None
+
+
+async def test_a_shortlist_learns_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes seconds, in which the event loop serves others."""
+    fitted = []
+
+    def fit(*args: Any) -> Any:
+        fitted.append(threading.current_thread())
+        return _fit(*args)
+
+    monkeypatch.setattr("llmtriage.backends.lexical._fit", fit)
+    await shares(engine(ToyModel(Plays(**PLAIN)), flat(25)), "the red lamp")
+    assert fitted
+    assert threading.main_thread() not in fitted
+
+
+async def test_examples_of_other_questions_say_nothing_about_what_a_shortlist_misses() -> None:
+    """A hundred of a category that is always asked about: nothing was seen of the list, so it keeps what the words say."""
+    wide = Category(id="wide", children=flat(25).categories)
+    taxonomy = Taxonomy(categories=(wide, Category(id="refund"), Category(id="login")))
+    examples = [Example(text=f"refund number {number}", category="refund") for number in range(100)]
+    backend = engine(ToyModel(Plays(**PLAIN)), taxonomy, examples=examples)
+    await backend.settle()
+    assert backend.chosen is not None
+    assert backend.chosen.left_out is None
 
 
 @pytest.mark.parametrize(
@@ -476,6 +515,12 @@ async def test_only_unsure_tickets_are_permuted() -> None:
         await shares(backend, text)
         asked.append(len(model.asked))
     assert asked == [1, 2, 1]
+
+
+def test_bounds_of_unsure_tickets_in_the_wrong_order_are_refused() -> None:
+    """No ticket lies between them, and none would ever be permuted."""
+    with pytest.raises(ValueError, match="the smaller number comes first"):
+        engine(ToyModel(), SHOP, debias="permute", permute_between=(0.9, 0.4))
 
 
 async def test_a_tree_is_corrected_in_each_of_its_questions() -> None:

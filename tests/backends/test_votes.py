@@ -165,5 +165,6 @@ async def test_votes_explain_themselves() -> None:
     backend = engine(model, SHOP, reading="votes", votes=3, rationale=True)
     [answer] = await ask(backend, "refund")
     assert isinstance(answer, Prediction)
+    assert (answer.source, len(model.asked)) == ("votes", 3)
     schema = model.asked[0]["response_format"]["json_schema"]["schema"]
     assert list(schema["properties"]) == ["rationale", "category", "confidence"]

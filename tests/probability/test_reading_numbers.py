@@ -20,6 +20,7 @@ from llmtriage.probability.readings import (
     fitted_slope,
     from_logprobs,
     from_votes,
+    prior_of,
     tempered_log_loss,
     widened,
     without_prior,
@@ -162,13 +163,29 @@ def test_no_votes_are_no_distribution() -> None:
 def test_a_uniform_prior_changes_nothing_and_the_same_prior_leaves_nothing(row: Floats) -> None:
     """A ticket of which no more is said than of an empty text has all categories alike."""
     uniform = np.full(len(row), -math.log(len(row)))
-    assert without_prior(row, uniform) == pytest.approx(row)
-    assert without_prior(row, row) == pytest.approx(uniform)
+    nothing = np.zeros(len(row), np.bool_)
+    assert without_prior(row, uniform, nothing) == pytest.approx(row)
+    assert without_prior(row, row, nothing) == pytest.approx(uniform)
 
 
 def test_a_prior_is_divided_out() -> None:
     """0.6 : 0.4 where an empty text gets 0.9 : 0.1 speaks for the second."""
-    assert np.exp(without_prior(logs(0.6, 0.4), logs(0.9, 0.1))) == pytest.approx([1 / 7, 6 / 7])
+    assert np.exp(without_prior(logs(0.6, 0.4), logs(0.9, 0.1), np.array([False, False]))) == pytest.approx([1 / 7, 6 / 7])
+
+
+def test_what_empty_texts_did_not_show_counts_as_the_rarest_that_they_did() -> None:
+    """A bound of a millionth would lift whatever a ticket says of it a million times."""
+    rows, missing = np.log([[0.7, 0.3 - 1e-6, 1e-6], [0.9, 0.1 - 1e-6, 1e-6]]), np.array([[False, False, True]] * 2)
+    assert np.exp(prior_of(rows, missing)) == pytest.approx([0.8, 0.2, 0.2], abs=1e-5)
+    missing[1, 2] = False  # one of them showed it
+    assert np.exp(prior_of(rows, missing)) == pytest.approx([0.8, 0.2, 1e-6], abs=1e-5)
+
+
+def test_what_a_ticket_did_not_show_never_overtakes_what_it_did() -> None:
+    """However rare it was in empty texts: the ticket says nothing of it."""
+    missing = np.array([False, False, True])
+    corrected = np.exp(without_prior(logs(0.8, 0.15, 0.05), logs(0.7, 0.3 - 1e-6, 1e-6), missing))
+    assert corrected == pytest.approx(np.array([0.8 / 0.7, 0.5, 0.5]) / (0.8 / 0.7 + 1), abs=1e-5)
 
 
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 999))

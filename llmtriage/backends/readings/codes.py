@@ -50,7 +50,7 @@ class CodeBook:
         count = len(categories)
         if count > len(self.pool):
             problem = f"{count} categories in one question, and the model has {len(self.pool)} codes of one token"
-            raise InputError(problem, field="codes", remedy="set max_options, so that they are asked about in parts")
+            raise InputError(problem, field="codes", remedy="leave out --many all, so that they are asked about in parts")
         shift = turn[0] * count // turn[1]
         return tuple(self.pool[(place + shift) % count] for place in range(count))
 

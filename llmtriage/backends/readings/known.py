@@ -26,8 +26,6 @@ class Known:
         model: The model, as answers name it.
         server: Its kind, where it tells.
         version: Of the server, where it tells.
-        context: Tokens that fit, as the server says; None: it does not.
-        thinks: Whether the model thinks whatever is sent.
     """
 
     dialect: Dialect
@@ -37,8 +35,6 @@ class Known:
     model: str = ""
     server: str | None = None
     version: str | None = None
-    context: int | None = None
-    thinks: bool = False
 
 
 _ADAPTER = TypeAdapter(Known)

@@ -45,8 +45,12 @@ class Position:
 
     @property
     def bound(self) -> float:
-        """The logarithm of the largest probability that a token may have that is not listed."""
-        others = [token.logprob for token in self.tokens if token is not self.chosen and token.logprob > MASKED]
+        """The logarithm of the largest probability that a token may have that is not listed.
+
+        The chosen one says nothing of that, even where it stands in the list: vLLM lists one that was drawn in place of the last.
+        """
+        own = _key(self.chosen)
+        others = [token.logprob for token in self.tokens if _key(token) != own and token.logprob > MASKED]
         return min(others, default=self.chosen.logprob if self.chosen.logprob > MASKED else 0.0)
 
 
@@ -70,10 +74,15 @@ def _of_integer_form(held: Mapping[str, Any], place: int, top: Mapping[str, Any]
 
 def _position(chosen: Listed, others: list[Listed]) -> Position:
     """Servers list the chosen token again or not, and some twice; of two with one text the first is the more probable."""
-    known: dict[object, Listed] = {}
+    known: dict[bytes | int, Listed] = {}
     for token in (*others, chosen):
-        known.setdefault(token.raw if token.id is None else token.id, token)
+        known.setdefault(_key(token), token)
     return Position(chosen, tuple(known.values()))
+
+
+def _key(token: Listed) -> bytes | int:
+    """What tells a token from others."""
+    return token.raw if token.id is None else token.id
 
 
 def _entry(entry: Mapping[str, Any]) -> Listed:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Literal
 
@@ -80,11 +80,22 @@ class Shortlist:
         weights: Text -> shape (K,), positive weights of all categories.
         left_out: The probability that the right one is not on the list, in (0, 1); None: what the weights say.
         learnt: Identity of what the weights come from.
+        ids: Of the categories, in the order of the weights; empty: those of every question in theirs.
     """
 
     weights: Callable[[str], Floats]
     left_out: float | None = None
     learnt: str = ""
+    ids: tuple[str, ...] = field(default=(), repr=False)
+
+    def among(self, categories: Sequence[Category]) -> Shortlist:
+        """The same for the categories of one question, in their order; what is not known weighs nothing."""
+        wanted = tuple(category.id for category in categories)
+        if not self.ids or wanted == self.ids:
+            return self
+        columns = {name: column for column, name in enumerate(self.ids)}
+        places = [columns.get(name, -1) for name in wanted]
+        return replace(self, ids=wanted, weights=lambda text: np.append(self.weights(text), 0.0)[places])
 
 
 def divided(taxonomy: Taxonomy, categories: Sequence[Category], most: int, many: Many = "auto") -> Node:
@@ -214,7 +225,7 @@ def turned(make: Callable[[tuple[int, int]], Steps], turns: int, between: tuple[
     masses = [scores.label_mass for scores in found if scores.label_mass is not None]
     scores = Scores(
         values=averaged(np.stack([scores.values for scores in found])),
-        missing=np.any([_unseen(scores) for scores in found], axis=0),
+        missing=np.any([unseen_of(scores) for scores in found], axis=0),
         label_mass=sum(masses) / len(masses) if masses else None,
     )
     return _together(replace(first, answer=scores), answers)
@@ -277,7 +288,8 @@ class Narrowed:
 
 def narrowed_question(question: Question, root: Node, most: int, shortlist: Shortlist | None) -> Narrowed:
     """The question about a flat list, with the options of its shortlist alone."""
-    kept, shares, left_out = _listed(root, question.text, most, shortlist)
+    among = shortlist and shortlist.among(question.categories)
+    kept, shares, left_out = _listed(root, question.text, most, among)
     categories = tuple(root.options[place] for place in kept)
     return Narrowed(replace(question, categories=categories), tuple(kept), shares, left_out)
 
@@ -285,11 +297,12 @@ def narrowed_question(question: Question, root: Node, most: int, shortlist: Shor
 def _of_all(scores: Scores, kept: list[int], shares: Floats, left_out: float) -> tuple[Floats, Bools]:
     """Log-scores of all options of a question, and which of them were not asked about or not seen."""
     if len(kept) == len(shares):
-        return scores.values, _unseen(scores)
+        return scores.values, unseen_of(scores)
     unseen = np.ones(len(shares), dtype=np.bool_)
-    unseen[kept] = _unseen(scores)
+    unseen[kept] = unseen_of(scores)
     return widened(scores.values, np.array(kept), shares, left_out), unseen
 
 
-def _unseen(scores: Scores) -> Bools:
+def unseen_of(scores: Scores) -> Bools:
+    """Shape (K,), true where a value is a bound or a share."""
     return np.zeros(len(scores.values), dtype=np.bool_) if scores.missing is None else scores.missing

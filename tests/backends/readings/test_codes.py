@@ -174,7 +174,9 @@ def test_two_turns_are_half_a_list_apart() -> None:
 
 def test_more_categories_than_codes_are_refused() -> None:
     """Two categories never share one."""
-    with pytest.raises(InputError, match="4 categories in one question, and the model has 3 codes of one token; set max_options"):
+    with pytest.raises(
+        InputError, match="4 categories in one question, and the model has 3 codes of one token; leave out --many all"
+    ):
         CodeBook("letters", ("A", "B", "C")).of(flat(4).leaves)
 
 

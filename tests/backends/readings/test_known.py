@@ -22,8 +22,6 @@ MOST = Known(
     model="m-2026",
     server="vLLM",
     version="0.32.0",
-    context=4096,
-    thinks=True,
 )  # fmt: skip
 
 
@@ -70,7 +68,7 @@ def test_the_file_names_no_server_and_no_key(file: Path) -> None:
         {"tokens": {"A": ["x"]}},
         {"tokens": ["A"]},
         {"tokens": None},
-        {"context": "many"},
+        {"version": 3},
         {"model": None},
     ],
 )

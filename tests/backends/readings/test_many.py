@@ -334,6 +334,16 @@ def test_what_a_shortlist_leaves_out_keeps_its_share_and_is_missing(left_out: fl
     assert found.label_mass == pytest.approx(0.9)
 
 
+def test_a_shortlist_weighs_the_categories_of_the_question_in_their_order() -> None:
+    """Some of them, in another order; one that it does not know is the last to be asked about."""
+    shortlist = Shortlist(HEAVY, ids=tuple(leaf.id for leaf in FLAT.leaves))
+    assert shortlist.among(FLAT.leaves) is shortlist
+    categories = (Category(id="new"), *(FLAT[name] for name in ("e", "d", "c", "b")))
+    assert shortlist.among(categories).weights("x") == pytest.approx([0, 0.1, 0.5, 0.04, 0.3])
+    question = narrowed_question(Question(text="x", categories=categories), divided(FLAT, categories, 2), 2, shortlist)
+    assert [category.id for category in question.question.categories] == ["d", "b"]
+
+
 def test_weights_too_small_for_a_number_are_no_zero() -> None:
     """Their logarithm would be minus infinity."""
     weights = np.array([0.0, 1.0, 0.0, 1.0, 0.0, 0.0])

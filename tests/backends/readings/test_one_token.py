@@ -189,9 +189,10 @@ def test_a_code_that_is_not_among_the_most_probable_is_bounded_by_the_least_of_t
     assert shares == pytest.approx(np.array([0.5, 0.3, 0.01]) / 0.81)
 
 
-def test_a_token_that_was_drawn_by_lot_bounds_nothing() -> None:
+@pytest.mark.parametrize("drawn", [{}, {"x": 0.001}], ids=["beside the list", "in the list, as vLLM has it"])
+def test_a_token_that_was_drawn_by_lot_bounds_nothing(drawn: dict[str, float]) -> None:
     """It may be less probable than many that are not listed; the least of the most probable bounds these."""
-    listed = [{"token": text, "logprob": ln(share)} for text, share in {"A": 0.5, "B": 0.2, "y": 0.1}.items()]
+    listed = [{"token": text, "logprob": ln(share)} for text, share in {**drawn, "A": 0.5, "B": 0.2, "y": 0.1}.items()]
     choice = {"logprobs": {"content": [{"token": "x", "logprob": ln(0.001), "top_logprobs": listed}]}}
     shares, missing = scored(read_first(choice, CODES, WRITTEN))
     assert missing == [False, False, True]
