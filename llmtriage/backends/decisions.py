@@ -24,6 +24,7 @@ from llmtriage.backends.lead import Lead
 from llmtriage.backends.planning import Planned
 from llmtriage.backends.prompt_tokens import least_tokens
 from llmtriage.backends.readings.many import Narrowed, divided, narrowed_question
+from llmtriage.backends.same_model import SameModel
 from llmtriage.backends.shortlisting import shortlist_for
 from llmtriage.backends.transport import Reply, Transport
 from llmtriage.errors import BackendRefusedError, InputError, UnknownRouteError
@@ -94,6 +95,7 @@ class DecisionBackend:
         self._fitting = threading.Lock()
         self._missed = 0  # searches that found no dialect
         self._lead = Lead()
+        self._same = SameModel(name)
         self._fits(self._dialect or "openai", taxonomy.leaves)
 
     def fingerprint(self) -> Mapping[str, str]:
@@ -159,10 +161,10 @@ class DecisionBackend:
                 lambda: self._dialect is not None or self._missed > missed, lambda: self._first(question, **how)
             )
             if found is not None:
-                return found
+                return self._same.checked(found)
         if self._dialect is None:  # found out while this one waited
             raise self._neither()
-        return await self._ask(self._dialect, question, **how)
+        return self._same.checked(await self._ask(self._dialect, question, **how))
 
     async def _first(self, question: Question, **how: Any) -> Prediction | Failure:
         """Ask while the dialect is not known; the first answer, whatever it says, decides it for good."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmtriage.backends.prompt_tokens import PromptCheck
+from llmtriage.backends.same_model import SameModel
 from llmtriage.predictions import Failure, Prediction, Usage
 from llmtriage.prompting import estimated_tokens, shortened
 from llmtriage.taxonomy import digest
@@ -45,6 +46,7 @@ class PromptedBackend(ABC):
         self.prompt = prompt
         self._shorten = shorten
         self._check = PromptCheck()
+        self._same = SameModel(speaker.name)
 
     @property
     def name(self) -> str:
@@ -112,13 +114,13 @@ class PromptedBackend(ABC):
     async def _one(self, question: Question, **how: Any) -> Prediction | Failure:
         answer: Prediction | Failure = Failure(reason="too_long", detail="the prompt is longer than the model's context")
         if not self._surely_too_long(question):
-            answer = await self._answer(question, **how)
+            answer = self._same.checked(await self._answer(question, **how))
         if not (isinstance(answer, Failure) and answer.reason == "too_long"):
             return answer
         fitting, left_out = self._fitting(question)
         if fitting == question:
             return answer
-        second = after(answer, await self._answer(fitting, **how))
+        second = after(answer, self._same.checked(await self._answer(fitting, **how)))
         return replace(second, left_out=left_out) if isinstance(second, Prediction) else second
 
     def _whole(self, messages: Messages, answer: Prediction | Failure) -> Prediction | Failure:

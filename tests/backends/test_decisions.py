@@ -26,6 +26,7 @@ from llmtriage.backends.decisions import DecisionBackend, read_answer, read_repl
 from llmtriage.backends.readings.many import Shortlist
 from llmtriage.backends.shortlisting import shortlist_for
 from llmtriage.backends.transport import Endpoint, Reply, Transport
+from llmtriage.errors import StoppedError
 from llmtriage.predictions import Example
 from llmtriage.prompting import Prompt, fenced
 from llmtriage.settings import BackendSettings, Settings
@@ -139,6 +140,15 @@ async def test_openai_gives_a_score_for_every_category(shop: Taxonomy) -> None:
     assert scores(answer).missing is not None
     assert not np.any(scores(answer).missing)
     assert Decision.model_validate(openai_reply(choice(P)), strict=True).answers[0].type == "choice"
+
+
+@respx.mock
+async def test_another_model_behind_the_name_stops_the_run(shop: Taxonomy) -> None:
+    """What was measured on one says nothing about another."""
+    replies = [openai_reply(choice(P)), openai_reply(choice(P)) | {"model": "m-2027"}]
+    respx.post(f"{URL}/decisions").mock(side_effect=[httpx.Response(200, json=reply) for reply in replies])
+    with pytest.raises(StoppedError, match="now answers as 'm-2027'; this run began with 'm-2026'"):
+        await ask(engine(shop), shop.leaves, "My parcel", "My money")
 
 
 @respx.mock

@@ -44,6 +44,7 @@ ANOTHER, BESIDE = (
 )  # the shares of tickets with a second sentence of the same intent, and with one that is beside the point
 OWN = 3  # how often one of our own sentences comes for each time that one of the data does
 HIDDEN_OUT = 0.05
+START_STD = 0.06  # of new weights: what a narrow model needs to learn soon
 
 # Before all that, what stands for each token is learnt from sentences as bags of tokens: epochs, sentences in a step, and its rate.
 BAG_EPOCHS, BAG, BAG_RATE = 4, 256, 0.01
@@ -98,6 +99,7 @@ def new_model(chat: PreTrainedTokenizerFast) -> Any:
             head_dim=32,
             max_position_embeddings=8192,
             rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+            initializer_range=START_STD,
             tie_word_embeddings=True,
             bos_token_id=None,
             eos_token_id=chat.convert_tokens_to_ids(END),
@@ -130,7 +132,7 @@ def word_vectors(encoder: Encoder, train: Sequence[Sentence], width: int, rng: r
             schedule.step()
         print(f"bags of tokens: loss {loss.item():.2f}", flush=True)
     vectors = bags.weight.detach()
-    return vectors * (0.02 * width**0.5 / vectors.norm(dim=1).mean())
+    return vectors * (START_STD * width**0.5 / vectors.norm(dim=1).mean())
 
 
 def states(model: Any, batch: Batch) -> torch.Tensor:
