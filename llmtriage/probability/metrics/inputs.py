@@ -115,7 +115,7 @@ def numbers(figure: str, values: ArrayLike) -> Floats:
         InputError: Some are no numbers.
     """
     try:
-        return _array(figure, values).astype(np.float64)
+        return _array(figure, values).astype(np.float64, copy=False)
     except (TypeError, ValueError):
         raise InputError(f"{figure}: a value is no number", remedy="give numbers only") from None
 

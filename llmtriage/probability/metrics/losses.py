@@ -65,7 +65,8 @@ def brier(probabilities: ArrayLike, gold: ArrayLike) -> float:
         0.25
     """
     true = of_gold("Brier score", probabilities, gold)
-    squares = np.sum(np.asarray(probabilities, dtype=np.float64) ** 2, axis=1)
+    rows = np.asarray(probabilities, dtype=np.float64)
+    squares = np.einsum("ij,ij->i", rows, rows)
     return max(0.0, float(np.mean(squares - 2 * true + 1)))
 
 
