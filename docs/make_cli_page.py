@@ -63,7 +63,7 @@ These are the names for `--fail-under accuracy=0.9`, which takes figures where h
 | n | | tickets in the file |
 | accuracy | higher | share of tickets whose first category is right, whatever was accepted |
 | balanced_accuracy | higher | mean of the recall of each category |
-| macro_f1 | higher | mean of the F1 of each category |
+| macro_f1 | higher | mean of the F1 of each category, rare or not |
 | weighted_f1 | higher | the same, each category as often as it has tickets |
 | unanswered | lower | tickets without an answer; they count as wrong |
 | accepted.n | higher | tickets that go to a team by themselves |
@@ -77,11 +77,29 @@ These are the names for `--fail-under accuracy=0.9`, which takes figures where h
 | log_loss | lower | mean of -ln of the probability given to the true category |
 | log_loss_clipped | lower | tickets whose true category was given next to nothing |
 | brier | lower | mean squared distance of the probabilities from the truth, 0 to 2 |
-| n_confidence | higher | tickets with a number for the first category, as the next four need |
-| ece | lower | expected calibration error: mean distance between that number and the share that is right |
+| n_confidence | higher | tickets with a number for the first category, which all figures down to augrc are about |
+| ece | lower | expected calibration error: mean distance between that number and the share that is right, over 15 bins of equal mass |
 | ece_limit | | what ece stays below in 95 of 100 such files if the numbers are perfect |
+| ece_p | | share of such files in which it is as large as here |
+| ece_width | lower | the same error over 15 bins of equal width |
+| ece_debiased | lower | ece less an estimate of what chance adds; may be negative |
+| rmsce2_debiased | lower | the same of the squared error |
+| smooth_ece | lower | calibration error without bins |
+| top_brier | lower | mean squared distance of the number from 1 (right) or 0 (wrong) |
+| top_log_loss | lower | log loss of the number |
+| mcb | lower | miscalibration: the part of top_brier that the best rising map of the number would win |
+| dsc | | discrimination: what the number so mapped wins over one number for all; top_brier = mcb - dsc + unc |
+| unc | | uncertainty: share right times share wrong |
+| murphy.reliability | lower | mean squared distance of number and share right over the bins of ece |
+| murphy.resolution | | mean squared distance of the bins' share right from that of all |
+| murphy.uncertainty | | the same as unc |
+| murphy.rest | | what is left: top_brier = reliability - resolution + uncertainty + rest |
 | auroc | higher | how well the number tells right from wrong; 0.5 is chance |
 | aurc | lower | mean error over all shares of tickets that could be accepted |
+| e_aurc | lower | aurc less that of the best order of the same answers |
+| augrc | lower | chance that a ticket is accepted and wrong, over all shares that could be accepted |
+| label_mass | | mean probability that the engine put on the categories together, before they are made to sum to 1 |
+| cost.per_1000 | lower | cost of 1,000 such tickets: `--error-cost` for each accepted error, `--review-cost` for each that waits |
 | baselines.majority | higher | share right of always the largest category of the examples |
 | baselines.linear_svm | higher | share right of a linear SVM on TF-IDF that learns from the same examples |
 | baselines.majority_of_evaluated | higher | share right of always the largest category of this very file |
@@ -92,15 +110,28 @@ These are the names for `--fail-under accuracy=0.9`, which takes figures where h
 | seconds | lower | time of the run |
 | tickets_per_second | higher | speed |
 
-`evaluate --json` holds these and `accuracy_interval`, `accepted.error_interval` (95 %, Clopper-Pearson), `per_category`, `confusions`,
-`backend`, `taxonomy_hash`, `prompt_hash`, `run` (as in the column of that name) and `settings` (threshold, departments, shots, seed,
-number of examples, name of the file).
+`evaluate --json` holds these and, each null where it does not exist:
+
+| key | what |
+|---|---|
+| accuracy_interval | 95 %, Wilson |
+| macro_f1_interval, cost.per_1000_interval | 95 %, bootstrap; null below 30 tickets |
+| accepted.error_interval | 95 %, Clopper-Pearson |
+| ece_verdict | `agrees` up to ece_limit; above it `too_sure` or `too_cautious`, as mean number and share right compare |
+| coverage_at_risk | for `risk` 0.01, 0.02, 0.05, 0.1: the largest `coverage` that keeps it on these very tickets, and its `threshold`: no promise |
+| categories_without_tickets | categories that no ticket of the file belongs to |
+| sources | how many answers were read in which way |
+| cost | also `by_hand` (1,000 reviews), `cheapest_threshold` (if confidences are true), `error_cost`, `review_cost` |
+| per_category | `category`, `n`, `precision`, `recall`, `f1`, `precision_interval`, `recall_interval` (95 %, Wilson), `accepted`, `accepted_error` |
+| confusions | `gold`, `predicted`, `n` of the 20 most frequent |
+| backend, taxonomy_hash, prompt_hash | what was evaluated; `run` as in the column of that name |
+| settings | threshold, departments, shots, seed, number of examples, name of the file |
 
 `evaluate --against KEY=VALUE[,KEY=VALUE]` runs the same tickets again with these flags changed and shows both beside each other. `--json` then
 holds `first` and `second` (each as above, with `setting`, `tokens_in` and `tokens_out` a ticket), `difference` (second minus first: `accuracy` with
-its 95 % interval, Bonett and Price; `p` of the exact McNemar test, which decides `more_accurate`; `log_loss` with its interval, bootstrap;
-`lower_log_loss`; null where the labels do not tell) and `labels` (file, n, digest of title, content and category of all rows). Labels that
-chose between settings are used up: calibrate, certify and report on others.
+its 95 % interval, Bonett and Price; `p` of the exact McNemar test, which decides `more_accurate`, and its `mid_p`; `log_loss` with its
+interval, bootstrap; `lower_log_loss`; null where the labels do not tell) and `labels` (file, n, digest of title, content and category of all
+rows). Labels that chose between settings are used up: calibrate, certify and report on others.
 """
 
 

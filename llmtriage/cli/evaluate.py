@@ -11,6 +11,7 @@ from llmtriage.cli.classify import progress_bar
 from llmtriage.cli.display import line_width, notice, show_json
 from llmtriage.cli.limits import check_limits, read_limits
 from llmtriage.cli.options import (
+    Number,
     changed_flags,
     column_options,
     file_argument,
@@ -49,6 +50,20 @@ _FLATTERS = {
     "--against",
     metavar="KEY=VALUE[,...]",
     help="Compare with a second setting, which differs in these flags: selector=nearest, backend=lexical,shots=5.",
+)
+@click.option(
+    "--error-cost",
+    type=Number(min=0, min_open=True),
+    default=20.0,
+    show_default=True,
+    help="What a wrong ticket costs that nobody looked at.",
+)
+@click.option(
+    "--review-cost",
+    type=Number(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="What a person's decision costs, in the same unit.",
 )
 @column_options
 @triage_options
@@ -153,6 +168,7 @@ class _Run:
         """Open the file and make the engine; nothing is sent yet. `told`: which taxonomy is used was said before."""
         self._language, self._quiet = flags["language"], quiet
         self._draw = {key: flags[key] for key in ("shots", "seed")}
+        self._costs = {key: flags[key] for key in ("error_cost", "review_cost")}
         self.tickets = open_tickets(file, flags)
         self.triage = make_triage(dict(flags), settings, quiet=quiet or told)
 
@@ -175,6 +191,7 @@ class _Run:
             backend=triage.backend.name,
             prompt_hash=triage.prompt.hash,
             run=triage.run_id,
+            **self._costs,
             settings={
                 "threshold": triage.policy.threshold,
                 "departments": triage.policy.departments,

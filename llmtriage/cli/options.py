@@ -31,12 +31,13 @@ _SAMPLE_IS_USED = {
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class _Number(click.FloatRange):
+class Number(click.FloatRange):
     """A float in a range; NaN and infinity are in none."""
 
     name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The float."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a valid number.", param, ctx)
@@ -76,7 +77,7 @@ prompt_examples_option = click.option(
 prompts_option = click.option(
     "--prompts", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder with system.j2 and user.j2."
 )
-timeout_option = click.option("--timeout", type=_Number(min=0, min_open=True), help="Seconds for one attempt [60].")
+timeout_option = click.option("--timeout", type=Number(min=0, min_open=True), help="Seconds for one attempt [60].")
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 quiet_option = click.option("--quiet", is_flag=True, help="No notices and no progress.")
 language_option = click.option(
@@ -118,7 +119,7 @@ triage_options = _together(
     ),
     click.option("--example-tokens", type=click.IntRange(min=0), help="Tokens of all examples in a prompt, at most [no limit]."),
     click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of examples."),
-    click.option("--threshold", type=_Number(0, 1), help="Accept from this score on. A wish, not a guarantee."),
+    click.option("--threshold", type=Number(0, 1), help="Accept from this score on. A wish, not a guarantee."),
     click.option("--departments", is_flag=True, help="Accept a department where only that is sure."),
     prompts_option,
     click.option(
@@ -150,7 +151,7 @@ triage_options = _together(
         "--shorten/--no-shorten", default=None, help="A ticket too long for the model loses its middle, and waits for a person."
     ),
     click.option("--reply-cache", type=click.Path(path_type=Path), help="Keep every reply in this file; ask nothing twice."),
-    click.option("--max-cost", type=_Number(min=0, min_open=True), help="Stop before the run costs more (needs a price)."),
+    click.option("--max-cost", type=Number(min=0, min_open=True), help="Stop before the run costs more (needs a price)."),
     click.option("--max-tokens", type=click.IntRange(min=1), help="Stop before the run takes more tokens."),
     language_option,
 )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from sklearn.pipeline import Pipeline
 
-    from llmtriage.evaluation.report import Judged
+    from llmtriage.evaluation.judging import Judged
     from llmtriage.predictions import Example
 
 MAJORITY = "majority"

@@ -7,31 +7,27 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from llmtriage.errors import InputError
-from llmtriage.evaluation.report import Interval, Report, _Figures, _Tickets
+from llmtriage.evaluation.judging import Judged, Tickets
+from llmtriage.evaluation.report import Figures, Report
 from llmtriage.predictions import Floats
-from llmtriage.probability.metrics import FLOOR
+from llmtriage.probability.metrics import FLOOR, Interval, mcnemar, mcnemar_mid_p, mean_interval, paired_interval
 from llmtriage.taxonomy import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from llmtriage.evaluation.report import Judged
     from llmtriage.taxonomy import Taxonomy
     from llmtriage.tickets import LabelledTicket
 
-LEVEL = 0.95
-LEAST_RESAMPLED = 10  # tickets; fewer say too little about their own spread
-_DRAWS = 10_000
-_SEED = 0
+_SIGNIFICANT = 0.05
 
 Bools = npt.NDArray[np.bool_]
 Better = Literal["first", "second"]
 
 
-class Labels(_Figures):
+class Labels(Figures):
     """Which labels a comparison used.
 
     Attributes:
@@ -45,7 +41,7 @@ class Labels(_Figures):
     digest: str
 
 
-class Side(_Figures):
+class Side(Figures):
     """One of the two settings.
 
     Attributes:
@@ -65,7 +61,7 @@ class Side(_Figures):
         return {**self.report.to_json(), **self.model_dump(mode="json", exclude={"report"})}
 
 
-class Difference(_Figures):
+class Difference(Figures):
     """What the second setting has more than the first, ticket by ticket.
 
     Attributes:
@@ -74,6 +70,7 @@ class Difference(_Figures):
         only_first_right: Tickets that only the first got right.
         only_second_right: Tickets that only the second got right.
         p: Of the exact McNemar test; see `mcnemar`.
+        mid_p: Its mid-p value: less cautious, no guarantee; see `mcnemar_mid_p`.
         more_accurate: The better one if `p` is below 0.05, else None: the labels do not tell.
         n_log_loss: Tickets that both gave a distribution for.
         log_loss: The mean difference on these, in nats; None if one of the two gives no distribution.
@@ -86,6 +83,7 @@ class Difference(_Figures):
     only_first_right: int
     only_second_right: int
     p: float
+    mid_p: float
     more_accurate: Better | None
     n_log_loss: int
     log_loss: float | None
@@ -93,7 +91,7 @@ class Difference(_Figures):
     lower_log_loss: Better | None
 
 
-class Comparison(_Figures):
+class Comparison(Figures):
     """Two settings, their difference, and the labels that this cost."""
 
     first: Side
@@ -126,7 +124,7 @@ def difference(first: tuple[Sequence[Judged], Taxonomy], second: tuple[Sequence[
     """
     if [ticket.gold for ticket in first[0]] != [ticket.gold for ticket in second[0]]:
         raise InputError("the labels changed between the two runs", remedy="leave the file alone while it is evaluated")
-    one, other = _Tickets(*first), _Tickets(*second)
+    one, other = Tickets(*first), Tickets(*second)
     right, right_too = _right(one), _right(other)
     n, gained, lost = len(right), int(np.sum(right_too & ~right)), int(np.sum(right & ~right_too))
     p = mcnemar(lost, gained)
@@ -138,7 +136,8 @@ def difference(first: tuple[Sequence[Judged], Taxonomy], second: tuple[Sequence[
         only_first_right=lost,
         only_second_right=gained,
         p=p,
-        more_accurate=None if p >= 1 - LEVEL else _better(gained > lost),
+        mid_p=mcnemar_mid_p(lost, gained),
+        more_accurate=None if p >= _SIGNIFICANT else _better(gained > lost),
         n_log_loss=0 if losses is None else len(losses),
         log_loss=None if losses is None else float(losses.mean()),
         log_loss_interval=interval,
@@ -152,76 +151,15 @@ def labels_of(rows: Iterable[LabelledTicket], file: str) -> Labels:
     return Labels(file=file, n=len(held), digest=digest(held))
 
 
-def mcnemar(only_first: int, only_second: int) -> float:
-    """The two-sided p-value of the exact McNemar test: how surprising the split of the tickets that one alone got right is.
-
-    Tickets that both got right or both wrong say nothing about which is better. Without a difference each of the others falls to
-    either side with chance 1/2. Exact: where nothing differs, a p below 0.05 comes up at most once in 20 times.
-    Source: McNemar 1947, doi:10.1007/BF02295996, with the binomial distribution in place of its approximation.
-
-    Args:
-        only_first: Tickets that only the first got right, 0 or more.
-        only_second: Tickets that only the second got right, 0 or more.
-
-    Example:
-        >>> mcnemar(0, 6)
-        0.03125
-    """
-    discordant = only_first + only_second
-    return float(stats.binomtest(only_second, discordant).pvalue) if discordant else 1.0
-
-
-def paired_interval(only_first: int, only_second: int, n: int) -> Interval:
-    """A 95 % interval of the difference of two accuracies on the same tickets, second minus first, within [-1, 1].
-
-    The adjusted Wald interval: one ticket is added to each kind on which the two differ, so that an interval of few tickets, or
-    without any difference, is not too short. It is approximate; `mcnemar`, which is exact, decides which is better.
-    Source: Bonett & Price 2012, doi:10.3102/1076998611411915
-
-    Args:
-        only_first: Tickets that only the first got right, 0 or more.
-        only_second: Tickets that only the second got right, 0 or more.
-        n: All tickets, at least 1.
-
-    Example:
-        >>> [round(end, 3) for end in paired_interval(5, 15, 100)]
-        [0.01, 0.186]
-    """
-    lost, gained = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)
-    middle = gained - lost
-    half = float(stats.norm.ppf((1 + LEVEL) / 2)) * ((gained + lost - middle**2) / (n + 2)) ** 0.5
-    return max(-1.0, middle - half), min(1.0, middle + half)
-
-
-def mean_interval(values: Floats) -> Interval | None:
-    """A 95 % interval of the mean of paired differences; None for fewer than 10.
-
-    The expanded percentile bootstrap: tickets are drawn with replacement 10,000 times, with a fixed seed, and the quantiles are moved
-    outwards as far as those of Student's t lie beyond the normal ones, because plain percentiles are too short on few tickets.
-    Source: Hesterberg 2015, doi:10.1080/00031305.2015.1089789
-
-    Args:
-        values: Shape (n,), one difference a ticket.
-    """
-    n = len(values)
-    if n < LEAST_RESAMPLED:
-        return None
-    random = np.random.default_rng(_SEED)
-    means = [values[random.integers(n, size=n)].mean() for _ in range(_DRAWS)]
-    tail = stats.norm.cdf((n / (n - 1)) ** 0.5 * stats.t.ppf((1 - LEVEL) / 2, n - 1))
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
-
-
 def _better(is_second: bool) -> Better:  # noqa: FBT001 - the answer to the question
     return "second" if is_second else "first"
 
 
-def _right(tickets: _Tickets) -> Bools:
+def _right(tickets: Tickets) -> Bools:
     return np.array([row.right for row in tickets.rows], dtype=np.bool_)
 
 
-def _loss_differences(one: _Tickets, other: _Tickets) -> Floats | None:
+def _loss_differences(one: Tickets, other: Tickets) -> Floats | None:
     """The log loss of the other less that of the one for each ticket that both answered; None if an answer is no distribution."""
     losses = [_losses(tickets) for tickets in (one, other)]
     if losses[0] is None or losses[1] is None:
@@ -231,7 +169,7 @@ def _loss_differences(one: _Tickets, other: _Tickets) -> Floats | None:
     return answered if len(answered) else None
 
 
-def _losses(tickets: _Tickets) -> Floats | None:
+def _losses(tickets: Tickets) -> Floats | None:
     """The log loss of each ticket, as `llmtriage.probability.metrics.log_loss` has it; NaN where there is no answer."""
     if any(row.predicted is not None and row.probabilities is None for row in tickets.rows):
         return None

@@ -11,14 +11,28 @@ from llmtriage.outcomes import REASON_CODES
 if TYPE_CHECKING:
     from llmtriage.evaluation.report import Report
 
-# Null in these keys stands for a missing text or interval, not for a missing number; the settings of the run are no figures.
-_NO_NUMBERS = frozenset({"backend", "prompt_hash", "run", "settings", "error_interval"})
+# Null in these keys stands for a missing text or interval, not for a missing number; settings, and what they take for granted, are no
+# figures.
+_NO_NUMBERS = frozenset(
+    {
+        *("backend", "prompt_hash", "run", "settings", "sources", "ece_verdict"),
+        *("error_interval", "macro_f1_interval", "per_1000_interval"),
+        *("by_hand", "cheapest_threshold", "error_cost", "review_cost"),
+    }
+)
 _LOWER_IS_BETTER = frozenset(
-    {"accepted.error", "accepted.errors", "aurc", "brier", "ece", "log_loss", "log_loss_clipped", "seconds", "unanswered"}
+    {
+        *("accepted.error", "accepted.errors", "cost.per_1000", "seconds", "unanswered"),
+        *("brier", "log_loss", "log_loss_clipped", "top_brier", "top_log_loss"),
+        *("ece", "ece_debiased", "ece_width", "mcb", "murphy.reliability", "rmsce2_debiased", "smooth_ece"),
+        *("augrc", "aurc", "e_aurc"),
+    }
 )
 _SHARES = frozenset(
     {
-        *("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "ece", "ece_limit", "auroc", "aurc"),
+        *("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"),
+        *("ece", "ece_limit", "ece_p", "ece_width", "smooth_ece", "top_brier", "mcb", "dsc", "unc", "label_mass"),
+        *("murphy.reliability", "murphy.resolution", "murphy.uncertainty", "auroc", "aurc", "e_aurc", "augrc"),
         *("accepted.share", "accepted.error", "pending.share"),
     }
 )

@@ -12,7 +12,7 @@ from llmtriage.outcomes import REASON_CODES, Reason
 from llmtriage.terminal import neutral, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from llmtriage.evaluation.report import Report
 
@@ -22,6 +22,7 @@ _NONE = "-"
 _GAP = "  "
 _LEAST_WIDTH = 40
 _WIDEST_NAME = 40
+_WORST = 5
 
 _WORDS: dict[str, tuple[str, str]] = {
     "title": ("Evaluation", "评估报告"),
@@ -31,26 +32,48 @@ _WORDS: dict[str, tuple[str, str]] = {
     "no threshold": ("none: nothing is accepted", "无：不自动接受"),
     "examples": ("Examples", "示例数"),
     "n": ("Tickets", "工单数"),
-    "unanswered": (
-        "{n}, {unanswered} of them without an answer (they count as wrong)",
-        "{n}，其中 {unanswered} 张没有答案（计为错误）",
-    ),
-    "accuracy": ("Right", "正确率"),
+    "right": ("{n}, right {share}", "{n}，正确 {share}"),
+    "unanswered": ("Without an answer", "没有答案"),
+    "count as wrong": ("counted as wrong", "计为错误"),
     "interval": ("95 % interval {low} to {high}", "95 % 区间 {low} 至 {high}"),
-    "balanced_accuracy": ("Balanced accuracy", "平衡准确率"),
     "macro_f1": ("Macro F1", "宏平均 F1"),
-    "weighted_f1": ("Weighted F1", "加权 F1"),
+    "alike": ("rare categories count as much", "少见类别同样计入"),
     "accepted": ("Routed by itself", "自动分派"),
+    "at": ("threshold {threshold}", "阈值 {threshold}"),
     "error": ("Wrong among routed", "自动分派中的错误"),
-    "pending": ("Waiting for a person", "等待人工确认"),
     "share": ("{n} of {total}", "{total} 张中的 {n} 张"),
-    "on": ("on {n} tickets", "基于 {n} 张"),
-    "ece": ("Calibration error (ECE)", "校准误差（ECE）"),
+    "calibration": ("Calibration", "校准"),
+    "verdict": ("{verdict}: ECE {ece}", "{verdict}：ECE {ece}"),
+    "agrees": ("agrees", "相符"),
+    "too_sure": ("too sure", "过于自信"),
+    "too_cautious": ("too cautious", "过于保守"),
     "limit": ("a perfect model shows up to {limit} with {n} tickets", "完美的模型在 {n} 张工单上最多为 {limit}"),
+    "cost": ("Cost of 1,000", "每 1,000 张成本"),
+    "by hand": (
+        "{by_hand} all by hand; an error taken as {error}, a review as {review}",
+        "全部人工为 {by_hand}；错误计 {error}，人工确认计 {review}",
+    ),
+    "most confused": ("Most confused", "最易混淆"),
+    "details": ("In detail", "详细指标"),
+    "pending": ("Waiting for a person", "等待人工确认"),
+    "on": ("on {n} tickets", "基于 {n} 张"),
+    "balanced_accuracy": ("Balanced accuracy", "平衡准确率"),
+    "weighted_f1": ("Weighted F1", "加权 F1"),
+    "without": ("Without a ticket", "没有工单的类别"),
+    "log_loss": ("Log loss", "对数损失"),
+    "clipped": ("{n} of them as good as ruled out the truth", "其中 {n} 张几乎排除了正确类别"),
+    "brier": ("Brier score (0 to 2)", "Brier 分数（0 至 2）"),
+    "top_brier": ("Brier score, top answer", "首选类别的 Brier"),
+    "smooth_ece": ("Smooth ECE", "平滑 ECE"),
+    "ece_debiased": ("Debiased ECE", "去偏 ECE"),
     "auroc": ("AUROC of the confidence", "置信度 AUROC"),
     "aurc": ("AURC", "AURC"),
-    "log_loss": ("Log loss", "对数损失"),
-    "brier": ("Brier score (0 to 2)", "Brier 分数（0 至 2）"),
+    "over best": ("{excess} above the best order", "比最佳排序高 {excess}"),
+    "augrc": ("AUGRC", "AUGRC"),
+    "reached": ("Coverage at a risk of", "给定错误率的覆盖率"),
+    "hindsight": ("in hindsight, no promise", "事后所见，不作保证"),
+    "sources": ("Answers read from", "答案来源"),
+    "label_mass": ("Label mass", "标签总概率"),
     "seconds": ("Time", "用时"),
     "speed": ("{seconds} s, {speed} tickets a second", "{seconds} 秒，每秒 {speed} 张"),
     "usage": ("Usage", "用量"),
@@ -90,7 +113,7 @@ def report_text(report: Report, *, language: Language = "en", width: int = 100) 
     if language not in get_args(Language):
         raise UnknownNameError.among("language", language, get_args(Language))
     writer = _Writer(language, max(width, _LEAST_WIDTH))
-    sections = (_summary, _reasons, _baselines, _categories, _confusions)
+    sections = (_head, _summary, _details, _reasons, _baselines, _categories, _confusions)
     texts = ("\n".join(writer.cut(line) for line in section(report, writer)) for section in sections)
     return "\n\n".join(text for text in texts if text) + "\n"
 
@@ -126,15 +149,19 @@ class _Writer:
         opening, between, closing = ("（", "；", "）") if self.language == "zh" else (" (", "; ", ")")
         return f"{value}{opening}{between.join(remarks)}{closing}"
 
-    def interval(self, interval: tuple[float, float] | None) -> list[str]:
-        """The interval as a remark, if there is one."""
-        return [self.word("interval", low=_percent(interval[0]), high=_percent(interval[1]))] if interval else []
+    def pairs(self, lines: Iterable[tuple[str, str]]) -> Iterator[str]:
+        """Aligned lines of a name and what is said about it."""
+        return self.table([(_Cell(self.word(key) if key else ""), _Cell(value)) for key, value in lines])
+
+    def interval(self, interval: tuple[float, float] | None, shown: Callable[[float], str] | None = None) -> list[str]:
+        """The interval as a remark, if there is one; in per cent unless told otherwise."""
+        show = shown or _percent
+        return [self.word("interval", low=show(interval[0]), high=show(interval[1]))] if interval else []
 
 
-def _summary(report: Report, writer: _Writer) -> Iterator[str]:
+def _head(report: Report, writer: _Writer) -> Iterator[str]:
     yield writer.word("title")
-    lines = [*_identity(report, writer), *_shares(report, writer), *_scores(report, writer), *_cost(report, writer)]
-    yield from writer.table([(_Cell(writer.word(key)), _Cell(value)) for key, value in lines])
+    yield from writer.pairs(_identity(report, writer))
 
 
 def _identity(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
@@ -146,36 +173,107 @@ def _identity(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
         yield "threshold", writer.word("no threshold") if threshold is None else f"{threshold}"
     if "examples" in report.settings:
         yield "examples", f"{report.settings['examples']}"
-    yield "n", writer.word("unanswered", n=report.n, unanswered=report.unanswered) if report.unanswered else str(report.n)
 
 
-def _shares(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
-    accepted, pending = report.accepted, report.pending
-    yield "accuracy", writer.aside(_percent(report.accuracy), *writer.interval(report.accuracy_interval))
-    for key in ("balanced_accuracy", "macro_f1", "weighted_f1"):
-        yield key, _number(getattr(report, key))
-    yield "accepted", writer.aside(_percent(accepted.share), writer.word("share", n=accepted.n, total=report.n))
-    remarks = (
-        [writer.word("share", n=accepted.errors, total=accepted.n), *writer.interval(accepted.error_interval)]
-        if accepted.n
-        else []
+def _summary(report: Report, writer: _Writer) -> Iterator[str]:
+    """What a support team wants to know, in seven lines; a run with failures has one more."""
+    sections = (_tickets, _routed, _calibration, _price, _worst)
+    yield from writer.pairs(pair for section in sections for pair in section(report, writer))
+
+
+def _tickets(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
+    right = writer.word("right", n=f"{report.n:,}", share=_percent(report.accuracy))
+    yield "n", writer.aside(right, *writer.interval(report.accuracy_interval))
+    if report.unanswered:
+        yield "unanswered", writer.aside(f"{report.unanswered:,}", writer.word("count as wrong"))
+    interval = writer.interval(report.macro_f1_interval, _number)
+    yield "macro_f1", writer.aside(_number(report.macro_f1), *interval, writer.word("alike"))
+
+
+def _routed(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
+    accepted, threshold = report.accepted, report.settings.get("threshold")
+    at = [] if threshold is None else [writer.word("at", threshold=threshold)]
+    yield "accepted", writer.aside(_percent(accepted.share), writer.word("share", n=accepted.n, total=report.n), *at)
+    yield "error", writer.aside(_percent(accepted.error), *_limits_of_error(report, writer))
+
+
+def _limits_of_error(report: Report, writer: _Writer) -> list[str]:
+    """What is known about the error rate of other tickets."""
+    accepted = report.accepted
+    if not accepted.n:
+        return []
+    return [writer.word("share", n=accepted.errors, total=accepted.n), *writer.interval(accepted.error_interval)]
+
+
+def _calibration(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
+    if report.ece_verdict is None:
+        yield "calibration", _NONE
+        return
+    verdict = writer.word("verdict", verdict=writer.word(report.ece_verdict), ece=_number(report.ece))
+    limit = writer.word("limit", limit=_number(report.ece_limit), n=f"{report.n_confidence:,}")
+    yield "calibration", writer.aside(verdict, limit)
+
+
+def _price(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
+    cost = report.cost
+    by_hand = writer.word(
+        "by hand", by_hand=_amount(cost.by_hand), error=_amount(cost.error_cost), review=_amount(cost.review_cost)
     )
-    yield "error", writer.aside(_percent(accepted.error), *remarks)
+    yield "cost", writer.aside(_amount(cost.per_1000), by_hand)
+
+
+def _worst(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
+    if not report.confusions:
+        yield "most confused", _NONE
+    for place, confusion in enumerate(report.confusions[:_WORST]):
+        pair = f"{neutral(confusion.gold)} -> {neutral(confusion.predicted)}"
+        yield "" if place else "most confused", writer.aside(pair, f"{confusion.n:,}")
+
+
+def _details(report: Report, writer: _Writer) -> Iterator[str]:
+    yield writer.word("details")
+    yield from writer.pairs([*_labels(report, writer), *_scores(report, writer), *_ranks(report, writer), *_cost(report, writer)])
+
+
+def _labels(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
+    pending, without = report.pending, report.categories_without_tickets
     yield "pending", writer.aside(_percent(pending.share), writer.word("share", n=pending.n, total=report.n))
+    for key in ("balanced_accuracy", "weighted_f1"):
+        yield key, _number(getattr(report, key))
+    if without:
+        yield "without", f"{len(without)}: {', '.join(neutral(category) for category in without)}"
 
 
 def _scores(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
-    judged, scored = report.n_confidence, report.n_scored
-    limit = [] if report.ece is None else [writer.word("limit", limit=_number(report.ece_limit), n=judged)]
-    yield "ece", writer.aside(_number(report.ece), *limit)
-    for key, value, n in (
-        ("auroc", report.auroc, judged),
-        ("aurc", report.aurc, judged),
-        ("log_loss", report.log_loss, scored),
-        ("brier", report.brier, scored),
-    ):
-        remark = [] if value is None or n == report.n else [writer.word("on", n=n)]
-        yield key, writer.aside(_number(value), *remark)
+    scored = _only_on(report, report.n_scored, writer)
+    clipped = [writer.word("clipped", n=report.log_loss_clipped)] if report.log_loss_clipped else []
+    yield "log_loss", writer.aside(_number(report.log_loss), *([] if report.log_loss is None else [*scored, *clipped]))
+    yield "brier", writer.aside(_number(report.brier), *([] if report.brier is None else scored))
+    parts = f"MCB {_number(report.mcb)} - DSC {_number(report.dsc)} + UNC {_number(report.unc)}"
+    yield "top_brier", writer.aside(_number(report.top_brier), *([] if report.top_brier is None else [parts]))
+    yield "smooth_ece", _number(report.smooth_ece)
+    # Below zero it says no more than that there is nothing but chance.
+    yield "ece_debiased", _number(None if report.ece_debiased is None else max(0.0, report.ece_debiased))
+
+
+def _ranks(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
+    judged = _only_on(report, report.n_confidence, writer)
+    yield "auroc", writer.aside(_number(report.auroc), *([] if report.auroc is None else judged))
+    excess = [] if report.aurc is None else [*judged, writer.word("over best", excess=_number(report.e_aurc))]
+    yield "aurc", writer.aside(_number(report.aurc), *excess)
+    yield "augrc", writer.aside(_number(report.augrc), *([] if report.augrc is None else judged))
+    reached = [f"{100 * row.risk:g} %: {_percent(row.coverage)}" for row in report.coverage_at_risk if row.coverage is not None]
+    if reached:
+        yield "reached", writer.aside(", ".join(reached), writer.word("hindsight"))
+    if report.sources:
+        yield "sources", ", ".join(f"{source} {n:,}" for source, n in report.sources.items())
+    if report.label_mass is not None:
+        yield "label_mass", _number(report.label_mass)
+
+
+def _only_on(report: Report, n: int, writer: _Writer) -> list[str]:
+    """The remark that a figure is about some of the tickets, if it is."""
+    return [] if n == report.n else [writer.word("on", n=f"{n:,}")]
 
 
 def _cost(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
@@ -249,3 +347,8 @@ def _percent(share: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return _NONE if value is None else f"{value:.3f}"
+
+
+def _amount(value: float) -> str:
+    """An amount of money or work, without digits that say nothing."""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.2f}"

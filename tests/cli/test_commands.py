@@ -335,6 +335,7 @@ KEYS = {
     *("n", "accuracy", "accuracy_interval", "balanced_accuracy", "macro_f1", "weighted_f1", "log_loss", "brier", "ece"),
     *("auroc", "aurc", "accepted", "pending", "per_category", "confusions", "baselines", "usage", "seconds"),
     *("tickets_per_second", "backend", "taxonomy_hash", "prompt_hash"),
+    *("ece_limit", "ece_verdict", "smooth_ece", "mcb", "dsc", "unc", "e_aurc", "augrc", "coverage_at_risk", "cost"),
 }
 
 
@@ -360,12 +361,33 @@ def test_evaluate_as_json(cli: Cli, labelled: str) -> None:
     assert "money" not in out
 
 
+def test_evaluate_counts_costs(cli: Cli, labelled: str, tmp_path: Path) -> None:
+    """With the costs of the flags, which the settings file may hold too; nothing accepted costs what people cost."""
+    costs = ("--error-cost", "50", "--review-cost", "2.5")
+    data = json.loads(cli("evaluate", labelled, *costs, "--json").out)
+    assert data["cost"] == {
+        "per_1000": 2500,
+        "per_1000_interval": None,
+        "by_hand": 2500,
+        "cheapest_threshold": 0.95,
+        "error_cost": 50,
+        "review_cost": 2.5,
+    }
+    assert "2,500 (2,500 all by hand; an error taken as 50, a review as 2.50)" in cli("evaluate", labelled, *costs).out
+    (tmp_path / "llmtriage.toml").write_text("error_cost = 5", encoding="utf-8")
+    assert json.loads(cli("evaluate", labelled, "--json").out)["cost"]["error_cost"] == 5
+    (tmp_path / "llmtriage.toml").unlink()
+    assert cli("evaluate", labelled, "--error-cost", "0").code == 2
+    assert cli("evaluate", labelled, "--review-cost", "nan").code == 2
+
+
 @pytest.mark.usefixtures("by_json")
 def test_evaluate_without_answers_has_no_figures(cli: Cli, labelled: str, serve: Serve) -> None:
     """A figure that does not exist is null, never 0."""
     server = serve(lambda _: (200, json.dumps(ANSWER).encode()))
     data = json.loads(cli("evaluate", labelled, "--backend", server.backend, "--json").out)
     assert (data["log_loss"], data["brier"], data["accepted"]["error"]) == (None, None, None)
+    assert (data["macro_f1_interval"], data["label_mass"], data["n_scored"]) == (None, None, 0)
     assert data["accuracy"] == 0.25
     assert {confusion["predicted"] for confusion in data["confusions"]} == {"parcel"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmtriage.evaluation.baselines import baseline_accuracies
-from llmtriage.evaluation.report import Judged
+from llmtriage.evaluation.judging import Judged
 from llmtriage.outcomes import Pending, Reason
 from llmtriage.predictions import Example
 

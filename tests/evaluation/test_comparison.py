@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from llmtriage import InputError, Pending, Prediction, Scores, SingleLabel, Taxonomy, Ticket, Usage
 from llmtriage.evaluation import Judged, comparison, evaluate
-from llmtriage.evaluation.comparison import Comparison, difference, labels_of, mcnemar, mean_interval, paired_interval, side
+from llmtriage.evaluation.comparison import Comparison, difference, labels_of, side
 from llmtriage.evaluation.comparison_text import comparison_text, verdicts
 from llmtriage.probability import metrics
 from llmtriage.tickets import LabelledTicket
@@ -77,69 +76,6 @@ def test_turned_round_everything_changes_its_sign(rows: list[tuple[str, float, f
     assert one.only_first_right == other.only_second_right
 
 
-@given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 200))
-def test_the_interval_of_accuracy_holds_the_difference(lost: int, gained: int, same: int) -> None:
-    """It lies in [-1, 1] and is never a point, whatever the tickets."""
-    n = max(1, lost + gained + same)
-    low, high = paired_interval(lost, gained, n)
-    assert -1 <= low <= (gained - lost) / n <= high <= 1
-    assert low < high
-
-
-def test_the_interval_of_accuracy_by_hand() -> None:
-    """22 of 48 more, 26 against 4: (27 - 5) / 50 and 1.96 standard errors of sqrt((0.54 + 0.1 - 0.44^2) / 50)."""
-    assert paired_interval(4, 26, 48) == pytest.approx((0.44 - 1.959964 * 0.09448809, 0.44 + 1.959964 * 0.09448809))
-
-
-@pytest.mark.parametrize(("better", "worse"), [(0.1, 0.1), (0.3, 0.1), (0.05, 0.0), (0.5, 0.3)])
-@pytest.mark.parametrize("n", [20, 50])
-def test_the_interval_of_accuracy_covers(n: int, better: float, worse: float) -> None:
-    """The true difference in at least 94 of 100 samples, counted over every possible sample."""
-    same, covered = 1 - better - worse, 0.0
-    for gained in range(n + 1):
-        for lost in range(n + 1 - gained):
-            low, high = paired_interval(lost, gained, n)
-            if low <= better - worse <= high:
-                covered += stats.multinomial.pmf([gained, lost, n - gained - lost], n, [better, worse, same])
-    assert covered >= 0.94
-
-
-@pytest.mark.parametrize(
-    ("lost", "gained", "p"), [(0, 0, 1.0), (3, 3, 1.0), (0, 6, 2 / 64), (1, 7, 2 * 9 / 256), (7, 1, 2 * 9 / 256)]
-)
-def test_mcnemar_by_hand(lost: int, gained: int, p: float) -> None:
-    """From the coefficients of the binomial distribution."""
-    assert mcnemar(lost, gained) == pytest.approx(p)
-
-
-@given(st.integers(0, 60))
-def test_mcnemar_errs_at_most_once_in_twenty(discordant: int) -> None:
-    """Counted over every possible split, where neither is better."""
-    errs = sum(math.comb(discordant, k) for k in range(discordant + 1) if mcnemar(discordant - k, k) < 0.05)
-    assert errs / 2**discordant <= 0.05
-
-
-def test_the_interval_of_log_loss_covers() -> None:
-    """The true mean of skewed differences in at least 90 of 100 samples of 30."""
-    random = np.random.default_rng(5)
-    covered = 0
-    for _ in range(30):
-        interval = mean_interval(random.exponential(size=30) - 1)
-        assert interval is not None
-        covered += interval[0] <= 0 <= interval[1]
-    assert covered >= 27
-
-
-def test_the_interval_of_log_loss_is_wider_than_plain_percentiles_and_repeats() -> None:
-    """About as wide as Student's t on well-behaved differences; the seed is fixed."""
-    values = np.random.default_rng(1).normal(size=25)
-    interval = mean_interval(values)
-    assert interval == mean_interval(values)
-    assert interval is not None
-    half = stats.t.ppf(0.975, 24) * values.std(ddof=1) / 5
-    assert interval[1] - interval[0] == pytest.approx(2 * half, rel=0.06)
-
-
 def test_few_tickets_have_no_interval_of_log_loss() -> None:
     """Nine say too little about their spread, so nothing is said."""
     rows = [("a", 0.2, 0.9)] * 9
@@ -147,7 +83,6 @@ def test_few_tickets_have_no_interval_of_log_loss() -> None:
     assert found.log_loss == pytest.approx(math.log(0.2 / 0.9))
     assert found.log_loss_interval is None
     assert found.lower_log_loss is None
-    assert mean_interval(np.zeros(10)) == (0.0, 0.0)
 
 
 def test_which_is_better() -> None:

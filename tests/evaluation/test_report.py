@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from llmtriage.errors import InputError, UnknownNameError
 from llmtriage.evaluation import Judged, Report, evaluate, figure
-from llmtriage.evaluation.report import total_usage
+from llmtriage.evaluation.measuring import total_usage
 from llmtriage.outcomes import Accepted, Pending, Reason
 from llmtriage.predictions import Failure, Prediction, Scores, SingleLabel, Usage
 from llmtriage.taxonomy import Category, Taxonomy
@@ -42,6 +42,9 @@ KEYS = [
     ),
     *("accepted", "pending", "per_category", "confusions", "baselines", "usage", "seconds", "tickets_per_second", "backend"),
     *("taxonomy_hash", "prompt_hash"),
+    *("macro_f1_interval", "categories_without_tickets", "ece_limit", "ece_p", "ece_verdict", "ece_width", "ece_debiased"),
+    *("rmsce2_debiased", "smooth_ece", "top_brier", "top_log_loss", "mcb", "dsc", "unc", "murphy", "e_aurc", "augrc"),
+    *("coverage_at_risk", "label_mass", "sources", "cost"),
 ]
 TIMEOUT = Failure(reason="timeout", detail="no answer")
 
@@ -99,7 +102,7 @@ def test_a_ticket_without_an_answer_is_wrong() -> None:
     report = evaluate(MIXED, TREE)
     assert (report.n, report.unanswered, report.accuracy) == (5, 1, 2 / 5)
     assert (report.n_scored, report.n_confidence) == (4, 4)
-    assert report.accuracy_interval == pytest.approx((0.0527, 0.8534), abs=1e-4)
+    assert report.accuracy_interval == pytest.approx((0.1176, 0.7693), abs=1e-4)
 
 
 def test_a_department_is_right_if_the_truth_lies_below_it() -> None:
@@ -142,6 +145,67 @@ def test_figures_of_distributions() -> None:
     assert report.ece == pytest.approx((0.3 + 0.4) / 2)
     assert report.ece_limit is not None
     assert report.aurc == pytest.approx(0.25)
+    assert (report.e_aurc, report.augrc) == pytest.approx((0, 0.125))
+    assert report.top_brier == pytest.approx((0.3**2 + 0.4**2) / 2)
+    assert report.mcb is not None
+    assert report.dsc is not None
+    assert report.unc is not None
+    assert report.mcb - report.dsc + report.unc == pytest.approx(report.top_brier)
+    assert report.murphy.uncertainty == report.unc == 0.25
+
+
+def test_the_verdict_on_the_confidence() -> None:
+    """Answers that claim 0.9 and are right half the time are too sure; few of them may be chance."""
+    many = [pending("refund" if i % 2 else "delivery", scores(refund=0.9)) for i in range(40)]
+    report = evaluate(many, TREE)
+    assert (report.ece_verdict, report.ece_p) == ("too_sure", 0)
+    assert evaluate(many[:2], TREE).ece_verdict == "agrees"
+    cautious = evaluate([pending("refund", scores(refund=0.4)) for _ in range(40)], TREE)
+    assert cautious.ece_verdict == "too_cautious"
+
+
+def test_what_could_be_accepted_in_hindsight() -> None:
+    """Four rates; where none could be accepted the coverage is 0 and there is no threshold."""
+    right, wrong = pending("refund", scores(refund=0.9)), pending("delivery", scores(refund=0.8))
+    rows = evaluate([right, wrong], TREE).coverage_at_risk
+    assert [row.risk for row in rows] == [0.01, 0.02, 0.05, 0.1]
+    assert [row.coverage for row in rows] == [0.5] * 4
+    assert [row.threshold for row in rows] == pytest.approx([0.9] * 4)
+    assert {(row.coverage, row.threshold) for row in evaluate([wrong], TREE).coverage_at_risk} == {(0.0, None)}
+
+
+def test_what_the_run_costs() -> None:
+    """One accepted error and two pending tickets of five; a department that is right costs nothing."""
+    cost = evaluate(MIXED, TREE, error_cost=10, review_cost=2).cost
+    assert (cost.per_1000, cost.by_hand, cost.cheapest_threshold) == pytest.approx((1000 * (10 + 2 * 2) / 5, 2000, 0.8))
+    assert cost.per_1000_interval is None
+    assert (evaluate(MIXED, TREE).cost.error_cost, evaluate(MIXED, TREE).cost.review_cost) == (20, 1)
+
+
+@pytest.mark.parametrize(("error", "review"), [(0, 1), (-1, 1), (math.nan, 1), (1, -1), (1, math.inf)])
+def test_a_cost_out_of_range_is_refused(error: float, review: float) -> None:
+    """In one line."""
+    with pytest.raises(InputError, match="cost"):
+        evaluate(MIXED, TREE, error_cost=error, review_cost=review)
+
+
+def test_thirty_tickets_have_bootstrap_intervals() -> None:
+    """Of the macro F1 and of the cost, holding the figure; 29 have none."""
+    judged = [*MIXED * 6]
+    report = evaluate(judged, TREE)
+    for value, interval in ((report.macro_f1, report.macro_f1_interval), (report.cost.per_1000, report.cost.per_1000_interval)):
+        assert interval is not None
+        assert interval[0] < value < interval[1]
+    assert evaluate(judged[:29], TREE).macro_f1_interval is None
+    assert evaluate(judged[:29], TREE).cost.per_1000_interval is None
+
+
+def test_sources_label_mass_and_categories_without_a_ticket() -> None:
+    """What the figures stand on."""
+    with_mass = Prediction(answer=Scores(values=np.log(np.full(4, 0.25)), label_mass=0.5), source="votes", model="m")
+    report = evaluate([pending("refund", with_mass), pending("refund", scores(refund=0.9)), pending("other")], TREE)
+    assert (report.sources, report.label_mass) == ({"votes": 1, "logprobs": 1}, 0.5)
+    assert report.categories_without_tickets == ("invoice", "delivery")
 
 
 def test_one_single_label_ends_all_figures_of_distributions() -> None:
@@ -159,6 +223,9 @@ def test_without_a_usable_score_there_is_no_confidence(score: float | None) -> N
     """A number outside [0, 1] is no confidence; the ticket still counts in the accuracy."""
     report = evaluate([pending("refund", label("refund", score))], TREE)
     assert (report.ece, report.ece_limit, report.auroc, report.aurc, report.n_confidence) == (None, None, None, None, 0)
+    assert (report.ece_verdict, report.smooth_ece, report.mcb, report.e_aurc, report.augrc) == (None, None, None, None, None)
+    assert set(report.murphy.model_dump().values()) == {None}
+    assert {(row.coverage, row.threshold) for row in report.coverage_at_risk} == {(None, None)}
     assert report.accuracy == 1
 
 
@@ -195,12 +262,15 @@ def test_per_category_stands_in_the_order_of_the_taxonomy() -> None:
         "category": "refund",
         "n": 1,
         "precision": 1 / 3,
+        "precision_interval": pytest.approx((0.0615, 0.7923), abs=1e-4),
         "recall": 1.0,
+        "recall_interval": pytest.approx((0.2065, 1.0), abs=1e-4),
         "f1": 0.5,
         "accepted": 2,
         "accepted_error": 0.5,
     }
-    assert (by_name["other"].precision, by_name["other"].recall, by_name["other"].accepted_error) == (None, 0.0, None)
+    other = by_name["other"]
+    assert (other.precision, other.precision_interval, other.recall, other.accepted_error) == (None, None, 0.0, None)
 
 
 def test_confusions_are_the_worst_first_with_texts() -> None:
@@ -296,6 +366,9 @@ def test_figures_by_name(name: str, expected: float | None) -> None:
         pytest.param("accuracy_interval", "unknown figure", id="an interval"),
         pytest.param("backend", "unknown figure", id="a text"),
         pytest.param("settings.threshold", "unknown figure", id="a setting"),
+        pytest.param("cost.error_cost", "unknown figure", id="a cost that was given"),
+        pytest.param("macro_f1_interval", "unknown figure", id="an interval of many tickets"),
+        pytest.param("ece_verdict", "unknown figure", id="a verdict"),
         pytest.param("accepted.error_interval", "unknown figure", id="an interval that may be missing"),
     ],
 )

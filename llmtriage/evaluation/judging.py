@@ -1,0 +1,97 @@
+"""Judged tickets as columns: true categories, predicted ones, and the engine's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llmtriage.errors import InputError, UnknownNameError
+from llmtriage.outcomes import Accepted, Pending
+from llmtriage.predictions import Floats, Scores, SingleLabel
+
+if TYPE_CHECKING:
+    from llmtriage.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A ticket with its true category and what was decided about it.
+
+    Attributes:
+        gold: The id of the leaf it belongs to.
+        outcome: What routing made of it.
+        text: What the model saw.
+    """
+
+    gold: str
+    outcome: Accepted | Pending
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A judged ticket with the engine's top leaf, its share for every leaf and its number for the top one, as far as given."""
+
+    judged: Judged
+    predicted: str | None = None
+    probabilities: Floats | None = None
+    confidence: float | None = None
+
+    @property
+    def source(self) -> str | None:
+        """How the answer was read."""
+        prediction = self.judged.outcome.prediction
+        return None if prediction is None else prediction.source
+
+    @property
+    def label_mass(self) -> float | None:
+        """The probability put on all labels together, as far as told."""
+        prediction = self.judged.outcome.prediction
+        return None if prediction is None else getattr(prediction.answer, "label_mass", None)
+
+    @property
+    def right(self) -> bool:
+        """Whether the top leaf is the true one."""
+        return self.predicted == self.judged.gold
+
+
+class Tickets:
+    """The judged tickets under their taxonomy."""
+
+    def __init__(self, judged: Sequence[Judged], taxonomy: Taxonomy) -> None:
+        if not judged:
+            raise InputError("evaluation: there are no tickets", remedy="give at least one with its category")
+        self.taxonomy = taxonomy
+        self.leaves = {leaf.id: i for i, leaf in enumerate(taxonomy.leaves)}
+        for gold in dict.fromkeys(ticket.gold for ticket in judged):
+            if gold not in self.leaves:
+                raise UnknownNameError.among("category", gold, self.leaves, field="gold")
+        self.rows = [_row(ticket, list(self.leaves)) for ticket in judged]
+        self.gold = np.array([self.leaves[ticket.gold] for ticket in judged])
+        # An answer outside the leaves is wrong like none at all.
+        self.predicted = np.array([self.leaves.get(row.predicted or "", -1) for row in self.rows])
+
+
+def _row(ticket: Judged, leaves: Sequence[str]) -> Row:
+    prediction = ticket.outcome.prediction
+    if prediction is None:
+        return Row(ticket)
+    answer = prediction.answer
+    if isinstance(answer, SingleLabel):
+        usable = answer.score is not None and 0 <= answer.score <= 1
+        return Row(ticket, answer.category, None, answer.score if usable else None)
+    shares = _shares(answer, len(leaves))
+    top = int(np.argmax(shares))
+    return Row(ticket, leaves[top], shares, min(1.0, float(shares[top])))
+
+
+def _shares(scores: Scores, n_leaves: int) -> Floats:
+    values = scores.values
+    if values.shape != (n_leaves,) or not np.isfinite(values).all():
+        problem = f"scores of shape {values.shape}, some perhaps not finite, for {n_leaves} leaves"
+        raise InputError(problem, remedy="evaluate under the taxonomy of the run")
+    shares = np.exp(values - values.max())
+    return np.asarray(shares / shares.sum(), dtype=np.float64)

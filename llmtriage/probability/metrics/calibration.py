@@ -1,0 +1,243 @@
+"""Does a confidence of 0.9 mean right 9 times in 10? Figures over bins of tickets with about the same confidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+import numpy as np
+from scipy.special import ndtr
+
+from llmtriage.errors import UnknownNameError
+from llmtriage.probability.metrics.inputs import Floats, Integers, at_least, confidences, in_open_interval, judged
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+BINS = 15
+"""As in Guo et al. 2017."""
+
+By = Literal["mass", "width"]
+Verdict = Literal["agrees", "too_sure", "too_cautious"]
+
+_DRAWS = 1000
+_QUANTILE = 0.95
+# The same sum in another order differs in the last digits.
+_ROUNDING = 1e-9
+
+
+class Bins(NamedTuple):
+    """The bins that hold tickets, by rising confidence; each array has one number a bin.
+
+    Attributes:
+        n: Tickets.
+        confidence: Their mean confidence.
+        accuracy: The share of them that is right.
+    """
+
+    n: Integers
+    confidence: Floats
+    accuracy: Floats
+
+
+class EceCheck(NamedTuple):
+    """What an ECE means on so many tickets.
+
+    Attributes:
+        ece: The expected calibration error.
+        limit: What it stays below in 95 of 100 samples with these confidences if they are true.
+        p: The share of such samples in which it is as large as here, or larger.
+        verdict: "agrees" up to the limit; above it "too_sure" or "too_cautious", as mean confidence and share right compare.
+    """
+
+    ece: float
+    limit: float
+    p: float
+    verdict: Verdict
+
+
+def reliability_bins(confidence: ArrayLike, correct: ArrayLike, *, bins: int = BINS, by: By = "mass") -> Bins:
+    """Tickets with about the same confidence, and how many of them are right.
+
+    Args:
+        confidence: Shape (n,), in [0, 1].
+        correct: Shape (n,), 0 or 1.
+        bins: How many, at least 1; those without a ticket are left out.
+        by: "mass": bins of equal numbers of tickets, dealt by mid-rank, so equal confidences share a bin and the order of rows
+            does not matter. "width": bins (j/bins, (j+1)/bins], and 0 in the first; libraries differ in which side is closed.
+
+    Raises:
+        InputError: No tickets, other shapes, or values out of range.
+
+    Example:
+        >>> reliability_bins([0.9, 0.9, 0.6, 0.6], [1, 1, 1, 0], bins=2).accuracy
+        array([0.5, 1. ])
+    """
+    return _bins("reliability", confidence, correct, bins, by)
+
+
+def ece(confidence: ArrayLike, correct: ArrayLike, *, bins: int = BINS, by: By = "mass") -> float:
+    """The expected calibration error: the mean distance of confidence and share right over bins, in [0, 1].
+
+    It is biased upwards when tickets are few: compare it with `ece_null`, or read `ece_check`.
+    Source: Naeini et al. 2015, doi:10.1609/aaai.v29i1.9602; Guo et al. 2017, arXiv:1706.04599; equal mass: Nixon et al. 2019,
+    arXiv:1904.01685
+
+    Takes and raises the same as `reliability_bins`.
+
+    Example:
+        >>> round(ece([0.9, 0.9, 0.6, 0.6], [1, 1, 1, 0], bins=2), 4)
+        0.1
+    """
+    return _ece(_bins("ECE", confidence, correct, bins, by))
+
+
+def ece_debiased(confidence: ArrayLike, correct: ArrayLike, *, bins: int = BINS, by: By = "mass") -> float:
+    """The ECE less an estimate of what chance adds to it; may be negative. It removes only part of the excess.
+
+    The expectation of each bin's distance is that of a normal share right around the one seen.
+    Source: Kumar et al. 2019, arXiv:1909.10155
+
+    Takes and raises the same as `reliability_bins`.
+
+    Example:
+        >>> round(ece_debiased([0.9, 0.9, 0.6, 0.6], [1, 1, 1, 0], bins=2), 4)
+        0.0033
+    """
+    cells = _bins("debiased ECE", confidence, correct, bins, by)
+    spread = np.sqrt(cells.accuracy * (1 - cells.accuracy) / cells.n)
+    expected = _mean_distance(cells.accuracy - cells.confidence, spread)
+    return 2 * _ece(cells) - float(np.average(expected, weights=cells.n))
+
+
+def rmsce2_debiased(confidence: ArrayLike, correct: ArrayLike, *, bins: int = BINS, by: By = "mass") -> float | None:
+    """The mean squared distance of confidence and share right over bins, less what chance adds to it; may be negative.
+
+    Source: Bröcker 2012, doi:10.1007/s00382-011-1191-1; Kumar et al. 2019, arXiv:1909.10155
+
+    Takes and raises the same as `reliability_bins`.
+
+    Returns:
+        None if no bin holds two tickets.
+
+    Example:
+        >>> round(rmsce2_debiased([0.9, 0.9, 0.6, 0.6], [1, 1, 1, 0], bins=2), 4)
+        -0.115
+    """
+    cells = _bins("debiased RMSCE²", confidence, correct, bins, by)
+    several = cells.n > 1
+    if not several.any():
+        return None
+    n, certainty, share = (values[several] for values in cells)
+    return float(np.average((share - certainty) ** 2 - share * (1 - share) / (n - 1), weights=n))
+
+
+def ece_null(confidence: ArrayLike, *, bins: int = BINS, by: By = "mass", draws: int = _DRAWS, seed: int = 0) -> Floats:
+    """The `ece` in simulated samples where a ticket is right with exactly its confidence.
+
+    Source: Bröcker & Smith 2007, doi:10.1175/WAF993.1; Vaicenavicius et al. 2019, arXiv:1902.06977
+
+    Args:
+        confidence: Shape (n,), in [0, 1].
+        bins: How many, as for `ece`.
+        by: As for `ece`.
+        draws: How many samples are simulated.
+        seed: Of the simulation; equal seeds give equal samples, whatever the order of rows.
+
+    Returns:
+        Shape (draws,), in [0, 1].
+
+    Raises:
+        InputError: No tickets, another shape, or values out of range.
+
+    Example:
+        >>> ece_null([1.0] * 50, draws=3)
+        array([0., 0., 0.])
+    """
+    certainty = np.sort(confidences("ECE null band", confidence))[::-1]
+    at_least("ECE null band", "the number of draws", draws, 1)
+    cells = _cells("ECE null band", certainty, bins, by)
+    # Sorted, a bin is a run of neighbours: adding up runs is far quicker than counting by bin.
+    starts = np.flatnonzero(np.diff(cells, prepend=-1))
+    expected = np.add.reduceat(certainty, starts)
+    random, n = np.random.default_rng(seed), len(certainty)
+    hits = (np.add.reduceat(random.random(n) < certainty, starts, dtype=np.int64) for _ in range(draws))
+    return np.array([np.abs(right - expected).sum() / n for right in hits])
+
+
+def ece_check(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    *,
+    bins: int = BINS,
+    by: By = "mass",
+    draws: int = _DRAWS,
+    quantile: float = _QUANTILE,
+    seed: int = 0,
+) -> EceCheck:
+    """The `ece` beside what chance alone would show, and what follows.
+
+    Args:
+        confidence: Shape (n,), in [0, 1].
+        correct: Shape (n,), 0 or 1.
+        bins: As for `ece`.
+        by: As for `ece`.
+        draws: As for `ece_null`.
+        quantile: The share of samples that stay below the limit, between 0 and 1.
+        seed: As for `ece_null`.
+
+    Raises:
+        InputError: No tickets, other shapes, or values out of range.
+
+    Example:
+        >>> ece_check([0.9] * 100, [1, 0] * 50).verdict
+        'too_sure'
+    """
+    certainty, right = judged("ECE", confidence, correct)
+    in_open_interval("ECE", "the quantile", quantile)
+    found = ece(certainty, right, bins=bins, by=by)
+    by_chance = ece_null(certainty, bins=bins, by=by, draws=draws, seed=seed)
+    limit = float(np.quantile(by_chance, quantile))
+    p = float(np.mean(by_chance >= found - _ROUNDING))
+    return EceCheck(found, limit, p, _verdict(found <= limit + _ROUNDING, certainty, right))
+
+
+def _verdict(within: bool, certainty: Floats, right: Floats) -> Verdict:  # noqa: FBT001 - the answer to the question
+    if within:
+        return "agrees"
+    return "too_sure" if certainty.mean() >= right.mean() else "too_cautious"
+
+
+def _ece(cells: Bins) -> float:
+    return float(np.average(np.abs(cells.accuracy - cells.confidence), weights=cells.n))
+
+
+def _mean_distance(distance: Floats, spread: Floats) -> Floats:
+    """The mean of the absolute value of a normal number with this mean and standard deviation."""
+    ratio = np.divide(distance, spread, out=np.zeros_like(distance), where=spread > 0)
+    folded = spread * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) + distance * (1 - 2 * ndtr(-ratio))
+    return np.where(spread > 0, folded, np.abs(distance))
+
+
+def _bins(figure: str, confidence: ArrayLike, correct: ArrayLike, bins: int, by: By) -> Bins:
+    certainty, right = judged(figure, confidence, correct)
+    _, places, n = np.unique(_cells(figure, certainty, bins, by), return_inverse=True, return_counts=True)
+    return Bins(n, np.bincount(places, weights=certainty) / n, np.bincount(places, weights=right) / n)
+
+
+def _cells(figure: str, certainty: Floats, bins: int, by: By) -> Integers:
+    """The number of each ticket's bin, from 0."""
+    at_least(figure, "the number of bins", bins, 1)
+    if by not in get_args(By):
+        raise UnknownNameError.among("kind of bins", by, get_args(By))
+    if by == "width":
+        return np.searchsorted(np.arange(1, bins) / bins, certainty, side="left")
+    # In integers: floor(bins (midrank - 1/2) / n) would depend on rounding exactly at the edges.
+    cells: Integers = bins * (twice_midranks(certainty) - 1) // (2 * len(certainty))
+    return cells
+
+
+def twice_midranks(values: Floats) -> Integers:
+    """Twice the mean rank (from 1) of each value's ties, which is a whole number."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    twice: Integers = (2 * np.cumsum(counts) - counts + 1)[inverse]
+    return twice
