@@ -4,6 +4,7 @@
   * InputError              a file, a setting or an argument that cannot be used
     * UnknownNameError      a name (category, backend, column, key) that does not exist
     * MissingExtraError     an optional package is not installed
+  * CalibrationError        a calibration was made under something else
   * BackendError            the engine as a whole cannot work; the run stops
     * BackendUnavailableError
     * BackendRefusedError   wrong key, no permission, unknown model, no money
@@ -91,6 +92,25 @@ class MissingExtraError(InputError):
     def of(cls, extra: str, purpose: str) -> MissingExtraError:
         """Build the error for `extra`, which `purpose` needs."""
         return cls(f"{purpose} needs an optional package", remedy=f"pip install 'llmtriage[{extra}]'")
+
+
+class CalibrationError(LlmtriageError):
+    """A calibration was made under something else than it is used under, so its promise says nothing here.
+
+    Args:
+        differs: What differs, in words.
+    """
+
+    exit_code = 3
+
+    def __init__(self, differs: tuple[str, ...]) -> None:
+        self.differs = differs
+        problem = f"the calibration does not fit: it was made with another {', another '.join(differs)}"
+        super().__init__(_joined(problem, "calibrate anew, or use what it was made with"))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """So that it crosses a process boundary."""
+        return (type(self), (self.differs,))
 
 
 class BackendError(LlmtriageError):

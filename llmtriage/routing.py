@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from llmtriage.errors import InputError
 from llmtriage.outcomes import Accepted, Candidate, Outcome, Pending, Reason
 from llmtriage.predictions import Failure, Prediction, Scores, SingleLabel
 from llmtriage.taxonomy import Rule, Taxonomy, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from llmtriage.calibration import Calibration
     from llmtriage.predictions import Floats
     from llmtriage.tickets import Ticket
 
@@ -48,11 +50,19 @@ class Policy(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
-    """A prediction as what routing looks at: candidates, most probable first, and the sum of each inner node."""
+    """A prediction as what routing looks at.
+
+    Attributes:
+        candidates: Most probable first.
+        sums: The probability of each inner node; None where there is no distribution.
+        label_mass: Of the engine.
+        raw: The engine's own number for each category that may be chosen; None where `candidates` hold these.
+    """
 
     candidates: tuple[Candidate, ...]
     sums: Floats | None
     label_mass: float | None = None
+    raw: Callable[[str], float | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +84,25 @@ class _Matcher:
 class Router:
     """Routes tickets of one taxonomy under one policy."""
 
-    def __init__(self, taxonomy: Taxonomy, policy: Policy | None = None) -> None:
-        """Prepare the tables that every ticket needs."""
+    def __init__(self, taxonomy: Taxonomy, policy: Policy | None = None, calibration: Calibration | None = None) -> None:
+        """Prepare the tables that every ticket needs.
+
+        Args:
+            taxonomy: Where tickets go.
+            policy: Gates and thresholds.
+            calibration: Turns scores into probabilities and says what may be accepted.
+
+        Raises:
+            InputError: There is a calibration, and a threshold or departments in the policy, which are the calibration's to say.
+        """
         self.taxonomy = taxonomy
         self.policy = policy or Policy()
+        self.calibration = calibration
+        if calibration and (self.policy.threshold is not None or self.policy.departments):
+            name = "threshold" if self.policy.threshold is not None else "departments"
+            raise InputError(
+                "given besides a calibration, which says what is accepted", field=name, remedy="leave one of them out"
+            )
         leaves = [leaf.id for leaf in taxonomy.leaves]
         self._paths = {node.id: frozenset(n.id for n in taxonomy.path(node.id)) for node in taxonomy.nodes}
         self._inner = [node for node in taxonomy.nodes if node.children]
@@ -126,11 +151,23 @@ class Router:
             return _failed(ticket, text, ranked)
         choice = self._choice(ranked)
         reasons = (*_unseen(answer), *self._reasons(ticket, text, ranked, choice))
-        common = {"candidates": ranked.candidates, "ticket_id": ticket.id, "text": text, "prediction": answer}
+        common = {
+            "candidates": ranked.candidates,
+            "ticket_id": ticket.id,
+            "text": text,
+            "prediction": answer,
+            **self._numbers(ranked, choice),
+        }
         if reasons or choice.score is None:
-            return Pending(suggestion=choice.category, score=choice.score, reasons=reasons, **common)  # type: ignore[arg-type]
+            return Pending(suggestion=choice.category, reasons=reasons, **common)  # type: ignore[arg-type]
         team = self._team(ticket, text, choice.category)
-        return Accepted(category=choice.category, team=team, confidence=None, score=choice.score, **common)  # type: ignore[arg-type]
+        return Accepted(category=choice.category, team=team, **common)  # type: ignore[arg-type]
+
+    def _numbers(self, ranked: _Ranked, choice: Candidate) -> dict[str, float | bool | None]:
+        """What is known of the choice: its score, and with a calibration how probable it is."""
+        if self.calibration is None or ranked.raw is None:
+            return {"score": choice.score}
+        return {"score": ranked.raw(choice.category), "confidence": choice.score, "calibrated": self.calibration.calibrated}
 
     def _rank(self, prediction: Prediction) -> _Ranked | Failure:
         answer = prediction.answer
@@ -145,16 +182,48 @@ class Router:
             return Failure(reason="unknown_label", detail="the engine named a category that is none of the leaves")
         if answer.score is not None and not 0 <= answer.score <= 1:
             return Failure(reason="bad_response", detail="the engine's number is not between 0 and 1")
-        return _Ranked((Candidate(category=answer.category, score=answer.score),), None)
+        if self.calibration is None or answer.score is None:
+            return _Ranked((Candidate(category=answer.category, score=answer.score),), None)
+        confidence = self.calibration.confidence(answer.score)
+        return _Ranked((Candidate(category=answer.category, score=confidence),), None, raw=lambda _: answer.score)
 
     def _rank_scores(self, answer: Scores) -> _Ranked:
-        shares = np.exp(answer.values - answer.values.max())
-        shares /= shares.sum()
-        order = np.argsort(-answer.values, kind="stable")[:_MOST_CANDIDATES]
-        candidates = tuple(Candidate(category=self._leaves[i], score=float(shares[i])) for i in order)
-        return _Ranked(candidates, self._members @ shares, answer.label_mass)
+        raw = _shares(answer.values)
+        if self.calibration is None:
+            return _Ranked(self._best(answer.values, raw), self._members @ raw, answer.label_mass)
+        logs = self.calibration.log_probabilities(answer)
+        shares = _shares(logs)
+        own = {leaf: float(share) for leaf, share in zip(self._leaves, raw, strict=True)}
+        inner = {node.id: float(total) for node, total in zip(self._inner, self._members @ raw, strict=True)}
+        return _Ranked(self._best(logs, shares), self._members @ shares, answer.label_mass, (own | inner).__getitem__)
+
+    def _best(self, logs: Floats, shares: Floats) -> tuple[Candidate, ...]:
+        order = np.argsort(-logs, kind="stable")[:_MOST_CANDIDATES]
+        return tuple(Candidate(category=self._leaves[i], score=float(shares[i])) for i in order)
 
     def _choice(self, ranked: _Ranked) -> Candidate:
+        """What is offered as the answer: with a calibration what that says, else the leaf, or a department where only that is sure."""
+        if self.calibration is None:
+            return self._surest(ranked)
+        return self._department(ranked) if self.calibration.answer == "department" else ranked.candidates[0]
+
+    def _department(self, ranked: _Ranked) -> Candidate:
+        """The most probable category of the top level."""
+        leaf = ranked.candidates[0]
+        if ranked.sums is None:
+            return Candidate(category=self.taxonomy.path(leaf.category)[0].id, score=leaf.score)
+        tops = [
+            (float(total), node.id)
+            for node, total, depth in zip(self._inner, ranked.sums, self._depths, strict=True)
+            if depth == 1
+        ]
+        score, category = max(tops, key=lambda top: top[0], default=(-1.0, ""))
+        alone = next((candidate for candidate in ranked.candidates if len(self._paths[candidate.category]) == 1), None)
+        if alone is not None and alone.score is not None and alone.score > score:
+            return alone
+        return Candidate(category=category, score=min(1.0, score))
+
+    def _surest(self, ranked: _Ranked) -> Candidate:
         """The leaf, or the deepest department that is sure where the leaf is not."""
         leaf = ranked.candidates[0]
         threshold = self.policy.threshold
@@ -189,14 +258,14 @@ class Router:
                 yield Reason(code="always_review", detail=matcher.rule.name)
 
     def _threshold(self, choice: Candidate) -> Iterable[Reason]:
-        threshold = self.policy.threshold
+        threshold = self.calibration.threshold if self.calibration else self.policy.threshold
         if threshold is None:
             yield Reason(code="uncalibrated")
         elif choice.score is None or math.isnan(choice.score):
             yield Reason(code="below_threshold", detail="the model gave no number")
         elif choice.score < threshold:
             yield Reason(code="below_threshold", detail=f"{choice.score:.2f} < {threshold:g}")
-        elif self.taxonomy[choice.category].children and not self.policy.departments:
+        elif not self.calibration and self.taxonomy[choice.category].children and not self.policy.departments:
             yield Reason(code="below_threshold", detail="only the department is sure")
 
     def _team(self, ticket: Ticket, text: str, category: str) -> str | None:
@@ -204,6 +273,11 @@ class Router:
             if matcher.rule.team and matcher.matches(ticket, text, self._paths[category]):
                 return matcher.rule.team
         return self.taxonomy.team(category)
+
+
+def _shares(logs: Floats) -> Floats:
+    shares = np.exp(logs - logs.max())
+    return np.asarray(shares / shares.sum(), dtype=np.float64)
 
 
 def _unseen(answer: Prediction) -> Iterable[Reason]:

@@ -393,7 +393,7 @@ def outcome_cells(row: TicketRow, outcome: Outcome, *, run: str, language: str =
     Lists stay lists: a JSONL file holds them as they are; for CSV they are joined.
     """
     common = {
-        "confidence": outcome.confidence,
+        "confidence": None if outcome.confidence is None else round(outcome.confidence, 6),
         "score": None if outcome.score is None else round(outcome.score, 6),
         "candidates": [{"category": c.category, "score": c.score and round(c.score, 6)} for c in outcome.candidates],
         "run": run,

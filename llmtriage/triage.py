@@ -26,6 +26,7 @@ from llmtriage.tickets import Ticket
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
+    from llmtriage.calibration import Calibration
     from llmtriage.outcomes import Outcome, Pending
     from llmtriage.predictions import Failure, Prediction
     from llmtriage.protocols import Backend, Selector
@@ -66,6 +67,7 @@ class Triage:
         example_tokens: int | None = None,
         seed: int = 0,
         threshold: float | None = None,
+        calibration: Calibration | str | Path | None = None,
         policy: Policy | None = None,
         preparation: Preparation | None = None,
         prompts: str | Path | None = None,
@@ -87,6 +89,7 @@ class Triage:
             example_tokens: The most tokens (estimated) of all examples of a prompt, the shared ones first; None: no limit.
             seed: Of the draw of examples.
             threshold: Accept from this score on; short for `Policy(threshold=...)`.
+            calibration: A calibration, or the path of its file: scores become probabilities, and what it promises is accepted.
             policy: All of the policy.
             preparation: The steps of cleaning; None: all of them.
             prompts: A folder of templates; None: the shipped ones.
@@ -103,7 +106,8 @@ class Triage:
         self.taxonomy = _taxonomy(taxonomy)
         self.preparation = preparation or Preparation.default()
         self.policy = policy or Policy(threshold=_share(threshold))
-        self.router = Router(self.taxonomy, self.policy)
+        self.calibration = _calibration(calibration)
+        self.router = Router(self.taxonomy, self.policy, self.calibration)
         self.language = language
         known = self._known(examples)
         self.examples = known if shots is None else balanced(known, shots, seed=seed)
@@ -115,6 +119,7 @@ class Triage:
         self._settings = settings
         self.backend = self._backend(backend, cache_dir)
         self._loop = PrivateLoop()
+        self._fits = False  # the calibration was found to fit
 
     # -- one ticket ----------------------------------------------------------------------------
 
@@ -146,6 +151,8 @@ class Triage:
         return self._stream(as_async(tickets), online=False)
 
     async def _stream(self, tickets: AsyncIterator[Ticket | str], *, online: bool) -> AsyncIterator[Outcome]:
+        if self.calibration is not None and not self._fits:
+            await self.asettle()
         slots: Puts[_Slot] = Puts(_HELD)
         slots.fill(self._ask(tickets, slots, online=online))
         try:
@@ -230,13 +237,33 @@ class Triage:
         return bool(getattr(self.backend, "reads_prompts", False))
 
     def settle(self) -> None:
-        """Find out what must be known before the first ticket: how a chat model is read. Asks the server, once.
+        """Find out what must be known before the first ticket: how a chat model is read, and whether the calibration fits. Asks the server, once.
 
         Raises:
             BackendError: The engine cannot work.
+            CalibrationError: The calibration was made under something else.
         """
+        self._loop.run(self.asettle())
+
+    async def asettle(self) -> None:
+        """`settle` for async code."""
+        await self._know_the_engine()
+        if self.calibration is not None and not self._fits:
+            self.calibration.check(self._contract())
+            self._fits = True
+
+    async def _know_the_engine(self) -> None:
         if hasattr(self.backend, "settle"):
-            self._loop.run(self.backend.settle())
+            await self.backend.settle()
+
+    def contract(self) -> Mapping[str, str]:
+        """What a calibration holds under: all that outcomes depend on besides the calibration itself.
+
+        Raises:
+            BackendError: The engine cannot work, where that was not known yet.
+        """
+        self._loop.run(self._know_the_engine())
+        return self._contract()
 
     def fingerprint(self) -> Mapping[str, str]:
         """All that outcomes depend on: the same here means the same outcomes, as far as the engine is deterministic.
@@ -244,7 +271,10 @@ class Triage:
         Raises:
             BackendError: The engine cannot work, where that was not known yet.
         """
-        self.settle()
+        own = {"calibration": self.calibration.hash} if self.calibration else {}
+        return {**self.contract(), **own}
+
+    def _contract(self) -> Mapping[str, str]:
         chosen = self.selection.fingerprint() if self._reads_prompts else {}
         return {
             **self.backend.fingerprint(),
@@ -343,6 +373,14 @@ def _taxonomy(taxonomy: Taxonomy | str | Path | None) -> Taxonomy:
         return nearby
     _log.info("no taxonomy given and no ./taxonomy.yaml: the sample taxonomy is used")
     return Taxonomy.sample()
+
+
+def _calibration(calibration: Calibration | str | Path | None) -> Calibration | None:
+    if not isinstance(calibration, str | Path):
+        return calibration
+    from llmtriage.calibration import Calibration
+
+    return Calibration.load(calibration)
 
 
 def _share(threshold: float | None) -> float | None:

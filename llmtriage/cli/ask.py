@@ -23,6 +23,7 @@ _WORDS = {
         "suggestion": "suggestion {}",
         "none": "no suggestion",
         "score": "  (score {}, uncalibrated)",
+        "confidence": "  (confidence {})",
     },
     "zh": {
         "accepted": "接受：",
@@ -30,6 +31,7 @@ _WORDS = {
         "suggestion": "建议 {}",
         "none": "无建议",
         "score": "  (得分 {}，未校准)",
+        "confidence": "  (置信度 {})",
     },
 }
 
@@ -83,7 +85,8 @@ def in_words(outcome: Outcome, triage: Triage, language: str) -> list[str]:
     from llmtriage.outcomes import Accepted
 
     words = _WORDS[language]
-    score = "" if outcome.score is None else words["score"].format(f"{outcome.score:.2f}")
+    kind, number = ("confidence", outcome.confidence) if outcome.calibrated else ("score", outcome.score)
+    score = "" if number is None else words[kind].format(f"{number:.2f}")
     if isinstance(outcome, Accepted):
         lines = [f"{words['accepted']}{named(triage, outcome.category, language)} -> {outcome.team or '-'}{score}"]
     else:

@@ -194,7 +194,8 @@ def line(row: TicketRow, outcome: Outcome, language: str, widths: Sequence[int])
     from llmtriage.outcomes import Accepted
 
     words = _WORDS[language]
-    score = "" if outcome.score is None else f"{outcome.score:.2f}"
+    number = outcome.confidence if outcome.calibrated else outcome.score
+    score = "" if number is None else f"{number:.2f}"
     text = plain(f"{row.ticket.title} {row.ticket.content[:200]}")
     if isinstance(outcome, Accepted):
         cells = [row.ticket.id, words["accepted"], outcome.category, outcome.team or "-", score, text]

@@ -15,6 +15,8 @@ from llmtriage.settings import ENGINE_KEYS, SETTINGS_FILE, load_settings, read_s
 
 _COMMANDS = {
     "ask": "One ticket, at once: the outcome, the probabilities, why.",
+    "calibrate": "From labelled tickets to a promise.",
+    "check": "Does a calibration still hold here?",
     "classify": "Route a file of tickets.",
     "doctor": "What a server can do, and what is missing.",
     "evaluate": "Figures on a labelled file.",

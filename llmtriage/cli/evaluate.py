@@ -186,6 +186,7 @@ class _Run:
         report = sum_up(
             judged,
             triage.taxonomy,
+            calibration=triage.calibration,
             baselines=baseline_accuracies(triage.examples, judged),
             seconds=seconds,
             backend=triage.backend.name,
@@ -195,12 +196,22 @@ class _Run:
             settings={
                 "threshold": triage.policy.threshold,
                 "departments": triage.policy.departments,
+                **_promised(triage),
                 **self._draw,
                 "examples": len(triage.examples),
                 "file": self.tickets.table.path.name,
             },
         )
         return report, judged
+
+
+def _promised(triage: Triage) -> dict[str, str | float | None]:
+    """What the calibration says of acceptance."""
+    promise = triage.calibration.promise if triage.calibration else None
+    if promise is None:
+        return {}
+    least = {} if promise.threshold is None else {"threshold": round(promise.threshold, 6)}
+    return {**least, "alpha": promise.alpha, "delta": promise.delta}
 
 
 def _judged(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str) -> tuple[list[Judged], float]:

@@ -121,6 +121,9 @@ triage_options = _together(
     click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of examples."),
     click.option("--threshold", type=Number(0, 1), help="Accept from this score on. A wish, not a guarantee."),
     click.option("--departments", is_flag=True, help="Accept a department where only that is sure."),
+    click.option(
+        "--calibration", type=click.Path(path_type=Path), help="A file of llmtriage calibrate: accept what it promises."
+    ),
     prompts_option,
     click.option(
         "--reading",
@@ -168,6 +171,7 @@ _TRIAGE_KEYS = (
     "seed",
     "threshold",
     "departments",
+    "calibration",
     "prompts",
     "reading",
     "codes",

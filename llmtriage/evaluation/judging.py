@@ -13,6 +13,7 @@ from llmtriage.outcomes import Accepted, Pending
 from llmtriage.predictions import Floats, Scores, SingleLabel
 
 if TYPE_CHECKING:
+    from llmtriage.calibration import Calibration
     from llmtriage.taxonomy import Taxonomy
 
 
@@ -61,7 +62,7 @@ class Row:
 class Tickets:
     """The judged tickets under their taxonomy."""
 
-    def __init__(self, judged: Sequence[Judged], taxonomy: Taxonomy) -> None:
+    def __init__(self, judged: Sequence[Judged], taxonomy: Taxonomy, calibration: Calibration | None = None) -> None:
         if not judged:
             raise InputError("evaluation: there are no tickets", remedy="give at least one with its category")
         self.taxonomy = taxonomy
@@ -69,21 +70,25 @@ class Tickets:
         for gold in dict.fromkeys(ticket.gold for ticket in judged):
             if gold not in self.leaves:
                 raise UnknownNameError.among("category", gold, self.leaves, field="gold")
-        self.rows = [_row(ticket, list(self.leaves)) for ticket in judged]
+        self.rows = [_row(ticket, list(self.leaves), calibration) for ticket in judged]
         self.gold = np.array([self.leaves[ticket.gold] for ticket in judged])
         # An answer outside the leaves is wrong like none at all.
         self.predicted = np.array([self.leaves.get(row.predicted or "", -1) for row in self.rows])
 
 
-def _row(ticket: Judged, leaves: Sequence[str]) -> Row:
+def _row(ticket: Judged, leaves: Sequence[str], calibration: Calibration | None) -> Row:
     prediction = ticket.outcome.prediction
     if prediction is None:
         return Row(ticket)
     answer = prediction.answer
     if isinstance(answer, SingleLabel):
-        usable = answer.score is not None and 0 <= answer.score <= 1
-        return Row(ticket, answer.category, None, answer.score if usable else None)
+        number = answer.score if answer.score is not None and 0 <= answer.score <= 1 else None
+        if calibration is not None and number is not None:
+            number = calibration.confidence(number)
+        return Row(ticket, answer.category, None, number)
     shares = _shares(answer, len(leaves))
+    if calibration is not None:
+        shares = np.exp(calibration.log_probabilities(answer))
     top = int(np.argmax(shares))
     return Row(ticket, leaves[top], shares, min(1.0, float(shares[top])))
 

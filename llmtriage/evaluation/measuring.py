@@ -27,6 +27,7 @@ from llmtriage.predictions import Floats
 from llmtriage.probability import metrics
 
 if TYPE_CHECKING:
+    from llmtriage.calibration import Calibration
     from llmtriage.taxonomy import Taxonomy
 
 MOST_CONFUSIONS = 20
@@ -43,6 +44,7 @@ def evaluate(
     judged: Sequence[Judged],
     taxonomy: Taxonomy,
     *,
+    calibration: Calibration | None = None,
     baselines: Mapping[str, float | None] | None = None,
     usage: Totals | None = None,
     seconds: float | None = None,
@@ -61,6 +63,7 @@ def evaluate(
     Args:
         judged: At least one.
         taxonomy: What the engine chose among.
+        calibration: What the tickets were routed with: figures of distributions and confidences are about its probabilities.
         baselines: Accuracies of simpler ways on the same tickets.
         usage: What the run cost in all; None: summed from the outcomes.
         seconds: How long the run took.
@@ -75,7 +78,7 @@ def evaluate(
     Raises:
         InputError: No tickets, a true category that is not a leaf, scores that do not fit the taxonomy, or a cost out of range.
     """
-    tickets = Tickets(judged, taxonomy)
+    tickets = Tickets(judged, taxonomy, calibration)
     right = [_accepted_right(ticket, taxonomy) for ticket in judged]
     return Report(
         n=len(judged),

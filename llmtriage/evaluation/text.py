@@ -30,6 +30,13 @@ _WORDS: dict[str, tuple[str, str]] = {
     "hashes": ("Taxonomy, prompt", "分类体系、提示词"),
     "threshold": ("Threshold", "阈值"),
     "no threshold": ("none: nothing is accepted", "无：不自动接受"),
+    "promise": ("Promise", "保证"),
+    "promised": (
+        "at most {alpha} of the accepted are wrong, with {sure} confidence",
+        "自动接受的工单中至多 {alpha} 有误，把握 {sure}",
+    ),
+    "promised limit": ("promised: at most {alpha}", "保证：至多 {alpha}"),
+    "all": ("all that no gate stops", "未被拦下的全部"),
     "examples": ("Examples", "示例数"),
     "n": ("Tickets", "工单数"),
     "right": ("{n}, right {share}", "{n}，正确 {share}"),
@@ -169,8 +176,12 @@ def _identity(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
         yield "backend", neutral(report.backend)
     yield "hashes", neutral(f"{report.taxonomy_hash}, {report.prompt_hash or _NONE}")
     if "threshold" in report.settings:
-        threshold = report.settings["threshold"]
-        yield "threshold", writer.word("no threshold") if threshold is None else f"{threshold}"
+        threshold, promised = report.settings["threshold"], "alpha" in report.settings
+        nothing = writer.word("all" if promised else "no threshold")
+        yield "threshold", nothing if threshold is None else f"{threshold}"
+        if promised:
+            alpha, sure = _percent(_share(report, "alpha")), _percent(1 - _share(report, "delta"))
+            yield "promise", writer.word("promised", alpha=alpha, sure=sure)
     if "examples" in report.settings:
         yield "examples", f"{report.settings['examples']}"
 
@@ -202,7 +213,12 @@ def _limits_of_error(report: Report, writer: _Writer) -> list[str]:
     accepted = report.accepted
     if not accepted.n:
         return []
-    return [writer.word("share", n=accepted.errors, total=accepted.n), *writer.interval(accepted.error_interval)]
+    promised = [writer.word("promised limit", alpha=_percent(_share(report, "alpha")))] if "alpha" in report.settings else []
+    return [writer.word("share", n=accepted.errors, total=accepted.n), *writer.interval(accepted.error_interval), *promised]
+
+
+def _share(report: Report, name: str) -> float:
+    return float(report.settings[name] or 0)
 
 
 def _calibration(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,231 @@
+"""The calibration file: what turns an engine's scores into probabilities, what may be accepted, and all that this holds under."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from llmtriage.errors import CalibrationError, InputError, short
+from llmtriage.probability.calibrators import ConfidenceCalibrator, ScoreCalibrator, from_dict
+from llmtriage.taxonomy import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llmtriage.predictions import Floats, Scores
+
+FORMAT: Literal["llmtriage calibration"] = "llmtriage calibration"
+Answer = Literal["leaf", "department"]
+
+_LARGEST = 50_000_000  # bytes; a matrix for 1,000 categories has half of that
+
+# The parts of the contract in words; others are called by their keys.
+_WORDS = {
+    "engine": "model",
+    "answers_as": "model that answers",
+    "prompt": "prompt",
+    "examples": "set of examples",
+    "options": "setting of the engine",
+    "method": "method of the engine",
+    "reading": "way of reading",
+    "codes": "set of codes",
+    "taxonomy": "taxonomy",
+    "policy": "policy (teams, rules, gates)",
+    "select": "choice of examples",
+    "prepare": "preparation of texts",
+}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Labels(_Part):
+    """The labelled tickets behind a calibration.
+
+    Attributes:
+        file: The name of the file they stood in.
+        drawn: How they were drawn: "uniform", or a sample's name.
+        n: All of them.
+        left_out: Of these, those that stand among the engine's examples and were not used.
+        fitted: Tickets that the calibrator was fitted on.
+        certified: Tickets that the promise was made on. The two parts share tickets only where the calibrator keeps their order.
+        outside: Certified tickets that belong to the catch-all category.
+    """
+
+    file: str
+    drawn: str
+    n: Annotated[int, Field(ge=1)]
+    left_out: Annotated[int, Field(ge=0)]
+    fitted: Annotated[int, Field(ge=1)]
+    certified: Annotated[int, Field(ge=1)]
+    outside: Annotated[int, Field(ge=0)]
+
+
+class Promise(_Part):
+    """What may be accepted, and the evidence; see `llmtriage.probability.certificate`.
+
+    Attributes:
+        alpha: The largest share of wrong tickets among those accepted.
+        delta: The probability over labelled samples that the promise does not hold.
+        threshold: The least confidence that is accepted; None: any.
+        n: Labelled tickets that were certified.
+        accepted: Of these, those accepted.
+        errors: Of those accepted, the wrong ones.
+        need: `need[j]` is the number of accepted tickets from which j errors are tolerated.
+        crossing: The probability that the rule passes in the worst world, at most delta.
+    """
+
+    alpha: Annotated[float, Field(gt=0, le=0.5)]
+    delta: Annotated[float, Field(gt=0, le=0.5)]
+    threshold: float | None
+    n: Annotated[int, Field(ge=1)]
+    accepted: Annotated[int, Field(ge=1)]
+    errors: Annotated[int, Field(ge=0)]
+    need: tuple[int, ...]
+    crossing: Annotated[float, Field(ge=0, le=1)]
+
+
+class Calibration(_Part):
+    """Everything a calibration file holds.
+
+    Attributes:
+        format, version: What the file is.
+        words: What it promises, for people.
+        made: The day.
+        by: The version of llmtriage.
+        answer: What is offered as the answer: a leaf, or the department above it.
+        calibrator: As `llmtriage.probability.calibrators` writes it.
+        calibrated: Whether its numbers may be called probabilities: it was fitted on 50 tickets or more.
+        promise: None only while it is being made: then everything is accepted that no gate stops.
+        labels: Where it comes from.
+        contract: All that its numbers depend on, by name, as hashes or words.
+    """
+
+    format: Literal["llmtriage calibration"] = FORMAT
+    version: Literal[1] = 1
+    words: str
+    made: date
+    by: str
+    answer: Answer
+    calibrator: dict[str, Any]
+    calibrated: bool
+    promise: Promise | None
+    labels: Labels
+    contract: dict[str, str]
+
+    # -- the file ------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, path: str | Path) -> Calibration:
+        """Read a file that `save` wrote.
+
+        Raises:
+            InputError: The file cannot be read, was changed by hand, is cut off, or is from another version.
+        """
+        file = Path(path)
+        data = _json(file)
+        if data.get("format") != FORMAT:
+            raise InputError("not a calibration", file=file, remedy="make one with llmtriage calibrate")
+        if data.get("version") != 1:
+            problem = f"version {short(str(data.get('version')))} of the format, this llmtriage reads version 1"
+            raise InputError(problem, file=file, remedy="calibrate anew, or use the llmtriage that made it")
+        seal = data.pop("seal", None)
+        if seal != digest(data):
+            raise InputError("it was changed after it was made", file=file, remedy="calibrate anew")
+        try:
+            found = cls.model_validate(data)
+            found.fitted  # noqa: B018 - a calibrator that cannot be read is found here
+        except (ValidationError, InputError) as error:
+            raise InputError("a part of it cannot be read", file=file, remedy="calibrate anew") from error
+        return found
+
+    def save(self, path: str | Path) -> None:
+        """Write the file. Raises InputError if that is not possible."""
+        data = self.model_dump(mode="json")
+        text = json.dumps({**data, "seal": digest(data)}, ensure_ascii=False, indent=1, allow_nan=False)
+        try:
+            Path(path).write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot be written ({error.strerror})", file=path, remedy="name another place") from None
+
+    @cached_property
+    def hash(self) -> str:
+        """Identity of all of it."""
+        return digest(self.model_dump(mode="json"))
+
+    # -- what it holds under -------------------------------------------------------------------
+
+    def check(self, contract: Mapping[str, str]) -> None:
+        """Compare with what a run would be made of.
+
+        Args:
+            contract: `Triage.contract()`.
+
+        Raises:
+            CalibrationError: Something differs; the error names all of it.
+        """
+        names = [name for name in {**self.contract, **contract} if self.contract.get(name) != contract.get(name)]
+        if names:
+            raise CalibrationError(tuple(dict.fromkeys(_in_words(name) for name in names)))
+
+    # -- numbers -------------------------------------------------------------------------------
+
+    @cached_property
+    def fitted(self) -> ScoreCalibrator | ConfidenceCalibrator:
+        """The calibrator."""
+        return from_dict(self.calibrator)
+
+    def log_probabilities(self, scores: Scores) -> Floats:
+        """The logarithms of the probabilities of one ticket's categories, shape (K,).
+
+        Raises:
+            InputError: It was fitted on single labels, or the scores cannot be used.
+        """
+        if isinstance(self.fitted, ConfidenceCalibrator):
+            raise InputError("this calibration is for single labels, not for scores", remedy="calibrate anew")
+        missing = None if scores.missing is None else scores.missing[None]
+        return np.asarray(self.fitted.predict_log_proba(scores.values[None], missing=missing)[0])
+
+    def confidence(self, number: float) -> float:
+        """The chance that a single label with the model's own `number` is right, in [0, 1].
+
+        Raises:
+            InputError: It was fitted on scores.
+        """
+        if isinstance(self.fitted, ScoreCalibrator):
+            raise InputError("this calibration is for scores, not for single labels", remedy="calibrate anew")
+        return float(self.fitted.predict(np.array([number]))[0])
+
+    def accepts(self, confidence: float) -> bool:
+        """Whether a ticket that no gate stops is accepted."""
+        return self.promise is None or confidence >= self.threshold
+
+    @property
+    def threshold(self) -> float:
+        """The least confidence that is accepted; minus infinity: any."""
+        found = self.promise.threshold if self.promise else None
+        return -math.inf if found is None else found
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > _LARGEST:
+            raise InputError("too large for a calibration", file=file, remedy="name the file that llmtriage calibrate wrote")
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=file, remedy="check the path") from None
+    except (ValueError, RecursionError):
+        raise InputError("not whole: no JSON", file=file, remedy="name the file that llmtriage calibrate wrote") from None
+    return data if isinstance(data, dict) else {}
+
+
+def _in_words(name: str) -> str:
+    return _WORDS.get(name) or _WORDS.get(name.partition(".")[0]) or name

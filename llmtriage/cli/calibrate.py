@@ -1,0 +1,191 @@
+"""`llmtriage calibrate`: from labelled tickets to a promise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmtriage.cli.classify import progress_bar
+from llmtriage.cli.display import notice, show_json
+from llmtriage.cli.options import (
+    Number,
+    column_options,
+    file_argument,
+    json_option,
+    make_triage,
+    open_tickets,
+    overwrite_option,
+    quiet_option,
+    triage_options,
+)
+from llmtriage.cli.reading import tell_reading
+from llmtriage.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llmtriage.calibrating import Calibrated, Labelled
+    from llmtriage.calibration import Answer
+    from llmtriage.settings import Settings
+    from llmtriage.tickets import TicketFile
+    from llmtriage.triage import Triage
+
+_WORDS = {
+    "en": {
+        "none": "no promise with these {n} labels",
+        "wanted": "; a new sample of about {wanted} is needed",
+        "never": "; more labels would not help: even the surest tickets are wrong too often",
+        "method": "calibrator    {method}, fitted on {fitted} tickets; the promise rests on {certified}",
+        "left_out": "{n} of the tickets stand among the examples and were left out",
+        "outside": "none of these tickets belongs to the catch-all: the promise is about a world without tickets that belong nowhere",
+        "written": "written       {path}",
+    },
+    "zh": {
+        "none": "这 {n} 个标注不足以作出保证",
+        "wanted": "；需要约 {wanted} 张新抽取的标注工单",
+        "never": "；增加标注也无济于事：即使最有把握的工单也错得太多",
+        "method": "校准器        {method}，用 {fitted} 张工单拟合；保证依据 {certified} 张",
+        "left_out": "其中 {n} 张工单在示例中出现，未使用",
+        "outside": "没有一张工单属于兜底类别：该保证不涉及不属于任何类别的工单",
+        "written": "已写入        {path}",
+    },
+}
+
+
+@click.command(short_help="From labelled tickets to a promise.")
+@file_argument
+@click.option(
+    "--alpha", type=Number(0, 0.5, min_open=True), help="The largest share of wrong tickets among those accepted.", required=True
+)
+@click.option(
+    "--delta",
+    type=Number(0, 0.5, min_open=True),
+    default=0.1,
+    show_default=True,
+    help="The probability that the promise does not hold.",
+)
+@click.option("-o", "--output", type=click.Path(), required=True, help="The calibration file.")
+@click.option(
+    "--answer",
+    type=click.Choice(["leaf", "department"]),
+    default="leaf",
+    show_default=True,
+    help="What is offered as the answer: a leaf, or the top-level category above it.",
+)
+@overwrite_option
+@column_options
+@triage_options
+@json_option
+@quiet_option
+@click.pass_obj
+def calibrate(
+    settings: Settings,
+    /,
+    file: Path,
+    alpha: float,
+    delta: float,
+    output: str,
+    *,
+    answer: Answer,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    **flags: Any,
+) -> int:
+    """Classify the labelled tickets of FILE, fit a calibrator, and find what may be accepted under a promise.
+
+    FILE is to be a uniform random sample of the tickets that will come, labelled by people who did not see what the model says.
+    """
+    from llmtriage.calibrating import calibrate as fit_and_certify
+
+    path = _output(output, file, overwrite=overwrite)
+    _refuse(flags)
+    tickets, language = open_tickets(file, flags), flags["language"]
+    triage = make_triage(flags, settings, quiet=quiet)
+    rows = _classified(triage, tickets, quiet=quiet, language=language)
+    found = fit_and_certify(triage, rows, alpha=alpha, delta=delta, answer=answer, file=file.name)
+    if found.calibration is not None:
+        found.calibration.save(path)
+    if as_json:
+        show_json(_as_json(found, output))
+    else:
+        _show(found, output, language, quiet=quiet)
+    return 0 if found.calibration else 1
+
+
+def _output(output: str, file: Path, *, overwrite: bool) -> Path:
+    from pathlib import Path
+
+    path = Path(output)
+    if path.resolve() == file.resolve():
+        raise InputError("the input itself", file=output, field="--output", remedy="name another file")
+    if path.exists() and not overwrite:
+        raise InputError("exists already", file=output, field="--output", remedy="name another file or add --overwrite")
+    if not path.parent.is_dir():
+        raise InputError("there is no such folder", file=path.parent, field="--output", remedy="make it first")
+    return path
+
+
+def _refuse(flags: dict[str, Any]) -> None:
+    """What a calibration itself is to say."""
+    for name, remedy in (
+        ("threshold", "leave it out: the calibration finds it"),
+        ("departments", "use --answer department"),
+        ("calibration", "leave it out: this makes a new one"),
+    ):
+        if flags[name]:
+            raise InputError("not for calibrate", field=f"--{name}", remedy=remedy)
+
+
+def _classified(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str) -> list[Labelled]:
+    from llmtriage.calibrating import Labelled
+    from llmtriage.runner import Summary, classified
+
+    for _ in tickets.labelled(triage.taxonomy):
+        pass  # a wrong label in the last row is found before anything is sent
+    tell_reading(triage, quiet=quiet, language=language)
+    summary, rows = Summary(), []
+    with progress_bar(tickets, triage, quiet=quiet, language=language) as show:
+        for row, outcome in classified(triage, tickets.labelled(triage.taxonomy)):
+            rows.append(Labelled(ticket=row.ticket, gold=row.category, outcome=outcome))
+            summary.add(outcome)
+            show(summary)
+    if not rows:
+        raise InputError("the file holds no tickets", file=tickets.table.path, remedy="give a file with labelled rows")
+    return rows
+
+
+def _show(found: Calibrated, output: str, language: str, *, quiet: bool) -> None:
+    from llmtriage.calibrating import in_words
+
+    words, labels = _WORDS[language], found.labels
+    if labels.left_out:
+        notice(words["left_out"].format(n=labels.left_out), quiet=quiet, language=language)
+    if not labels.outside:
+        notice(words["outside"], quiet=quiet, language=language)
+    if found.calibration is None:
+        missing = words["never"] if found.wanted is None else words["wanted"].format(wanted=found.wanted)
+        click.echo(words["none"].format(n=labels.n) + missing)
+        return
+    click.echo(in_words(found.certificate, language))
+    click.echo(words["method"].format(method=found.selection.method, fitted=labels.fitted, certified=labels.certified))
+    click.echo(words["written"].format(path=output))
+
+
+def _as_json(found: Calibrated, output: str) -> dict[str, Any]:
+    promise = found.calibration.promise if found.calibration else None
+    return {
+        "promise": promise.model_dump(mode="json", exclude={"need"}) if promise else None,
+        "share": found.certificate.accepted / found.certificate.n,
+        "labels_wanted": found.wanted,
+        "labels": found.labels.model_dump(mode="json"),
+        "calibrator": found.selection.method,
+        "calibrated": found.selection.calibrated,
+        "tried": [
+            {"method": tried.method, "log_loss": tried.loss, "behind": tried.behind, "standard_error": tried.standard_error}
+            for tried in found.selection.tried
+        ],
+        "need": list(found.certificate.boundary.need),
+        "file": output if found.calibration else None,
+    }

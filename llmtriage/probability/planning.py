@@ -1,0 +1,88 @@
+"""How many labels a promise needs, and which tickets are worth labelling."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llmtriage.errors import InputError
+from llmtriage.probability.certificate import equal_levels
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+MOST_LABELS = 20_000  # a promise that needs more is none
+_STEP = 2**0.25
+_LUCK = 1.0  # standard errors by which a sample may be worse than expected: five of six are better
+
+
+def labels_wanted(confidence: ArrayLike, n: int, alpha: float, delta: float = 0.1, *, at_least: int = 1) -> int | None:
+    """About how many labelled tickets are enough to accept something, if confidences are what they say.
+
+    For growing samples, the errors that are expected among the surest tickets, and one standard error more, are held against the boundary.
+
+    Args:
+        confidence: Shape (m,), calibrated confidences in [0, 1] of tickets that no gate stops.
+        n: How many tickets these are a part of.
+        alpha: In (0, 1/2].
+        delta: In (0, 1/2].
+        at_least: The least number that is tried.
+
+    Returns:
+        A number of two digits and zeros; None: 20,000 are not enough.
+
+    Raises:
+        InputError: A confidence is not in [0, 1], or alpha or delta is out of range.
+    """
+    sure = np.sort(np.asarray(confidence, np.float64))[::-1]
+    if len(sure) and not (sure[-1] >= 0 and sure[0] <= 1):
+        raise InputError("labels wanted: a confidence is not in [0, 1]", remedy="give calibrated ones")
+    if not len(sure):
+        return None
+    share = np.arange(1, len(sure) + 1) / n
+    risk = np.cumsum(1 - sure) / np.arange(1, len(sure) + 1)
+    size = float(max(at_least, 10))
+    while size <= MOST_LABELS:
+        labels = _two_digits(size)
+        accepted = np.floor(share * labels)
+        errors = np.ceil(accepted * risk + _LUCK * np.sqrt(accepted * risk * (1 - risk)))
+        need = np.array([*equal_levels(labels, alpha, delta).need])
+        if len(need) and (errors <= np.searchsorted(need, accepted, side="right") - 1).any():
+            return labels
+        size *= _STEP
+    return None
+
+
+def _two_digits(number: float) -> int:
+    unit = int(10 ** max(0, math.floor(math.log10(number)) - 1))
+    return math.ceil(number / unit) * unit
+
+
+def worth_labelling(confidence: ArrayLike, alpha: float, *, reserve: float = 1.1, at_least: float = 0.1) -> tuple[float, float]:
+    """From which confidence on labels decide about acceptance, and the share of tickets above that.
+
+    The largest share of tickets, best first, whose mean predicted error is at most alpha, and a tenth more. A promise may then be made on fresh
+    labels drawn uniformly among tickets with at least that confidence; nothing below it can be accepted. The choice only says where labels
+    are worth most; the promise holds for any.
+
+    Args:
+        confidence: Shape (m,), calibrated confidences of unlabelled tickets; minus infinity where a gate stops the ticket.
+        alpha: In (0, 1/2].
+        reserve: By how much the share is taken larger.
+        at_least: The least share.
+
+    Raises:
+        InputError: There are no tickets, or a confidence is no number.
+    """
+    sure = np.sort(np.asarray(confidence, np.float64))[::-1]
+    if not len(sure) or np.isnan(sure).any():
+        raise InputError(
+            "worth labelling: no confidences, or one that is no number", remedy="give one for each unlabelled ticket"
+        )
+    errors = np.where(np.isfinite(sure), 1 - sure, 1.0)
+    good = np.flatnonzero(np.cumsum(errors) <= alpha * np.arange(1, len(sure) + 1))
+    share = min(1.0, max(at_least, reserve * (int(good[-1]) + 1 if len(good) else 0) / len(sure)))
+    floor = float(sure[math.ceil(share * len(sure)) - 1])
+    return floor, float((sure >= floor).mean())
