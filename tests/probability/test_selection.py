@@ -175,6 +175,16 @@ def test_odd_samples_have_finite_figures(values: Floats, gold: Integers) -> None
     assert chosen.calibrator.predict_proba(values).sum(axis=1) == pytest.approx(1)
 
 
+def test_an_impossible_ticket_costs_a_bounded_loss() -> None:
+    """Held out, it meets a calibrator that knows of none: 800 nats, counted as ln(1e12)."""
+    gold = np.arange(40) % 3
+    values = -800.0 * (np.arange(3) != gold[:, None])
+    gold[7] = (gold[7] + 1) % 3
+    (one,) = selected(values, gold).tried
+    assert one.loss is not None
+    assert math.log(1e12) / 40 <= one.loss < 2 * math.log(1e12) / 40
+
+
 def test_missing_labels_are_known_to_the_selection() -> None:
     """As if they had been filled before."""
     values, gold = world(80, 4, 0, *TOO_SURE)
