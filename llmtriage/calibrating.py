@@ -91,7 +91,7 @@ def calibrate(
     fresh = unseen(triage, rows)
     if not fresh:
         raise InputError("no labelled ticket is left", remedy="give tickets that the engine does not know as examples")
-    fitting, certifying = _parts(fresh, seed)
+    fitting, certifying = parts(fresh, seed)
     selection = _selection(triage, fitting, answer)
     labels = Labels(
         file=file,
@@ -116,7 +116,7 @@ def calibrate(
     score, loss = scored(Router(triage.taxonomy, triage.policy, draft), certifying)
     found = certify(score, loss, alpha, delta)
     if not found.holds:
-        wanted = labels_wanted(score[score > -math.inf], len(score), alpha, delta)
+        wanted = labels_wanted(score[score > -math.inf], len(score), alpha, delta, used=len(score) / len(fresh))
         return Calibrated(calibration=None, certificate=found, selection=selection, labels=labels, wanted=wanted)
     sealed = draft.model_copy(update={"promise": _promise(found), "words": in_words(found)})
     return Calibrated(calibration=sealed, certificate=found, selection=selection, labels=labels)
@@ -152,8 +152,8 @@ def _routed(router: Router, row: Labelled) -> Outcome:
     return row.outcome if answer is None else router.route(row.ticket, row.outcome.text, answer)
 
 
-def _parts(rows: Sequence[Labelled], seed: int) -> tuple[list[Labelled], list[Labelled]]:
-    """What the calibrator is fitted on, and what the promise is made on."""
+def parts(rows: Sequence[Labelled], seed: int) -> tuple[list[Labelled], list[Labelled]]:
+    """What the calibrator is fitted on, and what the promise is made on: near-duplicates stand in one of them."""
     if any(isinstance(_answer(row), SingleLabel) for row in rows):
         return list(rows), list(rows)  # a calibrator for single labels keeps the order
     wanted = min(MOST_FITTED, max(LEAST_TICKETS, round(FITTED_SHARE * len(rows))), len(rows) // 2)
@@ -175,9 +175,7 @@ def _selection(triage: Triage, rows: Sequence[Labelled], answer: Answer) -> Sele
     if scores and labels:
         raise InputError("some answers are distributions and some are single labels", remedy="set one way of --reading")
     if scores:
-        values = np.array([found.values for found, _ in scores])
-        missing = np.array([np.zeros(len(places), bool) if found.missing is None else found.missing for found, _ in scores])
-        return selected(values, [places[gold] for _, gold in scores], missing=missing)
+        return selected([found.values for found, _ in scores], [places[gold] for _, gold in scores])
     if not labels:
         raise InputError("no labelled ticket got an answer with a number", remedy="see what llmtriage evaluate says of them")
     top = {leaf.id: triage.taxonomy.path(leaf.id)[0].id for leaf in triage.taxonomy.leaves}

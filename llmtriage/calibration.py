@@ -186,13 +186,14 @@ class Calibration(_Part):
     def log_probabilities(self, scores: Scores) -> Floats:
         """The logarithms of the probabilities of one ticket's categories, shape (K,).
 
+        A category that the engine did not list has the bound that its reading gave it; that is its share of what was left.
+
         Raises:
             InputError: It was fitted on single labels, or the scores cannot be used.
         """
         if isinstance(self.fitted, ConfidenceCalibrator):
             raise InputError("this calibration is for single labels, not for scores", remedy="calibrate anew")
-        missing = None if scores.missing is None else scores.missing[None]
-        return np.asarray(self.fitted.predict_log_proba(scores.values[None], missing=missing)[0])
+        return np.asarray(self.fitted.predict_log_proba(scores.values[None])[0])
 
     def confidence(self, number: float) -> float:
         """The chance that a single label with the model's own `number` is right, in [0, 1].

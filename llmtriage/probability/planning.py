@@ -18,7 +18,7 @@ _STEP = 2**0.25
 _LUCK = 1.0  # standard errors by which a sample may be worse than expected: five of six are better
 
 
-def labels_wanted(confidence: ArrayLike, n: int, alpha: float, delta: float = 0.1, *, at_least: int = 1) -> int | None:
+def labels_wanted(confidence: ArrayLike, n: int, alpha: float, delta: float = 0.1, *, used: float = 1.0) -> int | None:
     """About how many labelled tickets are enough to accept something, if confidences are what they say.
 
     For growing samples, the errors that are expected among the surest tickets, and one standard error more, are held against the boundary.
@@ -28,7 +28,7 @@ def labels_wanted(confidence: ArrayLike, n: int, alpha: float, delta: float = 0.
         n: How many tickets these are a part of.
         alpha: In (0, 1/2].
         delta: In (0, 1/2].
-        at_least: The least number that is tried.
+        used: The share of the labels on which the promise is made; the others fit the calibrator.
 
     Returns:
         A number of two digits and zeros; None: 20,000 are not enough.
@@ -43,14 +43,14 @@ def labels_wanted(confidence: ArrayLike, n: int, alpha: float, delta: float = 0.
         return None
     share = np.arange(1, len(sure) + 1) / n
     risk = np.cumsum(1 - sure) / np.arange(1, len(sure) + 1)
-    size = float(max(at_least, 10))
+    size = 10.0
     while size <= MOST_LABELS:
         labels = _two_digits(size)
         accepted = np.floor(share * labels)
         errors = np.ceil(accepted * risk + _LUCK * np.sqrt(accepted * risk * (1 - risk)))
         need = np.array([*equal_levels(labels, alpha, delta).need])
         if len(need) and (errors <= np.searchsorted(need, accepted, side="right") - 1).any():
-            return labels
+            return _two_digits(labels / used)
         size *= _STEP
     return None
 

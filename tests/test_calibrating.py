@@ -1,0 +1,372 @@
+"""From labelled tickets to a calibration file, and tickets routed under it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llmtriage import Accepted, Pending, Taxonomy, Ticket, Triage
+from llmtriage.calibrating import Calibrated, Labelled, calibrate, in_words, parts, scored
+from llmtriage.calibration import Calibration
+from llmtriage.errors import CalibrationError, InputError
+from llmtriage.predictions import Example, Failure, Prediction, Question, SingleLabel
+from llmtriage.prepare import Preparation
+from llmtriage.routing import Policy, Router
+from llmtriage.taxonomy import digest
+from llmtriage.testing import ScriptedBackend
+
+SHOP = Taxonomy.model_validate(
+    {
+        "categories": [
+            {"id": "sales", "team": "sales", "children": [{"id": "refund"}, {"id": "parcel"}]},
+            {"id": "login", "team": "tech"},
+            {"id": "other", "catch_all": True},
+        ]
+    }
+)
+LEAVES = ("refund", "parcel", "login", "other")
+
+
+def told(question: Question) -> dict[str, float]:
+    """Too sure of what the text names: "parcel 0.83" is said to be a parcel with that much."""
+    name, share = question.text.split()[:2]
+    rest = (1 - float(share)) / 3
+    return {leaf: float(share) if leaf == name else rest for leaf in LEAVES}
+
+
+def too_sure(share: float) -> float:
+    """How often the category is right that is named with such a share."""
+    return float(share**1.7)
+
+
+def sample(n: int, *, right: Callable[[float], float] = too_sure, seed: int = 0) -> list[tuple[Ticket, str]]:
+    """Tickets that name a category with some share, and their true categories: the named one with probability `right` of that share."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for number in range(n):
+        named, share = str(rng.choice(LEAVES[:3])), float(1 - 0.6 * rng.random() ** 2)
+        gold = named if rng.random() < right(share) else str(rng.choice([leaf for leaf in LEAVES if leaf != named]))
+        words = " ".join("".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), size=6)) for _ in range(8))
+        rows.append((Ticket(id=str(number), content=f"{named} {share:.6f} {words}"), gold))
+    return rows
+
+
+def triage(**options: Any) -> Triage:
+    """An engine that answers as `told`."""
+    return Triage(**{"taxonomy": SHOP, "backend": ScriptedBackend(told), "preparation": Preparation(()), **options})
+
+
+def classified(sorter: Triage, rows: list[tuple[Ticket, str]]) -> list[Labelled]:
+    """With what the engine said."""
+    outcomes = sorter.classify_many([ticket for ticket, _ in rows])
+    return [Labelled(ticket=ticket, gold=gold, outcome=outcome) for (ticket, gold), outcome in zip(rows, outcomes, strict=True)]
+
+
+@cache
+def usual() -> Calibrated:
+    """Calibrated on 800 tickets, alpha 0.1."""
+    return made()
+
+
+def made(n: int = 800, *, alpha: float = 0.1, rows: list[tuple[Ticket, str]] | None = None, **options: Any) -> Calibrated:
+    """Calibrated on a sample."""
+    sorter = triage()
+    return calibrate(
+        sorter, classified(sorter, rows if rows is not None else sample(n)), alpha=alpha, file="labelled.csv", **options
+    )
+
+
+# -- what comes out --------------------------------------------------------------------------------
+
+
+def test_a_promise_is_found_and_kept_on_other_tickets() -> None:
+    """Confidence becomes true, the error rate among the accepted stays below alpha, and some are accepted."""
+    found = usual()
+    assert found.calibration is not None
+    router = triage(calibration=found.calibration)
+    fresh = sample(4000, seed=1)
+    outcomes = list(router.classify_many([ticket for ticket, _ in fresh]))
+    accepted = [(outcome, gold) for outcome, (_, gold) in zip(outcomes, fresh, strict=True) if isinstance(outcome, Accepted)]
+    assert len(accepted) > 200
+    assert np.mean([outcome.category != gold for outcome, gold in accepted]) <= 0.1
+    sure = np.array([outcome.confidence for outcome in outcomes])
+    right = [outcome.candidates[0].category == gold for outcome, (_, gold) in zip(outcomes, fresh, strict=True)]
+    assert abs(sure.mean() - np.mean(right)) < 0.04
+    raw = np.array([outcome.score for outcome in outcomes])
+    assert raw.mean() - np.mean(right) > 0.07  # it was too sure before
+
+
+def test_the_evidence_stands_in_the_file() -> None:
+    """Numbers that follow from the boundary, and the same sentence for people."""
+    found = usual()
+    assert found.calibration is not None
+    promise, labels = found.calibration.promise, found.calibration.labels
+    assert promise is not None
+    assert labels.n == 800
+    assert labels.fitted + labels.certified == 800
+    assert promise.n == labels.certified
+    assert promise.errors <= sum(step <= promise.accepted for step in promise.need) - 1
+    assert promise.crossing <= 0.1
+    share = f"{promise.accepted / promise.n:.0%}"
+    words = f"accepts {share} of tickets; error among them at most 10% with 90% confidence; {promise.errors} errors among the {promise.accepted}"
+    assert found.calibration.words.startswith(words)
+    assert in_words(found.certificate, "zh").startswith(f"自动接受 {share} 的工单；其中错误至多 10%，把握 90%")
+
+
+def test_a_model_without_power_gets_no_promise() -> None:
+    """Right one time in three, however sure it is."""
+    found = made(rows=sample(800, right=lambda _: 0.33))
+    assert (found.calibration, found.wanted) == (None, None)
+    assert not found.certificate.holds
+
+
+def test_too_few_labels_say_how_many_are_wanted() -> None:
+    """And somewhat more are enough."""
+    found = made(80)
+    assert found.calibration is None
+    assert found.wanted is not None
+    assert 150 <= found.wanted <= 2000
+    assert made(found.wanted).calibration is not None
+
+
+def test_all_right_and_all_wrong() -> None:
+    """Everything is accepted; nothing is."""
+    found = made(300, rows=sample(300, right=lambda _: 1.1))
+    assert found.calibration is not None
+    assert found.calibration.promise is not None
+    assert found.calibration.promise.threshold is None
+    assert made(300, rows=sample(300, right=lambda _: -1)).calibration is None
+
+
+def test_departments_are_an_answer_of_their_own() -> None:
+    """Fixed beforehand: what is offered is the department, and its leaves count as right."""
+    rows = [(ticket, "parcel" if gold == "refund" else gold) for ticket, gold in sample(800, right=lambda share: share)]
+    leaf, department = made(rows=rows), made(rows=rows, answer="department")
+    assert department.certificate.accepted > leaf.certificate.accepted
+    outcome = triage(calibration=department.calibration).classify("refund 0.99 please")
+    assert isinstance(outcome, Accepted)
+    assert (outcome.category, outcome.team) == ("sales", "sales")
+    alone = triage(calibration=department.calibration).classify("login 0.99 please")
+    assert alone.candidates[0].category == "login"
+    assert getattr(alone, "category", None) in ("login", None)
+
+
+def test_gates_come_before_the_promise() -> None:
+    """A category that is always reviewed is never accepted, and its tickets are no evidence."""
+    held = SHOP.model_copy(deep=True)
+    data = held.model_dump(mode="json")
+    data["categories"][1]["always_review"] = True
+    sorter = triage(taxonomy=Taxonomy.model_validate(data))
+    found = calibrate(sorter, classified(sorter, sample(800)), alpha=0.1)
+    assert found.calibration is not None
+    after = triage(taxonomy=sorter.taxonomy, calibration=found.calibration)
+    outcomes = [after.classify(ticket) for ticket, _ in sample(300, seed=2)]
+    assert "login" not in {outcome.category for outcome in outcomes if isinstance(outcome, Accepted)}
+    assert any(isinstance(outcome, Accepted) for outcome in outcomes)
+
+
+def test_single_labels_are_calibrated_by_their_own_number() -> None:
+    """There the calibrator keeps the order, so all labels serve both ends."""
+
+    def says(question: Question) -> Prediction:
+        name, share = question.text.split()[:2]
+        return Prediction(answer=SingleLabel(category=name, score=float(share)), source="verbalized", model="m")
+
+    sorter = triage(backend=ScriptedBackend(says))
+    found = calibrate(sorter, classified(sorter, sample(600)), alpha=0.1)
+    assert found.calibration is not None
+    assert (found.labels.fitted, found.labels.certified) == (600, 600)
+    outcome = triage(backend=ScriptedBackend(says), calibration=found.calibration).classify("parcel 0.99 x")
+    assert isinstance(outcome, Accepted)
+    assert outcome.score == 0.99
+    assert outcome.confidence is not None
+    assert outcome.confidence < 0.99
+
+
+def test_a_ticket_without_an_answer_is_an_error_that_is_not_accepted() -> None:
+    """Failures count among the labelled tickets."""
+
+    def fails(question: Question) -> Any:
+        return Failure(reason="timeout", detail="late") if "q" in question.text.split()[2] else told(question)
+
+    sorter = triage(backend=ScriptedBackend(fails))
+    rows = classified(sorter, sample(800))
+    missing = [row for row in rows if row.outcome.prediction is None]
+    assert len(missing) > 5
+    found = calibrate(sorter, rows, alpha=0.1)
+    assert found.calibration is not None
+    score, loss = scored(Router(SHOP, None, found.calibration.model_copy(update={"promise": None})), missing)
+    assert (score == -math.inf).all()
+    assert (loss == 1).all()
+    assert 800 - len(missing) <= found.labels.fitted + found.labels.certified < 800
+
+
+def test_tickets_the_engine_knows_are_left_out() -> None:
+    """They would flatter; case and blanks do not make another ticket."""
+    rows = sample(400)
+    examples = [Example(text=ticket.content.upper(), category=gold) for ticket, gold in rows[:30]]
+    sorter = triage(examples=examples)
+    found = calibrate(sorter, classified(sorter, rows), alpha=0.2)
+    assert found.labels.left_out == 30
+    assert found.labels.n == 400
+    with pytest.raises(InputError, match="no labelled ticket is left"):
+        calibrate(sorter, classified(sorter, rows[:30]), alpha=0.2)
+
+
+def test_copies_stand_on_one_side() -> None:
+    """A text and its copies are either for fitting or for the promise."""
+    rows = classified(triage(), [pair for pair in sample(100) for _ in range(3)])
+    fitting, certifying = parts(rows, 0)
+    assert {row.ticket.id for row in fitting}.isdisjoint({row.ticket.id for row in certifying})
+    assert len(fitting) + len(certifying) == 300
+    assert 50 <= len(fitting) <= 90
+
+
+@pytest.mark.parametrize(("alpha", "delta"), [(0.0, 0.1), (1.0, 0.1), (0.1, 0.0), (0.1, 1.0), (math.nan, 0.1)])
+def test_levels_out_of_range(alpha: float, delta: float) -> None:
+    """One line."""
+    with pytest.raises(InputError, match=r"give a number above 0 and at most 0\.5"):
+        made(100, alpha=alpha, delta=delta)
+
+
+# -- the file --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A calibration on disk."""
+    path = tmp_path / "calibration.json"
+    found = usual().calibration
+    assert found is not None
+    found.save(path)
+    return path
+
+
+def test_a_file_read_back_is_the_same(file: Path) -> None:
+    """To the last bit: the same outcomes."""
+    known, found = usual().calibration, Calibration.load(file)
+    assert known == found
+    texts = [ticket for ticket, _ in sample(50, seed=3)]
+    one, other = (list(triage(calibration=given).classify_many(texts)) for given in (known, file))
+    assert [outcome.confidence for outcome in one] == [outcome.confidence for outcome in other]
+    assert [type(outcome) for outcome in one] == [type(outcome) for outcome in other]
+    assert file.stat().st_size < 20_000
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda text: text.replace('"errors": ', '"errors": 1'), "it was changed after it was made; calibrate anew"),
+        (lambda text: text[: len(text) // 2], "not whole: no JSON"),
+        (lambda text: text.replace('"version": 1', '"version": 2'), "version 2 of the format, this llmtriage reads version 1"),
+        (lambda _: "[]", "not a calibration; make one with llmtriage calibrate"),
+        (lambda _: '{"format": "something else"}', "not a calibration"),
+        (lambda _: "\x00\xff", "not whole: no JSON"),
+    ],
+)
+def test_a_file_that_is_not_what_was_written(file: Path, damage: Callable[[str], str], says: str) -> None:
+    """One line that names the file."""
+    file.write_text(damage(file.read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        Calibration.load(file)
+    assert says in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_a_sealed_file_with_parts_that_cannot_be(file: Path) -> None:
+    """Somebody made a new seal."""
+    data = json.loads(file.read_text(encoding="utf-8"))
+    del data["seal"]
+    data["calibrator"]["log_slope"] = "steep"
+    file.write_text(json.dumps({**data, "seal": digest(data)}), encoding="utf-8")
+    with pytest.raises(InputError, match="a part of it cannot be read"):
+        Calibration.load(file)
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    """To read, and to write."""
+    with pytest.raises(InputError, match=r"none\.json: cannot be read"):
+        Calibration.load(tmp_path / "none.json")
+    found = usual().calibration
+    assert found is not None
+    with pytest.raises(InputError, match="cannot be written"):
+        found.save(tmp_path / "no" / "folder.json")
+
+
+# -- the contract ----------------------------------------------------------------------------------
+
+
+def changed(**fields: Any) -> Taxonomy:
+    """The taxonomy with other fields of its first leaf."""
+    data = SHOP.model_dump(mode="json")
+    data["categories"][0]["children"][0] |= fields
+    return Taxonomy.model_validate(data)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        pytest.param({"taxonomy": changed(description="one other word")}, "taxonomy", id="a word in a description"),
+        pytest.param({"taxonomy": changed(team="others")}, "policy (teams, rules, gates)", id="a team"),
+        pytest.param({"taxonomy": changed(always_review=True)}, "policy (teams, rules, gates)", id="a gate"),
+        pytest.param({"backend": ScriptedBackend(told, name="another")}, "model", id="the model"),
+        pytest.param({"preparation": Preparation(("unicode",))}, "preparation of texts", id="a step of preparation"),
+        pytest.param({"policy": Policy(min_characters=5)}, "policy (teams, rules, gates)", id="the policy"),
+    ],
+)
+def test_another_world_is_refused(options: dict[str, Any], says: str) -> None:
+    """With the name of what differs, before anything is routed."""
+    found = usual().calibration
+    sorter = triage(calibration=found, **options)
+    with pytest.raises(CalibrationError) as caught:
+        sorter.classify("parcel 0.99 x")
+    assert f"it was made with another {says}" in str(caught.value)
+    assert caught.value.exit_code == 3
+    with pytest.raises(CalibrationError):
+        next(iter(sorter.classify_many(["parcel 0.99 x"])))
+    with pytest.raises(CalibrationError):
+        sorter.settle()
+
+
+def test_a_rule_is_part_of_the_contract() -> None:
+    """A new keyword decides about other tickets."""
+    found = usual().calibration
+    rules = {"rules": [{"name": "lawyers", "when": {"keywords": ["lawyer"]}, "always_review": True}]}
+    ruled = Taxonomy.model_validate({**SHOP.model_dump(mode="json"), **rules})
+    with pytest.raises(CalibrationError, match="another policy"):
+        triage(taxonomy=ruled, calibration=found).settle()
+
+
+def test_a_calibration_is_part_of_a_run() -> None:
+    """So that no file is resumed under another one."""
+    found = usual().calibration
+    runs = {triage().run_id, triage(calibration=found).run_id, triage(calibration=made(alpha=0.2).calibration).run_id}
+    assert len(runs) == 3
+    assert triage(calibration=found).contract() == triage().contract()
+
+
+def test_two_rules_of_acceptance_do_not_go_together() -> None:
+    """A threshold is a wish, a calibration a promise."""
+    found = usual().calibration
+    for options in ({"threshold": 0.5}, {"policy": Policy(departments=True)}):
+        with pytest.raises(InputError, match="given besides a calibration"):
+            triage(calibration=found, **options)
+
+
+def test_few_labels_do_not_make_a_probability() -> None:
+    """Fewer than fifty: outcomes say that they are not calibrated."""
+    found = made(160, rows=sample(160, right=lambda _: 1.1), alpha=0.3)
+    assert found.calibration is not None
+    few = made(60, rows=sample(60, right=lambda _: 1.1), alpha=0.4)
+    assert few.calibration is not None
+    assert not few.calibration.calibrated
+    outcome = triage(calibration=few.calibration).classify("parcel 0.99 x")
+    assert isinstance(outcome, Accepted | Pending)
+    assert not outcome.calibrated
