@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,11 @@ from llmtriage.duplicates import folded, near_duplicate_groups
 from llmtriage.errors import InputError
 from llmtriage.outcomes import Accepted
 from llmtriage.predictions import Scores, SingleLabel
-from llmtriage.probability.certificate import Certificate, certify
-from llmtriage.probability.planning import labels_wanted
+from llmtriage.probability.certificate import Certificate, certify, delta_of_look
+from llmtriage.probability.planning import labels_wanted, worth_labelling
 from llmtriage.probability.selection import LEAST_TICKETS, Selection, selected, selected_for_confidence
 from llmtriage.routing import Router
+from llmtriage.sampling import UNIFORM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,13 +28,12 @@ if TYPE_CHECKING:
     from llmtriage.tickets import Ticket
     from llmtriage.triage import Triage
 
-UNIFORM = "uniform"
 FITTED_SHARE, MOST_FITTED = 0.25, 1000  # of the labels, where the calibrator needs labels of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labelled:
-    """A ticket with its true leaf and what the engine said about it, before any calibration."""
+    """A ticket with its true leaf, if known, and what the engine said about it, before any calibration."""
 
     ticket: Ticket = field(repr=False)
     gold: str
@@ -46,25 +46,45 @@ class Calibrated:
 
     Attributes:
         calibration: None: no promise is possible with these labels.
-        certificate: The evidence, in either case.
-        selection: The calibrator and how it was chosen.
+        certificate: The evidence, in either case: of the smallest alpha that is possible, else of the largest.
         labels: What was used for what.
+        reach: The share of all tickets that the labelled ones stand for: 1, or with a plan those above its floor.
+        certificates: Those of all alphas, ascending.
+        selection: How the calibrator was chosen; None: a plan had it.
         wanted: Where there is no promise: about how many labels a new sample needs; None: no number of labels would do.
     """
 
     calibration: Calibration | None
     certificate: Certificate
-    selection: Selection
     labels: Labels
+    reach: float = 1.0
+    certificates: tuple[Certificate, ...] = ()
+    selection: Selection | None = None
     wanted: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Where labels are worth most.
+
+    Attributes:
+        draft: The calibrator, with the floor above which tickets are drawn.
+        pool: Places of the unlabelled tickets that may be drawn.
+        wanted: About how many labels are enough; None: no number of labels would do.
+    """
+
+    draft: Calibration
+    pool: list[int]
+    wanted: int | None
 
 
 def calibrate(
     triage: Triage,
     rows: Sequence[Labelled],
     *,
-    alpha: float,
+    alpha: float | Sequence[float],
     delta: float = 0.1,
+    look: int | None = None,
     answer: Answer = "leaf",
     drawn: str = UNIFORM,
     file: str = "",
@@ -78,8 +98,10 @@ def calibrate(
     Args:
         triage: What the tickets were classified with; without calibration and threshold.
         rows: A uniform random sample of the tickets that will come, labelled without looking at what the engine said.
-        alpha: The largest share of wrong tickets among those accepted, in (0, 1/2].
+        alpha: The largest share of wrong tickets among those accepted, in (0, 1/2]. Of several, which share delta evenly, the smallest that
+            is possible is taken.
         delta: The probability that the promise does not hold, in (0, 1/2].
+        look: The how manyth look at the same labels this is, from 1; looks share delta, the later the less. None: there is one only.
         answer: What is offered: a leaf, or the department above it.
         drawn: How the sample was drawn, in a word.
         file: Where it stood.
@@ -89,10 +111,8 @@ def calibrate(
         InputError: There are no tickets, or none with an answer, or alpha or delta is out of range.
     """
     fresh = unseen(triage, rows)
-    if not fresh:
-        raise InputError("no labelled ticket is left", remedy="give tickets that the engine does not know as examples")
     fitting, certifying = parts(fresh, seed)
-    selection = _selection(triage, fitting, answer)
+    draft, selection = fitted(triage, fitting, answer)
     labels = Labels(
         file=file,
         drawn=drawn,
@@ -102,6 +122,91 @@ def calibrate(
         certified=len(certifying),
         outside=_outside(triage, certifying),
     )
+    spent = delta_of_look(delta, look)
+    found = _certified(triage, draft, certifying, labels, alpha=alpha, delta=spent, used=len(certifying) / len(fresh))
+    return replace(found, selection=selection)
+
+
+def calibrate_plan(
+    triage: Triage,
+    plan: Calibration,
+    rows: Sequence[Labelled],
+    *,
+    alpha: float | Sequence[float],
+    delta: float = 0.1,
+    look: int | None = None,
+    file: str = "",
+) -> Calibrated:
+    """Find the lowest threshold that keeps the promise, on labels that were drawn after a plan; nothing is fitted.
+
+    Args:
+        triage: What the tickets were classified with; without calibration and threshold.
+        plan: The calibrator, and the floor above which the tickets were drawn.
+        rows: All tickets of the plan's sample.
+        alpha: As for `calibrate`.
+        delta: As for `calibrate`.
+        look: As for `calibrate`.
+        file: Where the sample stood.
+
+    Raises:
+        InputError: There are no tickets, or alpha or delta is out of range.
+        CalibrationError: The plan was made under something else.
+    """
+    plan.check(triage.contract())
+    fresh = unseen(triage, rows)
+    parts_of = {
+        "file": file,
+        "n": len(rows),
+        "left_out": len(rows) - len(fresh),
+        "certified": len(fresh),
+        "outside": _outside(triage, fresh),
+    }
+    labels = plan.labels.model_copy(update=parts_of)
+    return _certified(triage, plan, fresh, labels, alpha=alpha, delta=delta_of_look(delta, look))
+
+
+def plan(
+    triage: Triage,
+    pilot: Sequence[Labelled],
+    outcomes: Sequence[tuple[Ticket, Outcome]],
+    *,
+    alpha: float,
+    delta: float = 0.1,
+    answer: Answer = "leaf",
+    seed: int = 0,
+) -> Plan:
+    """Fit a calibrator on some labelled tickets, and find on unlabelled ones where labels decide about acceptance.
+
+    One half of the unlabelled tickets, drawn at random, says where; only the other half may be drawn, for labels must not depend on what chose the
+    place.
+
+    Args:
+        triage: What the tickets were classified with; without calibration and threshold.
+        pilot: Labelled tickets, from anywhere.
+        outcomes: Unlabelled tickets with what the engine said.
+        alpha: As for `calibrate`.
+        delta: As for `calibrate`.
+        answer: As for `calibrate`.
+        seed: Of the halves.
+
+    Raises:
+        InputError: There are too few tickets.
+    """
+    draft, _ = fitted(triage, unseen(triage, pilot), answer)
+    rows = [Labelled(ticket=ticket, gold="", outcome=outcome) for ticket, outcome in outcomes]
+    score, _ = scored(Router(triage.taxonomy, triage.policy, draft), rows)
+    mixed = np.random.default_rng(seed).permutation(len(rows))
+    choosing, others = mixed[: len(rows) // 2], mixed[len(rows) // 2 :]
+    floor, reach = worth_labelling(score[choosing], alpha)
+    pool = sorted(others[score[others] >= floor].tolist())
+    wanted = labels_wanted(score[pool], len(pool), alpha, delta) if pool else None
+    return Plan(draft=draft.model_copy(update={"floor": floor, "reach": reach}), pool=pool, wanted=wanted)
+
+
+def fitted(triage: Triage, rows: Sequence[Labelled], answer: Answer) -> tuple[Calibration, Selection]:
+    """A calibration without a promise, and how its calibrator was chosen."""
+    selection = _selection(triage, rows, answer)
+    labels = Labels(file="", drawn=UNIFORM, n=len(rows), left_out=0, fitted=selection.n, certified=0, outside=0)
     draft = Calibration(
         words="",
         made=datetime.now(tz=UTC).date(),
@@ -113,19 +218,42 @@ def calibrate(
         labels=labels,
         contract=dict(triage.contract()),
     )
-    score, loss = scored(Router(triage.taxonomy, triage.policy, draft), certifying)
-    found = certify(score, loss, alpha, delta)
+    return draft, selection
+
+
+def _certified(
+    triage: Triage,
+    draft: Calibration,
+    rows: Sequence[Labelled],
+    labels: Labels,
+    *,
+    alpha: float | Sequence[float],
+    delta: float,
+    used: float = 1.0,
+) -> Calibrated:
+    """The promise on these tickets, if there can be one; `used`: they are such a share of all that were labelled."""
+    if not rows:
+        raise InputError("too few labelled tickets to fit on some and promise on others", remedy="label more")
+    alphas = sorted({alpha} if isinstance(alpha, int | float) else set(alpha))
+    score, loss = scored(Router(triage.taxonomy, triage.policy, draft), rows)
+    every = tuple(certify(score, loss, one, delta / len(alphas)) for one in alphas)
+    found = next((certificate for certificate in every if certificate.holds), every[-1])
+    common = {"certificate": found, "certificates": every, "labels": labels, "reach": draft.reach}
     if not found.holds:
-        wanted = labels_wanted(score[score > -math.inf], len(score), alpha, delta, used=len(score) / len(fresh))
-        return Calibrated(calibration=None, certificate=found, selection=selection, labels=labels, wanted=wanted)
-    sealed = draft.model_copy(update={"promise": _promise(found), "words": in_words(found)})
-    return Calibrated(calibration=sealed, certificate=found, selection=selection, labels=labels)
+        wanted = labels_wanted(score[score > -math.inf], len(score), found.alpha, found.delta, used=used)
+        return Calibrated(calibration=None, wanted=wanted, **common)  # type: ignore[arg-type]
+    words = in_words(found, draft.reach)
+    sealed = draft.model_copy(update={"promise": _promise(found), "words": words, "labels": labels})
+    return Calibrated(calibration=sealed, **common)  # type: ignore[arg-type]
 
 
 def unseen(triage: Triage, rows: Sequence[Labelled]) -> list[Labelled]:
-    """The tickets whose text is not among the engine's examples."""
+    """The tickets whose text is not among the engine's examples. Raises InputError if there are none."""
     known = {folded(example.text) for example in triage.examples}
-    return [row for row in rows if folded(row.outcome.text) not in known]
+    fresh = [row for row in rows if folded(row.outcome.text) not in known]
+    if not fresh:
+        raise InputError("no labelled ticket is left", remedy="give tickets that the engine does not know as examples")
+    return fresh
 
 
 def scored(router: Router, rows: Sequence[Labelled]) -> tuple[np.ndarray, np.ndarray]:
@@ -143,7 +271,9 @@ def scored(router: Router, rows: Sequence[Labelled]) -> tuple[np.ndarray, np.nda
 
 def is_right(router: Router, outcome: Outcome, gold: str) -> bool:
     """Whether the accepted category is the true leaf, or a node above it."""
-    return isinstance(outcome, Accepted) and any(node.id == outcome.category for node in router.taxonomy.path(gold))
+    if not isinstance(outcome, Accepted) or not gold:
+        return False
+    return any(node.id == outcome.category for node in router.taxonomy.path(gold))
 
 
 def _routed(router: Router, row: Labelled) -> Outcome:
@@ -208,9 +338,9 @@ def _promise(found: Certificate) -> Promise:
     )
 
 
-def in_words(found: Certificate, language: str = "en") -> str:
-    """What was won, in one sentence."""
-    share, sure = f"{found.accepted / found.n:.0%}", f"{1 - found.delta:.0%}"
+def in_words(found: Certificate, reach: float = 1.0, language: str = "en") -> str:
+    """What was won, in one sentence. `reach`: the share of all tickets that the labelled ones stand for."""
+    share, sure = f"{reach * found.accepted / found.n:.0%}", f"{1 - found.delta:.0%}"
     limit = f"{found.alpha:.1%}".replace(".0%", "%")
     if language == "zh":
         return (

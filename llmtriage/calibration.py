@@ -65,7 +65,7 @@ class Labels(_Part):
     n: Annotated[int, Field(ge=1)]
     left_out: Annotated[int, Field(ge=0)]
     fitted: Annotated[int, Field(ge=1)]
-    certified: Annotated[int, Field(ge=1)]
+    certified: Annotated[int, Field(ge=0)]
     outside: Annotated[int, Field(ge=0)]
 
 
@@ -102,9 +102,11 @@ class Calibration(_Part):
         made: The day.
         by: The version of llmtriage.
         answer: What is offered as the answer: a leaf, or the department above it.
+        floor: No ticket with less confidence is accepted: the labelled tickets were drawn above it. None: they were drawn among all.
+        reach: The share of all tickets that have at least that much.
         calibrator: As `llmtriage.probability.calibrators` writes it.
         calibrated: Whether its numbers may be called probabilities: it was fitted on 50 tickets or more.
-        promise: None only while it is being made: then everything is accepted that no gate stops.
+        promise: None while it is being made: a plan. Then everything is accepted that no gate stops.
         labels: Where it comes from.
         contract: All that its numbers depend on, by name, as hashes or words.
     """
@@ -115,6 +117,8 @@ class Calibration(_Part):
     made: date
     by: str
     answer: Answer
+    floor: Annotated[float, Field(ge=0, le=1)] | None = None
+    reach: Annotated[float, Field(gt=0, le=1)] = 1.0
     calibrator: dict[str, Any]
     calibrated: bool
     promise: Promise | None
@@ -124,11 +128,15 @@ class Calibration(_Part):
     # -- the file ------------------------------------------------------------------------------
 
     @classmethod
-    def load(cls, path: str | Path) -> Calibration:
+    def load(cls, path: str | Path, *, plan: bool = False) -> Calibration:
         """Read a file that `save` wrote.
 
+        Args:
+            path: The file.
+            plan: It is to be a plan, which has no promise yet; else a calibration, which has one.
+
         Raises:
-            InputError: The file cannot be read, was changed by hand, is cut off, or is from another version.
+            InputError: The file cannot be read, was changed by hand, is cut off, is from another version, or is the other of the two.
         """
         file = Path(path)
         data = _json(file)
@@ -145,6 +153,10 @@ class Calibration(_Part):
             found.fitted  # noqa: B018 - a calibrator that cannot be read is found here
         except (ValidationError, InputError) as error:
             raise InputError("a part of it cannot be read", file=file, remedy="calibrate anew") from error
+        if plan and found.promise is not None:
+            raise InputError("a calibration, not a plan", file=file, remedy="name the file that llmtriage plan wrote")
+        if not plan and found.promise is None:
+            raise InputError("a plan, not a calibration", file=file, remedy="label its tickets, then llmtriage calibrate --plan")
         return found
 
     def save(self, path: str | Path) -> None:
@@ -205,15 +217,11 @@ class Calibration(_Part):
             raise InputError("this calibration is for scores, not for single labels", remedy="calibrate anew")
         return float(self.fitted.predict(np.array([number]))[0])
 
-    def accepts(self, confidence: float) -> bool:
-        """Whether a ticket that no gate stops is accepted."""
-        return self.promise is None or confidence >= self.threshold
-
     @property
     def threshold(self) -> float:
-        """The least confidence that is accepted; minus infinity: any."""
-        found = self.promise.threshold if self.promise else None
-        return -math.inf if found is None else found
+        """The least confidence that is accepted where no gate stops the ticket; minus infinity: any."""
+        limits = (self.promise.threshold if self.promise else None, self.floor)
+        return max((limit for limit in limits if limit is not None), default=-math.inf)
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def test_the_evidence_stands_in_the_file() -> None:
     share = f"{promise.accepted / promise.n:.0%}"
     words = f"accepts {share} of tickets; error among them at most 10% with 90% confidence; {promise.errors} errors among the {promise.accepted}"
     assert found.calibration.words.startswith(words)
-    assert in_words(found.certificate, "zh").startswith(f"自动接受 {share} 的工单；其中错误至多 10%，把握 90%")
+    assert in_words(found.certificate, language="zh").startswith(f"自动接受 {share} 的工单；其中错误至多 10%，把握 90%")
 
 
 def test_a_model_without_power_gets_no_promise() -> None:
@@ -227,6 +227,15 @@ def test_copies_stand_on_one_side() -> None:
     assert {row.ticket.id for row in fitting}.isdisjoint({row.ticket.id for row in certifying})
     assert len(fitting) + len(certifying) == 300
     assert 50 <= len(fitting) <= 90
+
+
+def test_one_ticket_and_none() -> None:
+    """Nothing can be divided."""
+    with pytest.raises(InputError, match="too few labelled tickets"):
+        made(1)
+    with pytest.raises(InputError, match="no labelled ticket is left"):
+        made(rows=[])
+    assert made(2).calibration is None
 
 
 @pytest.mark.parametrize(("alpha", "delta"), [(0.0, 0.1), (1.0, 0.1), (0.1, 0.0), (0.1, 1.0), (math.nan, 0.1)])

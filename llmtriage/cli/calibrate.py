@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,19 +15,18 @@ from llmtriage.cli.options import (
     file_argument,
     json_option,
     make_triage,
+    new_file,
     open_tickets,
     overwrite_option,
     quiet_option,
     triage_options,
 )
 from llmtriage.cli.reading import tell_reading
-from llmtriage.errors import InputError
+from llmtriage.errors import InputError, short
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from llmtriage.calibrating import Calibrated, Labelled
-    from llmtriage.calibration import Answer
+    from llmtriage.calibration import Answer, Calibration
     from llmtriage.settings import Settings
     from llmtriage.tickets import TicketFile
     from llmtriage.triage import Triage
@@ -37,6 +37,9 @@ _WORDS = {
         "wanted": "; a new sample of about {wanted} is needed",
         "never": "; more labels would not help: even the surest tickets are wrong too often",
         "method": "calibrator    {method}, fitted on {fitted} tickets; the promise rests on {certified}",
+        "spent": "each of these promises has {delta:.3g} of delta",
+        "limit": "alpha {alpha:g}: {says}",
+        "nothing": "nothing can be accepted",
         "left_out": "{n} of the tickets stand among the examples and were left out",
         "outside": "none of these tickets belongs to the catch-all: the promise is about a world without tickets that belong nowhere",
         "written": "written       {path}",
@@ -46,6 +49,9 @@ _WORDS = {
         "wanted": "；需要约 {wanted} 张新抽取的标注工单",
         "never": "；增加标注也无济于事：即使最有把握的工单也错得太多",
         "method": "校准器        {method}，用 {fitted} 张工单拟合；保证依据 {certified} 张",
+        "spent": "每个保证分得 delta 中的 {delta:.3g}",
+        "limit": "alpha {alpha:g}：{says}",
+        "nothing": "什么都不能接受",
         "left_out": "其中 {n} 张工单在示例中出现，未使用",
         "outside": "没有一张工单属于兜底类别：该保证不涉及不属于任何类别的工单",
         "written": "已写入        {path}",
@@ -55,8 +61,9 @@ _WORDS = {
 
 @click.command(short_help="From labelled tickets to a promise.")
 @file_argument
+@click.option("--alpha", type=Number(0, 0.5, min_open=True), help="The largest share of wrong tickets among those accepted.")
 @click.option(
-    "--alpha", type=Number(0, 0.5, min_open=True), help="The largest share of wrong tickets among those accepted.", required=True
+    "--alphas", metavar="A,B,...", help="Several in place of one, which share delta: the smallest possible is promised."
 )
 @click.option(
     "--delta",
@@ -73,6 +80,14 @@ _WORDS = {
     show_default=True,
     help="What is offered as the answer: a leaf, or the top-level category above it.",
 )
+@click.option(
+    "--look", type=click.IntRange(min=1), help="The how manyth look at the same labels: looks share delta, the later the less."
+)
+@click.option(
+    "--plan",
+    type=click.Path(path_type=Path),
+    help="The plan that FILE was drawn after: its calibrator, and where labels were drawn.",
+)
 @overwrite_option
 @column_options
 @triage_options
@@ -83,11 +98,14 @@ def calibrate(
     settings: Settings,
     /,
     file: Path,
-    alpha: float,
     delta: float,
     output: str,
     *,
+    alpha: float | None,
+    alphas: str | None,
+    look: int | None,
     answer: Answer,
+    plan: Path | None,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -98,33 +116,31 @@ def calibrate(
     FILE is to be a uniform random sample of the tickets that will come, labelled by people who did not see what the model says.
     """
     from llmtriage.calibrating import calibrate as fit_and_certify
+    from llmtriage.calibrating import calibrate_plan
+    from llmtriage.sampling import COLUMN, checked
 
-    path = _output(output, file, overwrite=overwrite)
+    path = new_file(output, file, overwrite=overwrite)
     _refuse(flags)
+    limits = _alphas(alpha, alphas)
     tickets, language = open_tickets(file, flags), flags["language"]
     triage = make_triage(flags, settings, quiet=quiet)
-    rows = _classified(triage, tickets, quiet=quiet, language=language)
-    found = fit_and_certify(triage, rows, alpha=alpha, delta=delta, answer=answer, file=file.name)
+    draft = _plan(plan)
+    rows = classified_rows(triage, tickets, quiet=quiet, language=language)
+    drawn = checked([row.ticket.value(COLUMN) for row in rows], [row.ticket for row in rows])
+    if draft is None:
+        _refuse_focused(drawn)
+        facts = {"answer": answer, "drawn": drawn, "file": file.name}
+        found = fit_and_certify(triage, rows, alpha=limits, delta=delta, look=look, **facts)  # type: ignore[arg-type]
+    else:
+        _refuse_other(drawn, draft)
+        found = calibrate_plan(triage, draft, rows, alpha=limits, delta=delta, look=look, file=file.name)
     if found.calibration is not None:
         found.calibration.save(path)
     if as_json:
         show_json(_as_json(found, output))
     else:
-        _show(found, output, language, quiet=quiet)
+        _show(found, output, language, delta=delta, quiet=quiet)
     return 0 if found.calibration else 1
-
-
-def _output(output: str, file: Path, *, overwrite: bool) -> Path:
-    from pathlib import Path
-
-    path = Path(output)
-    if path.resolve() == file.resolve():
-        raise InputError("the input itself", file=output, field="--output", remedy="name another file")
-    if path.exists() and not overwrite:
-        raise InputError("exists already", file=output, field="--output", remedy="name another file or add --overwrite")
-    if not path.parent.is_dir():
-        raise InputError("there is no such folder", file=path.parent, field="--output", remedy="make it first")
-    return path
 
 
 def _refuse(flags: dict[str, Any]) -> None:
@@ -138,7 +154,42 @@ def _refuse(flags: dict[str, Any]) -> None:
             raise InputError("not for calibrate", field=f"--{name}", remedy=remedy)
 
 
-def _classified(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str) -> list[Labelled]:
+def _alphas(one: float | None, several: str | None) -> list[float]:
+    if (one is None) == (several is None):
+        raise InputError("give one limit, or several", field="--alpha", remedy="write --alpha 0.05, or --alphas 0.02,0.05,0.1")
+    if one is not None:
+        return [one]
+    try:
+        found = [float(part) for part in (several or "").replace("，", ",").split(",")]
+    except ValueError:
+        raise InputError(
+            f"not A,B,...: {short(several or '')!r}", field="--alphas", remedy="write --alphas 0.02,0.05,0.1"
+        ) from None
+    if not all(0 < alpha <= 0.5 for alpha in found):
+        raise InputError("each is above 0 and at most 0.5", field="--alphas", remedy="write --alphas 0.02,0.05,0.1")
+    return found
+
+
+def _plan(path: Path | None) -> Calibration | None:
+    from llmtriage.calibration import Calibration
+
+    return None if path is None else Calibration.load(path, plan=True)
+
+
+def _refuse_focused(drawn: str) -> None:
+    if drawn.startswith("focused"):
+        problem = "these tickets were drawn where labels are worth most, not among all"
+        raise InputError(problem, field="--plan", remedy="name the plan that llmtriage plan wrote beside them")
+
+
+def _refuse_other(drawn: str, plan: Calibration) -> None:
+    if drawn != plan.labels.drawn:
+        problem = f"these tickets are the sample {drawn!r}, the plan is for {plan.labels.drawn!r}"
+        raise InputError(problem, field="--plan", remedy="name the plan of this sample")
+
+
+def classified_rows(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str) -> list[Labelled]:
+    """The labelled tickets of a file with what the engine says."""
     from llmtriage.calibrating import Labelled
     from llmtriage.runner import Summary, classified
 
@@ -156,7 +207,7 @@ def _classified(triage: Triage, tickets: TicketFile, *, quiet: bool, language: s
     return rows
 
 
-def _show(found: Calibrated, output: str, language: str, *, quiet: bool) -> None:
+def _show(found: Calibrated, output: str, language: str, *, delta: float, quiet: bool) -> None:
     from llmtriage.calibrating import in_words
 
     words, labels = _WORDS[language], found.labels
@@ -164,12 +215,19 @@ def _show(found: Calibrated, output: str, language: str, *, quiet: bool) -> None
         notice(words["left_out"].format(n=labels.left_out), quiet=quiet, language=language)
     if not labels.outside:
         notice(words["outside"], quiet=quiet, language=language)
+    if len(found.certificates) > 1:
+        for one in found.certificates:
+            says = in_words(one, found.reach, language) if one.holds else words["nothing"]
+            click.echo(words["limit"].format(alpha=one.alpha, says=says))
+    if found.certificate.delta < delta:
+        click.echo(words["spent"].format(delta=found.certificate.delta))
     if found.calibration is None:
         missing = words["never"] if found.wanted is None else words["wanted"].format(wanted=found.wanted)
         click.echo(words["none"].format(n=labels.n) + missing)
         return
-    click.echo(in_words(found.certificate, language))
-    click.echo(words["method"].format(method=found.selection.method, fitted=labels.fitted, certified=labels.certified))
+    click.echo(in_words(found.certificate, found.reach, language))
+    method = found.calibration.fitted.method
+    click.echo(words["method"].format(method=method, fitted=labels.fitted, certified=labels.certified))
     click.echo(words["written"].format(path=output))
 
 
@@ -177,14 +235,16 @@ def _as_json(found: Calibrated, output: str) -> dict[str, Any]:
     promise = found.calibration.promise if found.calibration else None
     return {
         "promise": promise.model_dump(mode="json", exclude={"need"}) if promise else None,
-        "share": found.certificate.accepted / found.certificate.n,
+        "share": found.reach * found.certificate.accepted / found.certificate.n,
+        "delta": found.certificate.delta,
+        "alphas": [{"alpha": one.alpha, "accepted": one.accepted, "errors": one.errors} for one in found.certificates],
         "labels_wanted": found.wanted,
         "labels": found.labels.model_dump(mode="json"),
-        "calibrator": found.selection.method,
-        "calibrated": found.selection.calibrated,
+        "calibrator": found.calibration.fitted.method if found.calibration else None,
+        "calibrated": found.calibration.calibrated if found.calibration else False,
         "tried": [
             {"method": tried.method, "log_loss": tried.loss, "behind": tried.behind, "standard_error": tried.standard_error}
-            for tried in found.selection.tried
+            for tried in (found.selection.tried if found.selection else ())
         ],
         "need": list(found.certificate.boundary.need),
         "file": output if found.calibration else None,

@@ -320,6 +320,18 @@ def open_tickets(path: Path, flags: dict[str, Any]) -> TicketFile:
     return read_tickets(path, Columns(**_named_columns(flags)), flags["encoding"])
 
 
+def new_file(output: str, file: Path, *, overwrite: bool, flag: str = "--output") -> Path:
+    """The file of a flag that is to be written, which is not the input, and is not there unless it may be replaced. Raises InputError."""
+    path = Path(output)
+    if path.resolve() == file.resolve():
+        raise InputError("the input itself", file=output, field=flag, remedy="name another file")
+    if path.exists() and not overwrite:
+        raise InputError("exists already", file=output, field=flag, remedy="name another file or add --overwrite")
+    if not path.parent.is_dir():
+        raise InputError("there is no such folder", file=path.parent, field=flag, remedy="make it first")
+    return path
+
+
 def one_text(arguments: tuple[str, ...]) -> str:
     """The text of a command that takes one; a shell makes several of a text without quotes."""
     if len(arguments) > 1:

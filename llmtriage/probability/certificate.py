@@ -286,6 +286,28 @@ def shared_delta(delta: float, parts: int) -> float:
     return -math.expm1(math.log1p(-delta) / parts)
 
 
+def delta_of_look(delta: float, look: int | None) -> float:
+    """What one of any number of looks at the same labels may spend, so that all of them together spend delta: 6 delta / (pi^2 look^2).
+
+    Args:
+        delta: In (0, 1/2].
+        look: From 1; None: there is one look only, which may spend all of it.
+
+    Raises:
+        InputError: One of them is out of range.
+
+    Example:
+        >>> [round(delta_of_look(0.1, look), 4) for look in (None, 1, 2, 3)]
+        [0.1, 0.0608, 0.0152, 0.0068]
+    """
+    _checked_levels(0.5, delta)
+    if look is None:
+        return delta
+    if look < 1:
+        raise InputError(f"look {look}", remedy="the first look is number 1")
+    return 6 * delta / (math.pi * look) ** 2
+
+
 def certify_groups(
     score: ArrayLike, loss: ArrayLike, group: Sequence[str], alpha: float | Mapping[str, float], delta: float = 0.1
 ) -> dict[str, Certificate]:

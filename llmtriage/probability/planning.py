@@ -74,15 +74,15 @@ def worth_labelling(confidence: ArrayLike, alpha: float, *, reserve: float = 1.1
         at_least: The least share.
 
     Raises:
-        InputError: There are no tickets, or a confidence is no number.
+        InputError: No ticket that no gate stops, or a confidence that is no number.
     """
     sure = np.sort(np.asarray(confidence, np.float64))[::-1]
-    if not len(sure) or np.isnan(sure).any():
+    open_to_all = int((sure > -math.inf).sum())
+    if np.isnan(sure).any() or not open_to_all:
         raise InputError(
-            "worth labelling: no confidences, or one that is no number", remedy="give one for each unlabelled ticket"
+            "worth labelling: no ticket that no gate stops, or a confidence that is no number", remedy="give more tickets"
         )
-    errors = np.where(np.isfinite(sure), 1 - sure, 1.0)
-    good = np.flatnonzero(np.cumsum(errors) <= alpha * np.arange(1, len(sure) + 1))
-    share = min(1.0, max(at_least, reserve * (int(good[-1]) + 1 if len(good) else 0) / len(sure)))
-    floor = float(sure[math.ceil(share * len(sure)) - 1])
+    good = np.flatnonzero(np.cumsum(1 - sure[:open_to_all]) <= alpha * np.arange(1, open_to_all + 1))
+    share = max(at_least, reserve * (int(good[-1]) + 1 if len(good) else 0) / len(sure))
+    floor = float(sure[min(math.ceil(share * len(sure)), open_to_all) - 1])
     return floor, float((sure >= floor).mean())

@@ -20,6 +20,7 @@ from llmtriage.probability.certificate import (
     certify,
     certify_groups,
     crossing,
+    delta_of_look,
     equal_levels,
     labels_needed,
     risk_limit,
@@ -436,6 +437,14 @@ def test_delta_is_shared() -> None:
     assert shared_delta(0.1, 1) == pytest.approx(0.1)
     with pytest.raises(InputError, match="0 parts"):
         shared_delta(0.1, 0)
+
+
+def test_looks_share_delta() -> None:
+    """However many there are."""
+    assert sum(delta_of_look(0.1, look) for look in range(1, 10_000)) == pytest.approx(0.1, abs=1e-5)
+    assert delta_of_look(0.1, None) == 0.1
+    with pytest.raises(InputError, match="look 0"):
+        delta_of_look(0.1, 0)
 
 
 def test_what_an_audit_says() -> None:

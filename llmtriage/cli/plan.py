@@ -1,0 +1,209 @@
+"""`llmtriage plan`: which tickets to label for a promise, and how many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmtriage.cli.calibrate import classified_rows
+from llmtriage.cli.classify import progress_bar
+from llmtriage.cli.options import (
+    Number,
+    column_options,
+    file_argument,
+    make_triage,
+    new_file,
+    open_tickets,
+    overwrite_option,
+    quiet_option,
+    triage_options,
+)
+from llmtriage.cli.reading import tell_reading
+from llmtriage.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llmtriage.calibration import Answer
+    from llmtriage.outcomes import Outcome
+    from llmtriage.sampling import Kind
+    from llmtriage.settings import Settings
+    from llmtriage.tickets import Ticket, TicketFile
+    from llmtriage.triage import Triage
+
+_USUAL = 4  # times the labels that any promise needs: what is drawn where nothing is known
+
+_WORDS = {
+    "en": {
+        "least": "any promise needs at least {least} accepted labelled tickets without an error, {more} with two errors",
+        "wanted": "about {wanted} labels are needed",
+        "never": "no number of labels would do: even the surest tickets are wrong too often",
+        "where": "drawn from the surest {reach:.0%} of tickets, those with a confidence of {floor:.2f} or more",
+        "written": "{n} tickets to label: {path}; fill in the column {column}, for all of them, without looking at what the model says",
+        "then": "then: llmtriage calibrate {path} --alpha {alpha:g} --delta {delta:g}{plan} -o calibration.json, with the flags of this command",
+    },
+    "zh": {
+        "least": "任何保证至少需要 {least} 张被接受且无一错误的标注工单，有两处错误时需要 {more} 张",
+        "wanted": "约需 {wanted} 个标注",
+        "never": "再多标注也不够：即使最有把握的工单也错得太多",
+        "where": "从最有把握的 {reach:.0%} 工单中抽取，即置信度不低于 {floor:.2f}",
+        "written": "待标注 {n} 张：{path}；请填写全部工单的 {column} 列，标注时不要看模型的结果",
+        "then": "然后：llmtriage calibrate {path} --alpha {alpha:g} --delta {delta:g}{plan} -o calibration.json，其余参数与本命令相同",
+    },
+}
+
+
+@click.command(short_help="Which tickets to label for a promise, and how many.")
+@file_argument
+@click.option(
+    "--alpha", type=Number(0, 0.5, min_open=True), required=True, help="The largest share of wrong tickets among those accepted."
+)
+@click.option(
+    "--delta",
+    type=Number(0, 0.5, min_open=True),
+    default=0.1,
+    show_default=True,
+    help="The probability that the promise does not hold.",
+)
+@click.option("--labels", type=click.IntRange(min=1), help="Tickets to draw [with --pilot as many as are needed].")
+@click.option("-o", "--output", type=click.Path(), required=True, help="The tickets to label.")
+@click.option(
+    "--pilot",
+    type=click.Path(path_type=Path),
+    help="Some labelled tickets: labels are then drawn where acceptance is in question.",
+)
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(),
+    default="plan.json",
+    show_default=True,
+    help="With --pilot: the file that llmtriage calibrate --plan takes.",
+)
+@click.option(
+    "--answer",
+    type=click.Choice(["leaf", "department"]),
+    default="leaf",
+    show_default=True,
+    help="With --pilot: what is offered as the answer.",
+)
+@overwrite_option
+@column_options
+@triage_options
+@quiet_option
+@click.pass_obj
+def plan(
+    settings: Settings,
+    /,
+    file: Path,
+    alpha: float,
+    delta: float,
+    output: str,
+    *,
+    labels: int | None,
+    pilot: Path | None,
+    plan_file: str,
+    answer: Answer,
+    overwrite: bool,
+    quiet: bool,
+    **flags: Any,
+) -> int:
+    """Say how many labels a promise needs, and draw the tickets of FILE to label: among all of them, or with --pilot where labels decide.
+
+    Without --pilot no engine is asked. With it, all tickets of FILE are classified; half of them say where labels are worth most, from the others
+    they are drawn.
+    """
+    from llmtriage.calibrating import plan as plan_labels
+
+    language, seed, label = flags["language"], flags["seed"], flags["category_column"] or "category"
+    path = new_file(output, file, overwrite=overwrite)
+    tickets = open_tickets(file, flags)
+    _say("least", language, least=_least(alpha, delta), more=_least(alpha, delta, errors=2))
+    if pilot is None:
+        rows = [row.ticket for row in tickets]
+        wanted = labels or min(len(rows), _USUAL * _least(alpha, delta))
+        sheet = _Sheet(path, "uniform", label)
+        sheet.write(tickets, rows, _drawn(range(len(rows)), wanted, seed), overwrite=overwrite)
+        _say("written", language, n=wanted, path=output, column=sheet.label)
+        _say("then", language, path=output, alpha=alpha, delta=delta, plan="")
+        return 0
+    plan_path = new_file(plan_file, file, overwrite=overwrite, flag="--plan")
+    labelled = open_tickets(pilot, flags)
+    triage = make_triage(flags, settings, quiet=quiet)
+    known = classified_rows(triage, labelled, quiet=True, language=language)
+    outcomes = _classified(triage, tickets, quiet=quiet, language=language)
+    found = plan_labels(triage, known, outcomes, alpha=alpha, delta=delta, answer=answer)
+    draft = found.draft
+    _say("where", language, reach=draft.reach, floor=draft.floor)
+    if found.wanted is None and labels is None:
+        _say("never", language)
+        return 1
+    if found.wanted is not None:
+        _say("wanted", language, wanted=found.wanted)
+    wanted = labels or min(len(found.pool), found.wanted or 0)
+    sheet = _Sheet(path, "focused", label)
+    rows = [ticket for ticket, _ in outcomes]
+    name = sheet.write(tickets, rows, _drawn(found.pool, wanted, seed), overwrite=overwrite)
+    draft.model_copy(update={"labels": draft.labels.model_copy(update={"drawn": name}), "words": "a plan"}).save(plan_path)
+    _say("written", language, n=wanted, path=output, column=sheet.label)
+    _say("then", language, path=output, alpha=alpha, delta=delta, plan=f" --plan {plan_file}")
+    return 0
+
+
+def _say(what: str, language: str, **facts: Any) -> None:
+    click.echo(_WORDS[language][what].format(**facts))
+
+
+def _least(alpha: float, delta: float, errors: int = 0) -> int:
+    from llmtriage.probability.certificate import labels_needed
+
+    return labels_needed(alpha, delta, errors)
+
+
+def _drawn(pool: Sequence[int], n: int, seed: int) -> list[int]:
+    from llmtriage.sampling import drawn
+
+    return [pool[place] for place in drawn(n, len(pool), seed)]
+
+
+def _classified(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str) -> list[tuple[Ticket, Outcome]]:
+    from llmtriage.runner import Summary, classified
+
+    tell_reading(triage, quiet=quiet, language=language)
+    summary, found = Summary(), []
+    with progress_bar(tickets, triage, quiet=quiet, language=language) as show:
+        for row, outcome in classified(triage, tickets):
+            found.append((row.ticket, outcome))
+            summary.add(outcome)
+            show(summary)
+    if not found:
+        raise InputError("the file holds no tickets", file=tickets.table.path, remedy="give a file with tickets")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """A file of tickets to label: where it goes, how they were drawn, and the column for the label."""
+
+    path: Path
+    kind: Kind
+    label: str
+
+    def write(self, tickets: TicketFile, rows: Sequence[Ticket], places: Sequence[int], *, overwrite: bool) -> str:
+        """Write the rows at `places` as they stand, with an empty label and the name of the sample, which is returned."""
+        from llmtriage.sampling import COLUMN, name_of
+        from llmtriage.tables import open_writer
+
+        name = name_of(self.kind, [rows[place] for place in places])
+        own = tickets.table.columns
+        added = [column for column in ("id", self.label, COLUMN) if column not in own]
+        chosen = set(places)
+        with open_writer(self.path, [*own, *added], overwrite=overwrite) as out:
+            for place, row in enumerate(tickets.table):
+                if place in chosen:
+                    named = {"id": rows[place].id or ""} if "id" in added else {}
+                    out.write({**row.cells, **named, self.label: "", COLUMN: name})
+        return name
