@@ -166,7 +166,7 @@ class Router:
     def _numbers(self, ranked: _Ranked, choice: Candidate) -> dict[str, float | bool | None]:
         """What is known of the choice: its score, and with a calibration how probable it is."""
         if self.calibration is None or ranked.raw is None:
-            return {"score": choice.score}
+            return {"score": choice.score, "confidence": None}
         return {"score": ranked.raw(choice.category), "confidence": choice.score, "calibrated": self.calibration.calibrated}
 
     def _rank(self, prediction: Prediction) -> _Ranked | Failure:

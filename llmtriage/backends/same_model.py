@@ -25,8 +25,8 @@ class SameModel:
         Raises:
             StoppedError: Another model gave it.
         """
-        if isinstance(answer, Failure) or not answer.model or not answer.usage.attempts:
-            return answer
+        if isinstance(answer, Failure) or not answer.usage.attempts or not answer.model or "\ufffd" in answer.model:
+            return answer  # a name that came broken tells nothing
         self._model = self._model or answer.model
         if answer.model != self._model:
             problem = f"the server now answers as {short(answer.model)!r}; this run began with {short(self._model)!r}"

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from probability.worked import TWELVE_GOLD as GOLD
+from probability.worked import TWELVE_ROWS as ROWS
+from probability.worked import TWENTY
 from scipy.optimize import approx_fprime
 from scipy.special import log_softmax
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
-from worked import CONFIDENCE, CORRECT, GOLD, ROWS
 
 from llmtriage.errors import InputError, UnknownNameError
 from llmtriage.probability import calibrators
@@ -36,6 +38,8 @@ from llmtriage.probability.scores import Floats, Integers, prepared
 
 NAN, INF = math.nan, math.inf
 SCORES = np.log(ROWS)
+
+CONFIDENCE, CORRECT = TWENTY
 
 
 def world(n: int, k: int, seed: int, *, temperature: float = 1.0, bias: float = 0.0) -> tuple[Floats, Integers]:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from worked import GOLD, ROWS
+from probability.worked import TWELVE_GOLD as GOLD
+from probability.worked import TWELVE_ROWS as ROWS
 
 from llmtriage.errors import InputError
 from llmtriage.probability import candidates

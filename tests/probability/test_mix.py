@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worked import ROWS
+from probability.worked import TWELVE_ROWS as ROWS
 
 from llmtriage.errors import InputError
 from llmtriage.probability import mix
