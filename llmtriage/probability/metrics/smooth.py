@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.fft import dct
-from scipy.optimize import brentq
 
 from llmtriage.probability.metrics.inputs import Floats, judged
 
@@ -40,6 +39,8 @@ def smooth_ece(confidence: ArrayLike, correct: ArrayLike) -> float:
         >>> round(smooth_ece([0.9, 0.9, 0.6, 0.6], [1, 1, 1, 0]), 4)
         0.0903
     """
+    from scipy.optimize import brentq  # slow to load, and few need it
+
     certainty, right = judged("smooth ECE", confidence, correct)
     waves = _waves(certainty, (right - certainty) / len(right))
     least, most = _area(waves, _LEAST_WIDTH), _area(waves, 1.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from llmtriage.probability.metrics.calibration import BINS, By, reliability_bins
 from llmtriage.probability.metrics.inputs import Floats, judged
@@ -104,6 +103,8 @@ def isotonic(confidence: ArrayLike, correct: ArrayLike) -> Floats:
         >>> isotonic([0.9, 0.9, 0.6, 0.6], [1, 1, 1, 0])
         array([1. , 1. , 0.5, 0.5])
     """
+    from scipy.optimize import isotonic_regression  # slow to load, and few need it
+
     certainty, right = judged("isotonic map", confidence, correct)
     _, places, counts = np.unique(certainty, return_inverse=True, return_counts=True)
     fitted = isotonic_regression(np.bincount(places, weights=right) / counts, weights=counts).x
