@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmtriage import __version__
-from llmtriage.calibration import Answer, Calibration, Labels, Promise
+from llmtriage.calibration import Answer, Calibration, Labels, Promise, Witness
 from llmtriage.duplicates import folded, near_duplicate_groups
 from llmtriage.errors import InputError
 from llmtriage.outcomes import Accepted
@@ -20,6 +20,7 @@ from llmtriage.probability.planning import labels_wanted, worth_labelling
 from llmtriage.probability.selection import LEAST_TICKETS, Selection, selected, selected_for_confidence
 from llmtriage.routing import Router
 from llmtriage.sampling import UNIFORM
+from llmtriage.taxonomy import digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from llmtriage.tickets import Ticket
     from llmtriage.triage import Triage
 
+WITNESSES = 40  # tickets, at most, of which is kept what was said
 FITTED_SHARE, MOST_FITTED = 0.25, 1000  # of the labels, where the calibrator needs labels of its own
 
 
@@ -243,7 +245,8 @@ def _certified(
         wanted = labels_wanted(score[score > -math.inf], len(score), found.alpha, found.delta, used=used)
         return Calibrated(calibration=None, wanted=wanted, **common)  # type: ignore[arg-type]
     words = in_words(found, draft.reach)
-    sealed = draft.model_copy(update={"promise": _promise(found), "words": words, "labels": labels})
+    facts = {"promise": _promise(found), "words": words, "labels": labels, "witnesses": _witnesses(triage, draft, rows)}
+    sealed = draft.model_copy(update=facts)
     return Calibrated(calibration=sealed, **common)  # type: ignore[arg-type]
 
 
@@ -323,6 +326,18 @@ def _answer(row: Labelled) -> Scores | SingleLabel | None:
 def _outside(triage: Triage, rows: Sequence[Labelled]) -> int:
     catch_all = triage.taxonomy.catch_all
     return sum(row.gold == catch_all.id for row in rows) if catch_all else 0
+
+
+def _witnesses(triage: Triage, draft: Calibration, rows: Sequence[Labelled]) -> tuple[Witness, ...]:
+    """Some tickets, evenly from all, with what is offered for them."""
+    router = Router(triage.taxonomy, triage.policy, draft)
+    outcomes = [_routed(router, row) for row in rows[:: -(-len(rows) // WITNESSES)]]
+    offered = [(outcome, outcome.category if isinstance(outcome, Accepted) else outcome.suggestion) for outcome in outcomes]
+    return tuple(
+        Witness(text=digest(outcome.text), category=category, confidence=outcome.confidence)
+        for outcome, category in offered
+        if category is not None and outcome.confidence is not None
+    )
 
 
 def _promise(found: Certificate) -> Promise:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FORMAT: Literal["llmtriage calibration"] = "llmtriage calibration"
 Answer = Literal["leaf", "department"]
 
+_MOVED = 0.1
 _LARGEST = 50_000_000  # bytes; a matrix for 1,000 categories has half of that
 
 # The parts of the contract in words; others are called by their keys.
@@ -93,6 +94,20 @@ class Promise(_Part):
     crossing: Annotated[float, Field(ge=0, le=1)]
 
 
+class Witness(_Part):
+    """What the engine said of one labelled ticket, to be asked again one day; the text itself is not kept.
+
+    Attributes:
+        text: The hash of the prepared text.
+        category: What was offered.
+        confidence: How probable that was.
+    """
+
+    text: str
+    category: str
+    confidence: float
+
+
 class Calibration(_Part):
     """Everything a calibration file holds.
 
@@ -109,6 +124,7 @@ class Calibration(_Part):
         promise: None while it is being made: a plan. Then everything is accepted that no gate stops.
         labels: Where it comes from.
         contract: All that its numbers depend on, by name, as hashes or words.
+        witnesses: What was said of some of the tickets: a model that changes behind its name says something else.
     """
 
     format: Literal["llmtriage calibration"] = FORMAT
@@ -124,6 +140,7 @@ class Calibration(_Part):
     promise: Promise | None
     labels: Labels
     contract: dict[str, str]
+    witnesses: tuple[Witness, ...] = ()
 
     # -- the file ------------------------------------------------------------------------------
 
@@ -187,6 +204,26 @@ class Calibration(_Part):
         names = [name for name in {**self.contract, **contract} if self.contract.get(name) != contract.get(name)]
         if names:
             raise CalibrationError(tuple(dict.fromkeys(_in_words(name) for name in names)))
+
+    def moved(self, text: str, category: str | None, confidence: float | None) -> bool | None:
+        """Whether the engine now says something else of a ticket: another category, or the same with a confidence that differs by over 0.1.
+
+        Args:
+            text: The prepared text.
+            category: What is offered now; None: nothing.
+            confidence: How probable that is.
+
+        Returns:
+            None: the ticket is no witness.
+        """
+        known = self._witnesses.get(digest(text))
+        if known is None:
+            return None
+        return category != known.category or confidence is None or abs(confidence - known.confidence) > _MOVED
+
+    @cached_property
+    def _witnesses(self) -> dict[str, Witness]:
+        return {witness.text: witness for witness in self.witnesses}
 
     # -- numbers -------------------------------------------------------------------------------
 

@@ -361,6 +361,24 @@ def test_a_calibration_is_part_of_a_run() -> None:
     assert triage(calibration=found).contract() == triage().contract()
 
 
+def test_witnesses_tell_a_model_that_changed_behind_its_name() -> None:
+    """Another first choice, or another confidence in it."""
+    found = usual().calibration
+    assert found is not None
+    assert 20 <= len(found.witnesses) <= 40
+    sorter = triage(calibration=found)
+    tickets = [ticket for ticket, _ in sample(800)]
+    outcomes = [outcome for outcome in sorter.classify_many(tickets) if found.moved(outcome.text, None, None) is not None]
+    assert len(outcomes) == len(found.witnesses)
+    for outcome in outcomes:
+        offered = outcome.category if isinstance(outcome, Accepted) else outcome.suggestion
+        assert outcome.confidence is not None
+        assert found.moved(outcome.text, offered, outcome.confidence) is False
+        assert found.moved(outcome.text, offered, outcome.confidence - 0.2) is True
+        assert found.moved(outcome.text, "other", outcome.confidence) is True
+    assert found.moved("never seen", "other", 0.9) is None
+
+
 def test_two_rules_of_acceptance_do_not_go_together() -> None:
     """A threshold is a wish, a calibration a promise."""
     found = usual().calibration

@@ -247,6 +247,23 @@ def test_a_calibration_and_a_threshold_do_not_go_together(cli: Cli, files: Path)
     assert "threshold: given besides a calibration, which says what is accepted" in done.err
 
 
+def test_tickets_are_asked_about_again(cli: Cli, files: Path) -> None:
+    """The same model says the same; a file of other tickets helps nothing; no text stands in the calibration."""
+    assert cli(*MAKE, "--quiet").code == 0
+    done = cli("check", *LEARNT, "--calibration", "c.json", "--again", "labelled.csv")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1].endswith(" of its tickets: 0 answered otherwise than when it was made")
+    data = json.loads(cli("check", *LEARNT, "--calibration", "c.json", "--again", "labelled.csv", "--json").out)
+    assert data["fits"]
+    assert 20 <= data["asked"] <= 40
+    assert data["moved"] == 0
+    other = cli("check", *LEARNT, "--calibration", "c.json", "--again", "fresh.csv", "--quiet")
+    assert other.code == 2
+    assert "holds none of the tickets that the calibration was made on" in other.err
+    text = (files / "c.json").read_text(encoding="utf-8")
+    assert not any(row["content"] in text for row in rows(files / "labelled.csv"))
+
+
 def test_a_run_is_not_resumed_under_another_calibration(cli: Cli, files: Path) -> None:
     """What was accepted under one promise is no part of another."""
     assert cli(*MAKE, "--quiet").code == 0
