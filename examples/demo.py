@@ -27,13 +27,14 @@ WIDTHS = (6, 9, 19, 13, 5)
 SHOWN = 16
 PARTS = {"learn": 400, "calibrate": 600, "new": 200}
 ALPHA, DELTA = 0.1, 0.1
+DRAW = 5  # of ten draws of these tickets, 0 to 9, five give a promise: the embedded engine knows little
 
 
 def divide(tickets: TicketFile, folder: Path) -> dict[str, Path]:
     """Deal tickets to the parts at random: what is true of a random part is true of the others but for chance."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = list(tickets.table)
-    rows = [rows[place] for place in np.random.default_rng(0).permutation(len(rows))]
+    rows = [rows[place] for place in np.random.default_rng(DRAW).permutation(len(rows))]
     files = {name: folder / f"{name}.csv" for name in PARTS}
     for name, size in PARTS.items():
         with open_writer(files[name], tickets.table.columns, overwrite=True) as out:
@@ -93,7 +94,7 @@ outcomes      {folder / "routed.csv"}
 waiting       {folder / "waiting.csv"}
 calibration   {folder / "calibration.json"}
 
-The embedded engine is a baseline made of words, not a language model. The same with an LLM:
+The embedded engine is a baseline made of words, not a language model: of ten draws of these tickets, five give a promise. With an LLM:
   a vLLM server     llmtriage classify {folder / "new.csv"} --backend vllm:Qwen/Qwen3-8B@http://localhost:8000/v1
   OpenAI            export OPENAI_API_KEY=...; llmtriage classify {folder / "new.csv"} --backend openai:gpt-5-mini
   without either    python examples/server.py   # then --backend openai:demo@http://127.0.0.1:8900/v1
@@ -110,7 +111,8 @@ def main() -> None:
     taxonomy = Taxonomy.sample()
     found = promised(Triage(taxonomy=taxonomy, examples=files["learn"]), read_tickets(files["calibrate"]))
     if found.calibration is None:
-        raise SystemExit(f"no promise with these labels; about {found.wanted} are needed")
+        click.echo(f"no promise with these {found.labels.n} labels: every ticket waits for a person; about {found.wanted} are needed")
+        return
     found.calibration.save(folder / "calibration.json")
     triage = Triage(taxonomy=taxonomy, examples=files["learn"], calibration=found.calibration)
     new = read_tickets(files["new"])
