@@ -111,7 +111,9 @@ def main() -> None:
     taxonomy = Taxonomy.sample()
     found = promised(Triage(taxonomy=taxonomy, examples=files["learn"]), read_tickets(files["calibrate"]))
     if found.calibration is None:
-        click.echo(f"no promise with these {found.labels.n} labels: every ticket waits for a person; about {found.wanted} are needed")
+        click.echo(
+            f"no promise with these {found.labels.n} labels: every ticket waits for a person; about {found.wanted} are needed"
+        )
         return
     found.calibration.save(folder / "calibration.json")
     triage = Triage(taxonomy=taxonomy, examples=files["learn"], calibration=found.calibration)

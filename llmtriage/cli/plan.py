@@ -27,6 +27,7 @@ from llmtriage.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llmtriage.calibrating import Plan
     from llmtriage.calibration import Answer
     from llmtriage.outcomes import Outcome
     from llmtriage.sampling import Kind
@@ -116,41 +117,52 @@ def plan(
     Without --pilot no engine is asked. With it, all tickets of FILE are classified; half of them say where labels are worth most, from the others
     they are drawn.
     """
-    from llmtriage.calibrating import plan as plan_labels
-
     language, seed, label = flags["language"], flags["seed"], flags["category_column"] or "category"
     path = new_file(output, file, overwrite=overwrite)
-    tickets = open_tickets(file, flags)
+    tickets, draft = open_tickets(file, flags), None
     _say("least", language, least=_least(alpha, delta), more=_least(alpha, delta, errors=2))
     if pilot is None:
         rows = [row.ticket for row in tickets]
-        wanted = labels or min(len(rows), _USUAL * _least(alpha, delta))
-        sheet = _Sheet(path, "uniform", label)
-        sheet.write(tickets, rows, _drawn(range(len(rows)), wanted, seed), overwrite=overwrite)
-        _say("written", language, n=wanted, path=output, column=sheet.label)
-        _say("then", language, path=output, alpha=alpha, delta=delta, plan="")
-        return 0
-    plan_path = new_file(plan_file, file, overwrite=overwrite, flag="--plan")
-    labelled = open_tickets(pilot, flags)
-    triage = make_triage(flags, settings, quiet=quiet)
-    known = classified_rows(triage, labelled, quiet=True, language=language)
-    outcomes = _classified(triage, tickets, quiet=quiet, language=language)
-    found = plan_labels(triage, known, outcomes, alpha=alpha, delta=delta, answer=answer)
-    draft = found.draft
-    _say("where", language, reach=draft.reach, floor=draft.floor)
-    if found.wanted is None and labels is None:
-        _say("never", language)
+        pool: Sequence[int] = range(len(rows))
+        wanted: int | None = min(len(rows), _USUAL * _least(alpha, delta))
+    else:
+        plan_path = new_file(plan_file, file, overwrite=overwrite, flag="--plan")
+        known, triage = open_tickets(pilot, flags), make_triage(flags, settings, quiet=quiet)
+        found, rows = _focused(triage, known, tickets, alpha, delta, answer=answer, quiet=quiet, language=language)
+        draft, pool, wanted = found.draft, found.pool, found.wanted
+        _say("where", language, reach=draft.reach, floor=draft.floor)
+        _say("never" if wanted is None else "wanted", language, wanted=wanted)
+    if wanted is None and labels is None:
         return 1
-    if found.wanted is not None:
-        _say("wanted", language, wanted=found.wanted)
-    wanted = labels or min(len(found.pool), found.wanted or 0)
-    sheet = _Sheet(path, "focused", label)
-    rows = [ticket for ticket, _ in outcomes]
-    name = sheet.write(tickets, rows, _drawn(found.pool, wanted, seed), overwrite=overwrite)
-    draft.model_copy(update={"labels": draft.labels.model_copy(update={"drawn": name}), "words": "a plan"}).save(plan_path)
-    _say("written", language, n=wanted, path=output, column=sheet.label)
-    _say("then", language, path=output, alpha=alpha, delta=delta, plan=f" --plan {plan_file}")
+    n = labels or min(len(pool), wanted or 0)
+    sheet = _Sheet(path, "focused" if draft else "uniform", label)
+    name = sheet.write(tickets, rows, _drawn(pool, n, seed), overwrite=overwrite)
+    if draft is not None:
+        drawn = {"labels": draft.labels.model_copy(update={"drawn": name}), "words": "a plan"}
+        draft.model_copy(update=drawn).save(plan_path)
+    _say("written", language, n=n, path=output, column=label)
+    _say("then", language, path=output, alpha=alpha, delta=delta, plan=f" --plan {plan_file}" if draft else "")
     return 0
+
+
+def _focused(
+    triage: Triage,
+    known: TicketFile,
+    tickets: TicketFile,
+    alpha: float,
+    delta: float,
+    *,
+    answer: Answer,
+    quiet: bool,
+    language: str,
+) -> tuple[Plan, list[Ticket]]:
+    """Where labels are worth most, and all tickets of the file."""
+    from llmtriage.calibrating import plan as plan_labels
+
+    pilot = classified_rows(triage, known, quiet=True, language=language)
+    outcomes = _classified(triage, tickets, quiet=quiet, language=language)
+    found = plan_labels(triage, pilot, outcomes, alpha=alpha, delta=delta, answer=answer)
+    return found, [ticket for ticket, _ in outcomes]
 
 
 def _say(what: str, language: str, **facts: Any) -> None:
