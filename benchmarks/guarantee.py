@@ -270,7 +270,8 @@ def _cell(found: dict[Key, Tally], files: Sequence[Outputs], name: str, n: int, 
         sum(share * (1 - share) / len(tally.broken) for share, (_, tally) in zip(broken, tallies, strict=True))
     ) / len(broken)
     parts = [np.mean(tally.coverage) / best for outputs, tally in tallies if (best := outputs.best(alpha)) > LEAST_ORACLE]
-    return f"{broken.mean():.3f} ± {error:.3f} (worst {broken.max():.2f}); **{np.mean(parts):.2f}**"
+    told = f"**{np.mean(parts):.2f}**" if parts else "-"
+    return f"{broken.mean():.3f} ± {error:.3f} (worst {broken.max():.2f}); {told}"
 
 
 def against(found: dict[Key, Tally]) -> Iterator[str]:
