@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmtriage.cli.classify import progress_bar
+from llmtriage.cli.classify import all_outcomes
 from llmtriage.cli.display import notice, show_json
 from llmtriage.cli.options import (
     Number,
     column_options,
+    delta_option,
     file_argument,
     json_option,
     make_triage,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from llmtriage.calibrating import Calibrated, Labelled
     from llmtriage.calibration import Answer, Calibration
     from llmtriage.settings import Settings
+    from llmtriage.taxonomy import Taxonomy
     from llmtriage.tickets import TicketFile
     from llmtriage.triage import Triage
 
@@ -65,13 +67,7 @@ _WORDS = {
 @click.option(
     "--alphas", metavar="A,B,...", help="Several in place of one, which share delta: the smallest possible is promised."
 )
-@click.option(
-    "--delta",
-    type=Number(0, 0.5, min_open=True),
-    default=0.1,
-    show_default=True,
-    help="The probability that the promise does not hold.",
-)
+@delta_option
 @click.option("-o", "--output", type=click.Path(), required=True, help="The calibration file.")
 @click.option(
     "--answer",
@@ -117,22 +113,22 @@ def calibrate(
     """
     from llmtriage.calibrating import calibrate as fit_and_certify
     from llmtriage.calibrating import calibrate_plan
-    from llmtriage.sampling import COLUMN, checked
+    from llmtriage.calibration import Calibration
 
     path = new_file(output, file, overwrite=overwrite)
     _refuse(flags)
     limits = _alphas(alpha, alphas)
     tickets, language = open_tickets(file, flags), flags["language"]
     triage = make_triage(flags, settings, quiet=quiet)
-    draft = _plan(plan)
-    rows = classified_rows(triage, tickets, quiet=quiet, language=language)
-    drawn = checked([row.ticket.value(COLUMN) for row in rows], [row.ticket for row in rows])
+    draft = None if plan is None else Calibration.load(plan, plan=True)
+    drawn = _drawn(tickets, triage.taxonomy, draft)
+    if draft is not None:
+        draft.check(triage.contract())  # before anything is asked
+    rows = labelled_outcomes(triage, tickets, quiet=quiet, language=language)
     if draft is None:
-        _refuse_focused(drawn)
         facts = {"answer": answer, "drawn": drawn, "file": file.name}
         found = fit_and_certify(triage, rows, alpha=limits, delta=delta, look=look, **facts)  # type: ignore[arg-type]
     else:
-        _refuse_other(drawn, draft)
         found = calibrate_plan(triage, draft, rows, alpha=limits, delta=delta, look=look, file=file.name)
     if found.calibration is not None:
         found.calibration.save(path)
@@ -170,41 +166,28 @@ def _alphas(one: float | None, several: str | None) -> list[float]:
     return found
 
 
-def _plan(path: Path | None) -> Calibration | None:
-    from llmtriage.calibration import Calibration
+def _drawn(tickets: TicketFile, taxonomy: Taxonomy, plan: Calibration | None) -> str:
+    """How the tickets were drawn. A wrong label in the last row, or a row that is missing, is found before anything is asked."""
+    from llmtriage.sampling import COLUMN, checked
 
-    return None if path is None else Calibration.load(path, plan=True)
-
-
-def _refuse_focused(drawn: str) -> None:
-    if drawn.startswith("focused"):
+    labelled = [row.ticket for row in tickets.labelled(taxonomy)]
+    drawn = checked([ticket.value(COLUMN) for ticket in labelled], labelled)
+    if plan is None and drawn.startswith("focused"):
         problem = "these tickets were drawn where labels are worth most, not among all"
         raise InputError(problem, field="--plan", remedy="name the plan that llmtriage plan wrote beside them")
-
-
-def _refuse_other(drawn: str, plan: Calibration) -> None:
-    if drawn != plan.labels.drawn:
+    if plan is not None and drawn != plan.labels.drawn:
         problem = f"these tickets are the sample {drawn!r}, the plan is for {plan.labels.drawn!r}"
         raise InputError(problem, field="--plan", remedy="name the plan of this sample")
+    return drawn
 
 
-def classified_rows(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str) -> list[Labelled]:
+def labelled_outcomes(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str) -> list[Labelled]:
     """The labelled tickets of a file with what the engine says."""
     from llmtriage.calibrating import Labelled
-    from llmtriage.runner import Summary, classified
 
-    for _ in tickets.labelled(triage.taxonomy):
-        pass  # a wrong label in the last row is found before anything is sent
     tell_reading(triage, quiet=quiet, language=language)
-    summary, rows = Summary(), []
-    with progress_bar(tickets, triage, quiet=quiet, language=language) as show:
-        for row, outcome in classified(triage, tickets.labelled(triage.taxonomy)):
-            rows.append(Labelled(ticket=row.ticket, gold=row.category, outcome=outcome))
-            summary.add(outcome)
-            show(summary)
-    if not rows:
-        raise InputError("the file holds no tickets", file=tickets.table.path, remedy="give a file with labelled rows")
-    return rows
+    found, _ = all_outcomes(triage, tickets, tickets.labelled(triage.taxonomy), quiet=quiet, language=language)
+    return [Labelled(ticket=row.ticket, gold=row.category, outcome=outcome) for row, outcome in found]
 
 
 def _show(found: Calibrated, output: str, language: str, *, delta: float, quiet: bool) -> None:

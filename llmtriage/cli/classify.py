@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +26,10 @@ from llmtriage.cli.reading import tell_reading
 from llmtriage.errors import BackendError, InputError, LlmtriageError, short
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from llmtriage.outcomes import Outcome
-    from llmtriage.runner import Spent, Summary
+    from llmtriage.runner import AnyRow, Spent, Summary
     from llmtriage.settings import Price, Settings
     from llmtriage.tickets import TicketFile, TicketRow
     from llmtriage.triage import Triage
@@ -187,6 +188,29 @@ def _to_terminal(triage: Triage, tickets: TicketFile, language: str, most: int |
         _tell_stop(stop, summary, tickets, None, price_of(triage))
         raise
     return summary
+
+
+def all_outcomes(
+    triage: Triage, tickets: TicketFile, rows: Iterable[AnyRow], *, quiet: bool, language: str, wanted: str = "labelled rows"
+) -> tuple[list[tuple[AnyRow, Outcome]], Summary]:
+    """Rows of a file with their outcomes, all of them in memory, while a progress bar tells how it goes.
+
+    Raises:
+        InputError: There are no rows; `wanted` says what there should be.
+    """
+    from llmtriage.runner import Summary, classified
+
+    summary, found = Summary(), []
+    start = time.perf_counter()
+    with progress_bar(tickets, triage, quiet=quiet, language=language) as show:
+        for row, outcome in classified(triage, rows):
+            found.append((row, outcome))
+            summary.add(outcome)
+            summary.seconds = time.perf_counter() - start
+            show(summary)
+    if not found:
+        raise InputError("the file holds no tickets", file=tickets.table.path, remedy=f"give a file with {wanted}")
+    return found, summary
 
 
 def line(row: TicketRow, outcome: Outcome, language: str, widths: Sequence[int]) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmtriage.cli.classify import progress_bar
+from llmtriage.cli.classify import all_outcomes
 from llmtriage.cli.display import line_width, notice, show_json
 from llmtriage.cli.limits import check_limits, read_limits
 from llmtriage.cli.options import (
@@ -217,19 +216,9 @@ def _promised(triage: Triage) -> dict[str, str | float | None]:
 def _judged(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str) -> tuple[list[Judged], float]:
     """Every ticket with its true category and its outcome, and how long that took in seconds."""
     from llmtriage.evaluation import Judged
-    from llmtriage.runner import Summary, classified
 
-    summary, judged = Summary(), []
-    start = time.perf_counter()
-    with progress_bar(tickets, triage, quiet=quiet, language=language) as show:
-        for row, outcome in classified(triage, tickets.labelled(triage.taxonomy)):
-            judged.append(Judged(gold=row.category, outcome=outcome, text=outcome.text))
-            summary.add(outcome)
-            summary.seconds = time.perf_counter() - start
-            show(summary)
-    if not judged:
-        raise InputError("the file holds no tickets", file=tickets.table.path, remedy="give a file with labelled rows")
-    return judged, summary.seconds
+    found, summary = all_outcomes(triage, tickets, tickets.labelled(triage.taxonomy), quiet=quiet, language=language)
+    return [Judged(gold=row.category, outcome=outcome, text=outcome.text) for row, outcome in found], summary.seconds
 
 
 def _warn_of_overlap(triage: Triage, judged: list[Judged], *, quiet: bool, language: str) -> None:

@@ -85,6 +85,13 @@ language_option = click.option(
 )
 bom_option = click.option("--bom", is_flag=True, help="For Excel: begin CSV files with a byte-order mark.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+delta_option = click.option(
+    "--delta",
+    type=Number(0, 0.5, min_open=True),
+    default=0.1,
+    show_default=True,
+    help="The probability that the promise does not hold.",
+)
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 
 column_options = _together(

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmtriage.cli.calibrate import classified_rows
-from llmtriage.cli.classify import progress_bar
+from llmtriage.cli.calibrate import labelled_outcomes
+from llmtriage.cli.classify import all_outcomes
 from llmtriage.cli.options import (
     Number,
     column_options,
+    delta_option,
     file_argument,
     make_triage,
     new_file,
@@ -21,15 +22,12 @@ from llmtriage.cli.options import (
     quiet_option,
     triage_options,
 )
-from llmtriage.cli.reading import tell_reading
-from llmtriage.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llmtriage.calibrating import Plan
     from llmtriage.calibration import Answer
-    from llmtriage.outcomes import Outcome
     from llmtriage.sampling import Kind
     from llmtriage.settings import Settings
     from llmtriage.tickets import Ticket, TicketFile
@@ -62,13 +60,7 @@ _WORDS = {
 @click.option(
     "--alpha", type=Number(0, 0.5, min_open=True), required=True, help="The largest share of wrong tickets among those accepted."
 )
-@click.option(
-    "--delta",
-    type=Number(0, 0.5, min_open=True),
-    default=0.1,
-    show_default=True,
-    help="The probability that the promise does not hold.",
-)
+@delta_option
 @click.option("--labels", type=click.IntRange(min=1), help="Tickets to draw [with --pilot as many as are needed].")
 @click.option("-o", "--output", type=click.Path(), required=True, help="The tickets to label.")
 @click.option(
@@ -159,8 +151,11 @@ def _focused(
     """Where labels are worth most, and all tickets of the file."""
     from llmtriage.calibrating import plan as plan_labels
 
-    pilot = classified_rows(triage, known, quiet=True, language=language)
-    outcomes = _classified(triage, tickets, quiet=quiet, language=language)
+    for _ in known.labelled(triage.taxonomy):
+        pass  # a wrong label in the last row is found before anything is asked
+    pilot = labelled_outcomes(triage, known, quiet=quiet, language=language)
+    rows, _ = all_outcomes(triage, tickets, tickets, quiet=quiet, language=language, wanted="tickets")
+    outcomes = [(row.ticket, outcome) for row, outcome in rows]
     found = plan_labels(triage, pilot, outcomes, alpha=alpha, delta=delta, answer=answer)
     return found, [ticket for ticket, _ in outcomes]
 
@@ -179,21 +174,6 @@ def _drawn(pool: Sequence[int], n: int, seed: int) -> list[int]:
     from llmtriage.sampling import drawn
 
     return [pool[place] for place in drawn(n, len(pool), seed)]
-
-
-def _classified(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str) -> list[tuple[Ticket, Outcome]]:
-    from llmtriage.runner import Summary, classified
-
-    tell_reading(triage, quiet=quiet, language=language)
-    summary, found = Summary(), []
-    with progress_bar(tickets, triage, quiet=quiet, language=language) as show:
-        for row, outcome in classified(triage, tickets):
-            found.append((row.ticket, outcome))
-            summary.add(outcome)
-            show(summary)
-    if not found:
-        raise InputError("the file holds no tickets", file=tickets.table.path, remedy="give a file with tickets")
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,17 @@ def test_rows_that_were_removed_or_added_are_refused(cli: Cli, files: Path) -> N
     assert not (files / "c.json").exists()
 
 
+def test_a_sample_that_is_not_whole_is_found_before_anything_is_asked(cli: Cli, files: Path) -> None:
+    """Nobody answers at this address, and nobody is asked."""
+    assert cli("plan", "all.csv", "--alpha", "0.1", "--labels", "300", "-o", "label.csv").code == 0
+    label(files, "label.csv", most=250)
+    done = cli(
+        "calibrate", "label.csv", "--backend", "openai:m@http://127.0.0.1:9/v1", "--alpha", "0.1", "-o", "c.json", "--quiet"
+    )
+    assert done.code == 2
+    assert "250 labelled tickets, the sample has 300" in done.err
+
+
 def test_labels_where_acceptance_is_in_question(cli: Cli, files: Path) -> None:
     """With some labelled tickets the others are drawn from the surest; the promise reaches no lower."""
     flags = (*LEARNT, "--alpha", "0.05", "--pilot", "pilot.csv", "-o", "label.csv")
