@@ -21,7 +21,7 @@ from llmtriage.backends.readings.one_token import Lists, first_choice, read_firs
 from llmtriage.backends.replies import thought, withheld
 from llmtriage.backends.speaking import PATH, Wanted
 from llmtriage.backends.transport import Reply
-from llmtriage.errors import InputError, StoppedError, short
+from llmtriage.errors import InputError, StoppedError
 from llmtriage.predictions import Failure, Prediction, Question, Scores, Usage
 from llmtriage.probability.readings import prior_of, without_prior
 from llmtriage.prompting import Form
@@ -100,7 +100,7 @@ class LogprobBackend(PromptedBackend):
         Raises:
             InputError: The categories, codes and options do not go together.
         """
-        super().__init__(speaker, prompt, shorten=shorten)
+        super().__init__(speaker, prompt, shorten=shorten, model=way.model)
         self.way = way
         self.shortlist = shortlist
         self._facts = way.facts()
@@ -214,7 +214,7 @@ class LogprobBackend(PromptedBackend):
         codes, messages = self._codes(ask), self._rendered(question, ask)
         how["beginning"] = messages.system, question.examples
         reply = await self._posted(messages, self._asking(codes), **how)
-        if isinstance(reply, Reply) and not reply.attempts and self._is_of_another(reply.body):
+        if isinstance(reply, Reply) and not reply.attempts and self._same.is_another(_model_of(reply.body)):
             reply = await self._posted(messages, self._asking(codes), fresh=True, **how)  # an earlier run's answer was kept
         if isinstance(reply, Failure):
             return reply
@@ -237,20 +237,13 @@ class LogprobBackend(PromptedBackend):
         reply = await lead.go(lambda: messages.system in self._begun, first)
         return reply or await self.speaker.post(messages.as_chat(), wanted, **how)
 
-    def _is_of_another(self, body: object) -> bool:
-        """Whether another model than the run began with has answered."""
-        model = _model_of(body)
-        return bool(model and self.way.model) and model != self.way.model
-
     def _read(self, reply: Reply, ask: Ask, codes: Sequence[str]) -> Prediction | Failure:
         body = mapping(reply.body)
         usage = usage_of(body.get("usage"), attempts=reply.attempts, waited=reply.waited)
         scores = withheld(body) or self._scores(body, codes)
         if isinstance(scores, Failure):
             return replace(scores, usage=usage, seconds=reply.seconds)
-        if self._is_of_another(body):
-            problem = f"the server now answers as {short(_model_of(body))!r}; this run began with {short(self.way.model)!r}"
-            raise StoppedError(problem, remedy="name a model whose version is fixed", backend=self.name)
+        self._same.check(_model_of(body))
         prior = self._priors.get(_ids(ask.categories))
         if prior is not None:
             scores = replace(scores, values=without_prior(scores.values, prior, unseen_of(scores)))

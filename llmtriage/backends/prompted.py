@@ -34,19 +34,20 @@ class PromptedBackend(ABC):
     reads_prompts = True
     ahead = 1
 
-    def __init__(self, speaker: Speaker, prompt: Prompt, *, shorten: bool = False) -> None:
+    def __init__(self, speaker: Speaker, prompt: Prompt, *, shorten: bool = False, model: str = "") -> None:
         """Put the parts together; nothing is sent yet.
 
         Args:
             speaker: Sends messages.
             prompt: Renders the questions.
             shorten: A ticket that does not fit the context may lose its middle.
+            model: That the run begins with, as answers name it; empty: not known yet.
         """
         self.speaker = speaker
         self.prompt = prompt
         self._shorten = shorten
         self._check = PromptCheck()
-        self._same = SameModel(speaker.name)
+        self._same = SameModel(speaker.name, model)
 
     @property
     def name(self) -> str:

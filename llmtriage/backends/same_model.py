@@ -14,10 +14,25 @@ if TYPE_CHECKING:
 class SameModel:
     """Lets through what the model says that answered first."""
 
-    def __init__(self, name: str) -> None:
-        """Nobody has answered yet; `name` is the engine's."""
+    def __init__(self, name: str, model: str = "") -> None:
+        """Keep who is asked.
+
+        Args:
+            name: The engine's.
+            model: That the run begins with; empty: the one that answers first.
+        """
         self._name = name
-        self._model = ""
+        self._model = model
+
+    def is_another(self, model: str) -> bool:
+        """Whether this is another model than the run began with; a name that was not told is none."""
+        return bool(model and self._model) and model != self._model
+
+    def check(self, model: str) -> None:
+        """Raises StoppedError if this is another model than the run began with."""
+        if self.is_another(model):
+            problem = f"the server now answers as {short(model)!r}; this run began with {short(self._model)!r}"
+            raise StoppedError(problem, remedy="name a model whose version is fixed", backend=self._name)
 
     def checked(self, answer: Prediction | Failure) -> Prediction | Failure:
         """`answer`. Answers that were kept from an earlier run are let through.
@@ -25,10 +40,8 @@ class SameModel:
         Raises:
             StoppedError: Another model gave it.
         """
-        if isinstance(answer, Failure) or not answer.usage.attempts or not answer.model or "\ufffd" in answer.model:
+        if isinstance(answer, Failure) or not answer.usage.attempts or "\ufffd" in answer.model:
             return answer  # a name that came broken tells nothing
         self._model = self._model or answer.model
-        if answer.model != self._model:
-            problem = f"the server now answers as {short(answer.model)!r}; this run began with {short(self._model)!r}"
-            raise StoppedError(problem, remedy="name a model whose version is fixed", backend=self._name)
+        self.check(answer.model)
         return answer
