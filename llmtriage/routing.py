@@ -17,7 +17,7 @@ from llmtriage.predictions import Failure, Prediction, Scores, SingleLabel
 from llmtriage.taxonomy import Rule, Taxonomy, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from llmtriage.calibration import Calibration
     from llmtriage.predictions import Floats
@@ -54,15 +54,13 @@ class _Ranked:
 
     Attributes:
         candidates: Most probable first.
-        sums: The probability of each inner node; None where there is no distribution.
+        shares: The probability of each leaf; None where there is no distribution.
         label_mass: Of the engine.
-        raw: The engine's own number for each category that may be chosen; None where `candidates` hold these.
     """
 
     candidates: tuple[Candidate, ...]
-    sums: Floats | None
+    shares: Floats | None = None
     label_mass: float | None = None
-    raw: Callable[[str], float | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +109,7 @@ class Router:
         self._members = np.array(members, dtype=float).reshape(len(self._inner), len(leaves))
         self._leaves = leaves
         self._below = {node.id: frozenset(n.id for n in node.walk() if not n.children) for node in taxonomy.nodes}
+        self._places = {name: [i for i, leaf in enumerate(leaves) if leaf in below] for name, below in self._below.items()}
         self._fields = sorted({name for rule in taxonomy.rules for name in rule.when.metadata})
         self._matchers = tuple(_Matcher(rule, _keywords(rule.when.keywords)) for rule in taxonomy.rules)
 
@@ -156,18 +155,23 @@ class Router:
             "ticket_id": ticket.id,
             "text": text,
             "prediction": answer,
-            **self._numbers(ranked, choice),
+            **self._numbers(answer.answer, choice),
         }
         if reasons or choice.score is None:
             return Pending(suggestion=choice.category, reasons=reasons, **common)  # type: ignore[arg-type]
         team = self._team(ticket, text, choice.category)
         return Accepted(category=choice.category, team=team, **common)  # type: ignore[arg-type]
 
-    def _numbers(self, ranked: _Ranked, choice: Candidate) -> dict[str, float | bool | None]:
+    def _numbers(self, answer: Scores | SingleLabel, choice: Candidate) -> dict[str, float | bool | None]:
         """What is known of the choice: its score, and with a calibration how probable it is."""
-        if self.calibration is None or ranked.raw is None:
+        if self.calibration is None or choice.score is None:
             return {"score": choice.score, "confidence": None}
-        return {"score": ranked.raw(choice.category), "confidence": choice.score, "calibrated": self.calibration.calibrated}
+        own = answer.score if isinstance(answer, SingleLabel) else self._share(_shares(answer.values), choice.category)
+        return {"score": own, "confidence": choice.score, "calibrated": self.calibration.calibrated}
+
+    def _share(self, shares: Floats, category: str) -> float:
+        """The probability of a leaf, or of all leaves below a node."""
+        return float(shares[self._places[category]].sum())
 
     def _rank(self, prediction: Prediction) -> _Ranked | Failure:
         answer = prediction.answer
@@ -182,24 +186,17 @@ class Router:
             return Failure(reason="unknown_label", detail="the engine named a category that is none of the leaves")
         if answer.score is not None and not 0 <= answer.score <= 1:
             return Failure(reason="bad_response", detail="the engine's number is not between 0 and 1")
-        if self.calibration is None or answer.score is None:
-            return _Ranked((Candidate(category=answer.category, score=answer.score),), None)
-        confidence = self.calibration.confidence(answer.score)
-        return _Ranked((Candidate(category=answer.category, score=confidence),), None, raw=lambda _: answer.score)
+        number = answer.score
+        if self.calibration is not None and number is not None:
+            number = self.calibration.confidence(number)
+        return _Ranked((Candidate(category=answer.category, score=number),))
 
     def _rank_scores(self, answer: Scores) -> _Ranked:
-        raw = _shares(answer.values)
-        if self.calibration is None:
-            return _Ranked(self._best(answer.values, raw), self._members @ raw, answer.label_mass)
-        logs = self.calibration.log_probabilities(answer)
+        logs = answer.values if self.calibration is None else self.calibration.log_probabilities(answer)
         shares = _shares(logs)
-        own = {leaf: float(share) for leaf, share in zip(self._leaves, raw, strict=True)}
-        inner = {node.id: float(total) for node, total in zip(self._inner, self._members @ raw, strict=True)}
-        return _Ranked(self._best(logs, shares), self._members @ shares, answer.label_mass, (own | inner).__getitem__)
-
-    def _best(self, logs: Floats, shares: Floats) -> tuple[Candidate, ...]:
         order = np.argsort(-logs, kind="stable")[:_MOST_CANDIDATES]
-        return tuple(Candidate(category=self._leaves[i], score=float(shares[i])) for i in order)
+        candidates = tuple(Candidate(category=self._leaves[i], score=float(shares[i])) for i in order)
+        return _Ranked(candidates, shares, answer.label_mass)
 
     def _choice(self, ranked: _Ranked) -> Candidate:
         """What is offered as the answer: with a calibration what that says, else the leaf, or a department where only that is sure."""
@@ -210,31 +207,25 @@ class Router:
     def _department(self, ranked: _Ranked) -> Candidate:
         """The most probable category of the top level."""
         leaf = ranked.candidates[0]
-        if ranked.sums is None:
+        if ranked.shares is None:
             return Candidate(category=self.taxonomy.path(leaf.category)[0].id, score=leaf.score)
-        tops = [
-            (float(total), node.id)
-            for node, total, depth in zip(self._inner, ranked.sums, self._depths, strict=True)
-            if depth == 1
-        ]
-        score, category = max(tops, key=lambda top: top[0], default=(-1.0, ""))
-        alone = next((candidate for candidate in ranked.candidates if len(self._paths[candidate.category]) == 1), None)
-        if alone is not None and alone.score is not None and alone.score > score:
-            return alone
-        return Candidate(category=category, score=min(1.0, score))
+        totals = [self._share(ranked.shares, top.id) for top in self.taxonomy.categories]
+        best = int(np.argmax(totals))
+        return Candidate(category=self.taxonomy.categories[best].id, score=min(1.0, totals[best]))
 
     def _surest(self, ranked: _Ranked) -> Candidate:
         """The leaf, or the deepest department that is sure where the leaf is not."""
         leaf = ranked.candidates[0]
         threshold = self.policy.threshold
-        if threshold is None or leaf.score is None or leaf.score >= threshold or ranked.sums is None:
+        if threshold is None or leaf.score is None or leaf.score >= threshold or ranked.shares is None:
             return leaf
+        sums = self._members @ ranked.shares
         above = self._paths[leaf.category]
-        sure = [i for i, total in enumerate(ranked.sums) if total >= threshold and self._inner[i].id in above]
+        sure = [i for i, total in enumerate(sums) if total >= threshold and self._inner[i].id in above]
         if not sure:
             return leaf
-        best = max(sure, key=lambda i: (self._depths[i], ranked.sums[i]))  # type: ignore[index]
-        return Candidate(category=self._inner[best].id, score=min(1.0, float(ranked.sums[best])))
+        best = max(sure, key=lambda i: (self._depths[i], sums[i]))
+        return Candidate(category=self._inner[best].id, score=min(1.0, float(sums[best])))
 
     def _reasons(self, ticket: Ticket, text: str, ranked: _Ranked, choice: Candidate) -> tuple[Reason, ...]:
         # A department stands for all its leaves: what holds one of them back holds it back.
