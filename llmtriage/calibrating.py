@@ -237,7 +237,8 @@ def _certified(
     if not rows:
         raise InputError("too few labelled tickets to fit on some and promise on others", remedy="label more")
     alphas = sorted({alpha} if isinstance(alpha, int | float) else set(alpha))
-    score, loss = scored(Router(triage.taxonomy, triage.policy, draft), rows)
+    router = Router(triage.taxonomy, triage.policy, draft)
+    score, loss = scored(router, rows)
     every = tuple(certify(score, loss, one, delta / len(alphas)) for one in alphas)
     found = next((certificate for certificate in every if certificate.holds), every[-1])
     common = {"certificate": found, "certificates": every, "labels": labels, "reach": draft.reach}
@@ -245,7 +246,7 @@ def _certified(
         wanted = labels_wanted(score[score > -math.inf], len(score), found.alpha, found.delta, used=used)
         return Calibrated(calibration=None, wanted=wanted, **common)  # type: ignore[arg-type]
     words = in_words(found, draft.reach)
-    facts = {"promise": _promise(found), "words": words, "labels": labels, "witnesses": _witnesses(triage, draft, rows)}
+    facts = {"promise": _promise(found), "words": words, "labels": labels, "witnesses": _witnesses(router, rows)}
     sealed = draft.model_copy(update=facts)
     return Calibrated(calibration=sealed, **common)  # type: ignore[arg-type]
 
@@ -328,9 +329,8 @@ def _outside(triage: Triage, rows: Sequence[Labelled]) -> int:
     return sum(row.gold == catch_all.id for row in rows) if catch_all else 0
 
 
-def _witnesses(triage: Triage, draft: Calibration, rows: Sequence[Labelled]) -> tuple[Witness, ...]:
+def _witnesses(router: Router, rows: Sequence[Labelled]) -> tuple[Witness, ...]:
     """Some tickets, evenly from all, with what is offered for them."""
-    router = Router(triage.taxonomy, triage.policy, draft)
     outcomes = [_routed(router, row) for row in rows[:: -(-len(rows) // WITNESSES)]]
     offered = [(outcome, outcome.category if isinstance(outcome, Accepted) else outcome.suggestion) for outcome in outcomes]
     return tuple(
