@@ -78,7 +78,7 @@ def sum_up(summary: Summary, report: Report, found: Calibrated) -> None:
     waiting = ", ".join(f"{count} {code}" for code, count in summary.reasons.most_common())
     routed = f"{summary.accepted} of {summary.tickets} new tickets ({share:.0%}) by themselves, in {summary.seconds:.1f} s"
     click.echo(f"\nlearnt from   {PARTS['learn']} labelled tickets; the promise rests on {found.labels.certified} others")
-    click.echo(f"promise       {in_words(found.certificate)}")
+    click.echo(f"promise       {in_words(found)}")
     click.echo(f"routed        {routed}")
     click.echo(f"waiting       {summary.pending} for a person: {waiting}")
     if report.accepted.error_interval is not None:

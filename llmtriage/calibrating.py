@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from llmtriage.duplicates import folded, near_duplicate_groups
 from llmtriage.errors import InputError
 from llmtriage.outcomes import Accepted
 from llmtriage.predictions import Scores, SingleLabel
-from llmtriage.probability.certificate import Certificate, certify, delta_of_look
+from llmtriage.probability.certificate import Certificate, certify_groups, delta_of_look
 from llmtriage.probability.planning import labels_wanted, worth_labelling
 from llmtriage.probability.selection import LEAST_TICKETS, Selection, selected, selected_for_confidence
 from llmtriage.routing import Router
@@ -23,7 +23,7 @@ from llmtriage.sampling import UNIFORM
 from llmtriage.taxonomy import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from llmtriage.outcomes import Outcome
     from llmtriage.tickets import Ticket
@@ -43,26 +43,54 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Answers with one limit, and what may be accepted of them.
+
+    Attributes:
+        max_error: Their limit in the taxonomy; None: they have none there, and alpha is their limit.
+        categories: Their ids.
+        certificate: The evidence.
+    """
+
+    max_error: float | None
+    categories: tuple[str, ...]
+    certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Calibrated:
     """What came of calibrating.
 
     Attributes:
         calibration: None: no promise is possible with these labels.
-        certificate: The evidence, in either case: of the smallest alpha that is possible, else of the largest.
+        groups: The evidence, in either case: of the smallest alpha that is possible, else of the largest.
         labels: What was used for what.
+        delta: The probability that one of the promises of `groups` does not hold.
         reach: The share of all tickets that the labelled ones stand for: 1, or with a plan those above its floor.
-        certificates: Those of all alphas, ascending.
+        tried: The groups of all alphas, ascending.
         selection: How the calibrator was chosen; None: a plan had it.
         wanted: Where there is no promise: about how many labels a new sample needs; None: no number of labels would do.
     """
 
     calibration: Calibration | None
-    certificate: Certificate
+    groups: tuple[Group, ...]
     labels: Labels
+    delta: float
     reach: float = 1.0
-    certificates: tuple[Certificate, ...] = ()
+    tried: tuple[tuple[Group, ...], ...] = ()
     selection: Selection | None = None
     wanted: int | None = None
+
+    @property
+    def certificate(self) -> Certificate:
+        """That of the first group: of all answers without a limit of their own, if there are any."""
+        return self.groups[0].certificate
+
+    @property
+    def share(self) -> float:
+        """The share of all tickets that may be accepted."""
+        found = [group.certificate for group in self.groups]
+        return self.reach * sum(one.accepted for one in found) / sum(one.n for one in found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +244,6 @@ def fitted(triage: Triage, rows: Sequence[Labelled], answer: Answer) -> tuple[Ca
         answer=answer,
         calibrator=selection.calibrator.to_dict(),
         calibrated=selection.calibrated,
-        promise=None,
         labels=labels,
         contract=dict(triage.contract()),
     )
@@ -237,18 +264,55 @@ def _certified(
     if not rows:
         raise InputError("too few labelled tickets to fit on some and promise on others", remedy="label more")
     alphas = sorted({alpha} if isinstance(alpha, int | float) else set(alpha))
+    shared = delta / len(alphas)
     router = Router(triage.taxonomy, triage.policy, draft)
-    score, loss = scored(router, rows)
-    every = tuple(certify(score, loss, one, delta / len(alphas)) for one in alphas)
-    found = next((certificate for certificate in every if certificate.holds), every[-1])
-    common = {"certificate": found, "certificates": every, "labels": labels, "reach": draft.reach}
-    if not found.holds:
-        wanted = labels_wanted(score[score > -math.inf], len(score), found.alpha, found.delta, used=used)
-        return Calibrated(calibration=None, wanted=wanted, **common)  # type: ignore[arg-type]
-    words = in_words(found, draft.reach)
-    facts = {"promise": _promise(found), "words": words, "labels": labels, "witnesses": _witnesses(router, rows)}
-    sealed = draft.model_copy(update=facts)
-    return Calibrated(calibration=sealed, **common)  # type: ignore[arg-type]
+    tried = tuple(_grouped(router, rows, one, shared) for one in alphas)
+    groups = next((groups for groups in tried if groups[0].certificate.holds), tried[-1])
+    common: dict[str, Any] = {"groups": groups, "tried": tried, "labels": labels, "delta": shared, "reach": draft.reach}
+    if not any(group.certificate.holds for group in groups):
+        score, _ = scored(router, rows)
+        wanted = labels_wanted(score[score > -math.inf], len(score), groups[0].certificate.alpha, shared, used=used)
+        return Calibrated(calibration=None, wanted=wanted, **common)
+    found = Calibrated(calibration=None, **common)
+    facts = {
+        "promises": tuple(_promise(group) for group in groups if group.certificate.holds),
+        "delta": shared,
+        "words": in_words(found),
+        "labels": labels,
+        "witnesses": _witnesses(router, rows),
+    }
+    return replace(found, calibration=draft.model_copy(update=facts))
+
+
+def _grouped(router: Router, rows: Sequence[Labelled], alpha: float, delta: float) -> tuple[Group, ...]:
+    """A certificate for each limit; all hold together with probability 1 - delta. Those of answers without a limit of their own come first.
+
+    What a ticket's answer is does not depend on its label, so groups may be made of it.
+    """
+    limits = _limits(router)
+    answers = [_offered(outcome) for outcome in (_routed(router, row) for row in rows)]
+    own = [limits.get(answer or "") for answer in answers]
+    alphas = {f"{limit}": alpha if limit is None else min(limit, 0.5) for limit in {None, *own}}
+    found = certify_groups(*scored(router, rows), [f"{limit}" for limit in own], alphas, delta)
+    return tuple(
+        Group(
+            max_error=limit,
+            categories=tuple(answer for answer, its in limits.items() if its == limit),
+            certificate=found[f"{limit}"],
+        )
+        for limit in sorted(set(own), key=lambda limit: limit or 0.0)
+    )
+
+
+def _limits(router: Router) -> dict[str, float | None]:
+    """The limit of each answer that may be offered."""
+    department = router.calibration is not None and router.calibration.answer == "department"
+    answers = router.taxonomy.categories if department else router.taxonomy.leaves
+    return {node.id: router.taxonomy.max_error(node.id) for node in answers}
+
+
+def _offered(outcome: Outcome) -> str | None:
+    return outcome.category if isinstance(outcome, Accepted) else outcome.suggestion
 
 
 def unseen(triage: Triage, rows: Sequence[Labelled]) -> list[Labelled]:
@@ -332,37 +396,65 @@ def _outside(triage: Triage, rows: Sequence[Labelled]) -> int:
 def _witnesses(router: Router, rows: Sequence[Labelled]) -> tuple[Witness, ...]:
     """Some tickets, evenly from all, with what is offered for them."""
     outcomes = [_routed(router, row) for row in rows[:: -(-len(rows) // WITNESSES)]]
-    offered = [(outcome, outcome.category if isinstance(outcome, Accepted) else outcome.suggestion) for outcome in outcomes]
     return tuple(
         Witness(text=digest(outcome.text), category=category, confidence=outcome.confidence)
-        for outcome, category in offered
-        if category is not None and outcome.confidence is not None
+        for outcome in outcomes
+        if (category := _offered(outcome)) is not None and outcome.confidence is not None
     )
 
 
-def _promise(found: Certificate) -> Promise:
+def _promise(group: Group) -> Promise:
+    found = group.certificate
     return Promise(
+        categories=group.categories,
         alpha=found.alpha,
         delta=found.delta,
         threshold=None if found.threshold == -math.inf else found.threshold,
         n=found.n,
         accepted=found.accepted,
         errors=found.errors,
+        wrong_at=found.wrong_at,
         need=found.boundary.need,
         crossing=found.boundary.crossing,
     )
 
 
-def in_words(found: Certificate, reach: float = 1.0, language: str = "en") -> str:
-    """What was won, in one sentence. `reach`: the share of all tickets that the labelled ones stand for."""
-    share, sure = f"{reach * found.accepted / found.n:.0%}", f"{1 - found.delta:.0%}"
-    limit = f"{found.alpha:.1%}".replace(".0%", "%")
-    if language == "zh":
-        return (
-            f"自动接受 {share} 的工单；其中错误至多 {limit}，把握 {sure}；"
-            f"{found.accepted} 张被接受的标注工单中有 {found.errors} 张错误"
-        )
-    return (
-        f"accepts {share} of tickets; error among them at most {limit} with {sure} confidence; "
-        f"{found.errors} errors among the {found.accepted} accepted labelled tickets"
-    )
+_SENTENCES = {
+    "en": {
+        "all": "accepts {share} of tickets; error among them at most {limit} with {sure} confidence; {evidence}",
+        "several": "accepts {share} of tickets, with {sure} confidence in all of this: {parts}",
+        "part": "{of}: {share}, error at most {limit}, {evidence}",
+        "nothing": "{of}: none, for an error of at most {limit}",
+        "evidence": "{errors} errors among the {accepted} accepted labelled tickets",
+        "others": "other answers",
+    },
+    "zh": {
+        "all": "自动接受 {share} 的工单；其中错误至多 {limit}，把握 {sure}；{evidence}",
+        "several": "自动接受 {share} 的工单，以下全部成立的把握为 {sure}：{parts}",
+        "part": "{of}：接受 {share}，错误至多 {limit}，{evidence}",
+        "nothing": "{of}：不接受，因为错误须至多 {limit}",
+        "evidence": "{accepted} 张被接受的标注工单中有 {errors} 张错误",
+        "others": "其他类别",
+    },
+}
+
+
+def in_words(found: Calibrated, language: str = "en") -> str:
+    """What was won, in one sentence; in English or Chinese ("zh")."""
+    words, sure = _SENTENCES[language], f"{1 - found.delta:.0%}"
+    if len(found.groups) == 1:
+        return words["all"].format(share=f"{found.share:.0%}", sure=sure, **_facts(found.groups[0], words))
+    parts = (_part(group, words) for group in found.groups)
+    return words["several"].format(share=f"{found.share:.0%}", sure=sure, parts=("; ", "；")[language == "zh"].join(parts))
+
+
+def _part(group: Group, words: Mapping[str, str]) -> str:
+    of = words["others"] if group.max_error is None else ", ".join(group.categories)
+    share = f"{group.certificate.accepted / group.certificate.n:.0%}"
+    return words["part" if group.certificate.holds else "nothing"].format(of=of, share=share, **_facts(group, words))
+
+
+def _facts(group: Group, words: Mapping[str, str]) -> dict[str, str]:
+    found = group.certificate
+    evidence = words["evidence"].format(errors=found.errors, accepted=found.accepted)
+    return {"limit": f"{100 * found.alpha:g}%", "evidence": evidence}

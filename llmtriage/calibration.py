@@ -74,22 +74,26 @@ class Promise(_Part):
     """What may be accepted, and the evidence; see `llmtriage.probability.certificate`.
 
     Attributes:
+        categories: The answers that it is about.
         alpha: The largest share of wrong tickets among those accepted.
         delta: The probability over labelled samples that the promise does not hold.
         threshold: The least confidence that is accepted; None: any.
-        n: Labelled tickets that were certified.
+        n: Labelled tickets with these answers that were certified.
         accepted: Of these, those accepted.
         errors: Of those accepted, the wrong ones.
-        need: `need[j]` is the number of accepted tickets from which j errors are tolerated.
+        wrong_at: Where wrong ones stand in the order of confidence, from 1.
+        need: `need[j]` is the number of accepted tickets from which j errors are tolerated; empty: the threshold was fixed beforehand.
         crossing: The probability that the rule passes in the worst world, at most delta.
     """
 
+    categories: Annotated[tuple[str, ...], Field(min_length=1)]
     alpha: Annotated[float, Field(gt=0, le=0.5)]
     delta: Annotated[float, Field(gt=0, le=0.5)]
     threshold: float | None
     n: Annotated[int, Field(ge=1)]
     accepted: Annotated[int, Field(ge=1)]
     errors: Annotated[int, Field(ge=0)]
+    wrong_at: tuple[int, ...]
     need: tuple[int, ...]
     crossing: Annotated[float, Field(ge=0, le=1)]
 
@@ -121,7 +125,9 @@ class Calibration(_Part):
         reach: The share of all tickets that have at least that much.
         calibrator: As `llmtriage.probability.calibrators` writes it.
         calibrated: Whether its numbers may be called probabilities: it was fitted on 50 tickets or more.
-        promise: None while it is being made: a plan. Then everything is accepted that no gate stops.
+        promises: One for each group of answers with a limit of their own. Empty while it is being made, in a plan: then everything is accepted that
+            no gate stops.
+        delta: The probability over labelled samples that one of the promises does not hold.
         labels: Where it comes from.
         contract: All that its numbers depend on, by name, as hashes or words.
         witnesses: What was said of some of the tickets: a model that changes behind its name says something else.
@@ -137,7 +143,8 @@ class Calibration(_Part):
     reach: Annotated[float, Field(gt=0, le=1)] = 1.0
     calibrator: dict[str, Any]
     calibrated: bool
-    promise: Promise | None
+    promises: tuple[Promise, ...] = ()
+    delta: Annotated[float, Field(gt=0, le=0.5)] | None = None
     labels: Labels
     contract: dict[str, str]
     witnesses: tuple[Witness, ...] = ()
@@ -170,9 +177,9 @@ class Calibration(_Part):
             found.fitted  # noqa: B018 - a calibrator that cannot be read is found here
         except (ValidationError, InputError) as error:
             raise InputError("a part of it cannot be read", file=file, remedy="calibrate anew") from error
-        if plan and found.promise is not None:
+        if plan and found.promises:
             raise InputError("a calibration, not a plan", file=file, remedy="name the file that llmtriage plan wrote")
-        if not plan and found.promise is None:
+        if not plan and not found.promises:
             raise InputError("a plan, not a calibration", file=file, remedy="label its tickets, then llmtriage calibrate --plan")
         return found
 
@@ -254,11 +261,18 @@ class Calibration(_Part):
             raise InputError("this calibration is for scores, not for single labels", remedy="calibrate anew")
         return float(self.fitted.predict(np.array([number]))[0])
 
-    @property
-    def threshold(self) -> float:
-        """The least confidence that is accepted where no gate stops the ticket; minus infinity: any."""
-        limits = (self.promise.threshold if self.promise else None, self.floor)
+    def threshold(self, category: str) -> float | None:
+        """The least confidence with which this answer is accepted where no gate stops the ticket; minus infinity: any; None: nothing is promised."""
+        if not self.promises:
+            return -math.inf if self.floor is None else self.floor
+        if category not in self._promised:
+            return None
+        limits = (self._promised[category].threshold, self.floor)
         return max((limit for limit in limits if limit is not None), default=-math.inf)
+
+    @cached_property
+    def _promised(self) -> dict[str, Promise]:
+        return {category: promise for promise in self.promises for category in promise.categories}
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 ReasonCode = Literal[
     "below_threshold",
     "uncalibrated",
+    "no_promise",
     "always_review",
     "too_short",
     "none_of_these",
@@ -24,6 +25,7 @@ REASON_CODES: tuple[ReasonCode, ...] = get_args(ReasonCode)
 _SENTENCES: dict[ReasonCode, tuple[str, str]] = {
     "below_threshold": ("The model is not sure enough.", "模型把握不足。"),
     "uncalibrated": ("No calibration and no threshold: nothing is accepted by itself.", "没有校准也没有阈值：不自动接受。"),
+    "no_promise": ("Nothing could be promised for this category.", "对该类别尚无法作出保证。"),
     "always_review": ("Tickets like this are always decided by a person.", "此类工单一律由人工决定。"),
     "too_short": ("Too little text to decide on.", "文字太少，无法判断。"),
     "none_of_these": ("It seems to belong to none of the categories.", "似乎不属于任何类别。"),

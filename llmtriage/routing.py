@@ -249,9 +249,9 @@ class Router:
                 yield Reason(code="always_review", detail=matcher.rule.name)
 
     def _threshold(self, choice: Candidate) -> Iterable[Reason]:
-        threshold = self.calibration.threshold if self.calibration else self.policy.threshold
+        threshold = self.calibration.threshold(choice.category) if self.calibration else self.policy.threshold
         if threshold is None:
-            yield Reason(code="uncalibrated")
+            yield Reason(code="no_promise" if self.calibration else "uncalibrated")
         elif choice.score is None or math.isnan(choice.score):
             yield Reason(code="below_threshold", detail="the model gave no number")
         elif choice.score < threshold:

@@ -72,7 +72,7 @@ class Category(_Strict):
         excludes: Cases that belong elsewhere, and where.
         examples: A few texts of customers.
         team: Who gets the ticket; inherited from the parent.
-        max_error: The largest error rate allowed among accepted tickets of this category, between 0 and 1.
+        max_error: The largest error rate allowed among accepted tickets of this category, between 0 and 1; inherited from the parent.
         always_review: A person decides, however sure the model is; inherited from the parent.
         catch_all: The one leaf that means "none of these".
         children: Sub-categories.
@@ -214,6 +214,13 @@ class Taxonomy(_Strict):
     def always_review(self, category_id: str) -> bool:
         """Whether this node or a node above it always needs a person."""
         return any(node.always_review for node in self.path(category_id))
+
+    def max_error(self, category_id: str) -> float | None:
+        """The largest error rate allowed where this node is the answer: its own or its parents', or that of a stricter node below."""
+        path = self.path(category_id)
+        above = next((node.max_error for node in reversed(path) if node.max_error is not None), None)
+        below = [node.max_error for child in path[-1].children for node in child.walk() if node.max_error is not None]
+        return min([*below, *([] if above is None else [above])], default=None)
 
     # -- identity ------------------------------------------------------------------------------
 

@@ -107,8 +107,8 @@ def test_the_evidence_stands_in_the_file() -> None:
     """Numbers that follow from the boundary, and the same sentence for people."""
     found = usual()
     assert found.calibration is not None
-    promise, labels = found.calibration.promise, found.calibration.labels
-    assert promise is not None
+    (promise,), labels = found.calibration.promises, found.calibration.labels
+    assert promise.categories == LEAVES
     assert labels.n == 800
     assert labels.fitted + labels.certified == 800
     assert promise.n == labels.certified
@@ -117,7 +117,7 @@ def test_the_evidence_stands_in_the_file() -> None:
     share = f"{promise.accepted / promise.n:.0%}"
     words = f"accepts {share} of tickets; error among them at most 10% with 90% confidence; {promise.errors} errors among the {promise.accepted}"
     assert found.calibration.words.startswith(words)
-    assert in_words(found.certificate, language="zh").startswith(f"自动接受 {share} 的工单；其中错误至多 10%，把握 90%")
+    assert in_words(found, language="zh").startswith(f"自动接受 {share} 的工单；其中错误至多 10%，把握 90%")
 
 
 def test_a_model_without_power_gets_no_promise() -> None:
@@ -140,8 +140,7 @@ def test_all_right_and_all_wrong() -> None:
     """Everything is accepted; nothing is."""
     found = made(300, rows=sample(300, right=lambda _: 1.1))
     assert found.calibration is not None
-    assert found.calibration.promise is not None
-    assert found.calibration.promise.threshold is None
+    assert found.calibration.promises[0].threshold is None
     assert made(300, rows=sample(300, right=lambda _: -1)).calibration is None
 
 
@@ -156,6 +155,72 @@ def test_departments_are_an_answer_of_their_own() -> None:
     alone = triage(calibration=department.calibration).classify("login 0.99 please")
     assert alone.candidates[0].category == "login"
     assert getattr(alone, "category", None) in ("login", None)
+
+
+def strict(**limits: float) -> Taxonomy:
+    """The shop with limits of some categories' own."""
+    data = SHOP.model_dump(mode="json")
+    for node in (*data["categories"], *data["categories"][0]["children"]):
+        node["max_error"] = limits.get(node["id"])
+    return Taxonomy.model_validate(data)
+
+
+def test_a_category_with_a_limit_of_its_own_has_a_promise_of_its_own() -> None:
+    """Looser than the others' here, and delta is shared so that both hold together."""
+    sorter = triage(taxonomy=strict(login=0.3))
+    found = calibrate(sorter, classified(sorter, sample(1600)), alpha=0.1)
+    assert found.calibration is not None
+    others, login = found.calibration.promises
+    assert (others.categories, login.categories) == (("refund", "parcel", "other"), ("login",))
+    assert (others.alpha, login.alpha) == (0.1, 0.3)
+    assert others.delta == login.delta == pytest.approx(1 - math.sqrt(0.9))
+    assert found.calibration.threshold("login") < found.calibration.threshold("parcel")  # type: ignore[operator]
+    words = found.calibration.words
+    assert "with 90% confidence in all of this: other answers: " in words
+    assert f"login: {login.accepted / login.n:.0%}, error at most 30%, {login.errors} errors among the {login.accepted}" in words
+    after = triage(taxonomy=sorter.taxonomy, calibration=found.calibration)
+    fresh = sample(4000, seed=1)
+    outcomes = list(after.classify_many([ticket for ticket, _ in fresh]))
+    wrong = {True: [0, 0], False: [0, 0]}
+    for outcome, (_, gold) in zip(outcomes, fresh, strict=True):
+        if isinstance(outcome, Accepted):
+            wrong[outcome.category == "login"][outcome.category != gold] += 1
+    assert wrong[True][1] / sum(wrong[True]) <= 0.3
+    assert wrong[False][1] / sum(wrong[False]) <= 0.1
+    assert wrong[True][1] / sum(wrong[True]) > 0.1  # it uses what it may
+
+
+def test_a_limit_that_cannot_be_promised_leaves_its_category_to_people() -> None:
+    """The others have their promise; delta is not shared with what cannot be promised at all."""
+    sorter = triage(taxonomy=strict(login=0.0001))
+    found = calibrate(sorter, classified(sorter, sample(800)), alpha=0.1)
+    assert found.calibration is not None
+    (others,) = found.calibration.promises
+    assert others.delta == 0.1
+    assert "login: none, for an error of at most 0.01%" in found.calibration.words
+    after = triage(taxonomy=sorter.taxonomy, calibration=found.calibration)
+    outcomes = [after.classify(ticket) for ticket, _ in sample(200, seed=2)]
+    held = [outcome for outcome in outcomes if isinstance(outcome, Pending) and outcome.suggestion == "login"]
+    assert {reason.code for outcome in held for reason in outcome.reasons} == {"no_promise"}
+    assert not any(isinstance(outcome, Accepted) and outcome.category == "login" for outcome in outcomes)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({}, {"sales": None, "refund": None}),
+        ({"sales": 0.02}, {"sales": 0.02, "refund": 0.02, "login": None}),
+        ({"sales": 0.02, "refund": 0.2}, {"sales": 0.02, "refund": 0.2, "parcel": 0.02}),
+        ({"sales": 0.2, "refund": 0.02}, {"sales": 0.02, "refund": 0.02, "parcel": 0.2}),
+        ({"refund": 0.02}, {"sales": 0.02, "refund": 0.02, "parcel": None}),
+    ],
+)
+def test_a_limit_is_inherited_and_a_department_is_as_strict_as_its_strictest_leaf(
+    limits: dict[str, float], expected: dict[str, float | None]
+) -> None:
+    """The nearest one above counts; a department stands for all below it."""
+    taxonomy = strict(**limits)
+    assert {name: taxonomy.max_error(name) for name in expected} == expected
 
 
 def test_gates_come_before_the_promise() -> None:

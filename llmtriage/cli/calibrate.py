@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from llmtriage.cli.reading import tell_reading
 from llmtriage.errors import InputError, short
 
 if TYPE_CHECKING:
-    from llmtriage.calibrating import Calibrated, Labelled
+    from llmtriage.calibrating import Calibrated, Group, Labelled
     from llmtriage.calibration import Answer, Calibration
     from llmtriage.settings import Settings
     from llmtriage.taxonomy import Taxonomy
@@ -198,29 +199,30 @@ def _show(found: Calibrated, output: str, language: str, *, delta: float, quiet:
         notice(words["left_out"].format(n=labels.left_out), quiet=quiet, language=language)
     if not labels.outside:
         notice(words["outside"], quiet=quiet, language=language)
-    if len(found.certificates) > 1:
-        for one in found.certificates:
-            says = in_words(one, found.reach, language) if one.holds else words["nothing"]
-            click.echo(words["limit"].format(alpha=one.alpha, says=says))
-    if found.certificate.delta < delta:
-        click.echo(words["spent"].format(delta=found.certificate.delta))
+    if len(found.tried) > 1:
+        for groups in found.tried:
+            one = replace(found, groups=groups)
+            says = in_words(one, language) if one.share else words["nothing"]
+            click.echo(words["limit"].format(alpha=groups[0].certificate.alpha, says=says))
+    if found.delta < delta:
+        click.echo(words["spent"].format(delta=found.delta))
     if found.calibration is None:
         missing = words["never"] if found.wanted is None else words["wanted"].format(wanted=found.wanted)
         click.echo(words["none"].format(n=labels.n) + missing)
         return
-    click.echo(in_words(found.certificate, found.reach, language))
+    click.echo(in_words(found, language))
     method = found.calibration.fitted.method
     click.echo(words["method"].format(method=method, fitted=labels.fitted, certified=labels.certified))
     click.echo(words["written"].format(path=output))
 
 
 def _as_json(found: Calibrated, output: str) -> dict[str, Any]:
-    promise = found.calibration.promise if found.calibration else None
+    promises = found.calibration.promises if found.calibration else ()
     return {
-        "promise": promise.model_dump(mode="json", exclude={"need"}) if promise else None,
-        "share": found.reach * found.certificate.accepted / found.certificate.n,
-        "delta": found.certificate.delta,
-        "alphas": [{"alpha": one.alpha, "accepted": one.accepted, "errors": one.errors} for one in found.certificates],
+        "promises": [promise.model_dump(mode="json", exclude={"need", "wrong_at"}) for promise in promises],
+        "share": found.share,
+        "delta": found.delta,
+        "alphas": [_evidence(groups[0]) for groups in found.tried],
         "labels_wanted": found.wanted,
         "labels": found.labels.model_dump(mode="json"),
         "calibrator": found.calibration.fitted.method if found.calibration else None,
@@ -232,3 +234,8 @@ def _as_json(found: Calibrated, output: str) -> dict[str, Any]:
         "need": list(found.certificate.boundary.need),
         "file": output if found.calibration else None,
     }
+
+
+def _evidence(group: Group) -> dict[str, float | int]:
+    found = group.certificate
+    return {"alpha": found.alpha, "accepted": found.accepted, "errors": found.errors}

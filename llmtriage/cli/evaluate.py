@@ -206,9 +206,9 @@ class _Run:
 
 def _promised(triage: Triage) -> dict[str, str | float | None]:
     """What the calibration says of acceptance."""
-    promise = triage.calibration.promise if triage.calibration else None
-    if promise is None:
+    if triage.calibration is None:
         return {}
+    promise = triage.calibration.promises[0]
     least = {} if promise.threshold is None else {"threshold": round(promise.threshold, 6)}
     return {**least, "alpha": promise.alpha, "delta": promise.delta}
 

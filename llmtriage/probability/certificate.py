@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,8 @@ class Certificate:
         threshold: The least score that is accepted; minus infinity: every ticket that no gate stops; infinity: none is.
         accepted: Labelled tickets with at least that score.
         errors: Those of them that are wrong.
+        wrong_at: Where the wrong ones stand in the order of scores, from 1, best first and of equal ones first; as many as could be tolerated at
+            all, and one more. With the boundary, this is how it was decided.
         boundary: The rule that decided.
         limit: The one-sided Clopper-Pearson bound of the share of wrong tickets at this threshold, at 1 - delta. It describes what was seen; it
             is not the promise, for the threshold was chosen by looking. None: nothing is accepted.
@@ -73,6 +75,7 @@ class Certificate:
     threshold: float
     accepted: int
     errors: int
+    wrong_at: tuple[int, ...]
     boundary: Boundary
     limit: float | None
 
@@ -109,17 +112,28 @@ def certify(
     scores, losses = _checked(score, loss)
     n = len(scores)
     rule = boundary or equal_levels(n, alpha, delta)
-    order = np.argsort(-scores, kind="stable")
+    order = np.lexsort((-losses, -scores))
     ordered, errors = scores[order], np.cumsum(losses[order])
     ranks = _ends_of_ties(ordered)
+    wrong_at = (np.flatnonzero(losses[order][: ranks[-1] if ranks else 0])[: len(rule.need) + 1] + 1).tolist()
+    found = Certificate(
+        alpha=alpha,
+        delta=delta,
+        n=n,
+        threshold=math.inf,
+        accepted=0,
+        errors=0,
+        wrong_at=tuple(wrong_at),
+        boundary=rule,
+        limit=None,
+    )
     passing = [k for k in ranks if errors[k - 1] <= rule.tolerated(k)]
     if not passing:
-        return Certificate(alpha=alpha, delta=delta, n=n, threshold=math.inf, accepted=0, errors=0, boundary=rule, limit=None)
+        return found
     k = passing[-1]
     wrong = int(errors[k - 1])
     threshold = -math.inf if k == ranks[-1] else float(ordered[k - 1])
-    limit = risk_limit(wrong, k, delta)
-    return Certificate(alpha=alpha, delta=delta, n=n, threshold=threshold, accepted=k, errors=wrong, boundary=rule, limit=limit)
+    return replace(found, threshold=threshold, accepted=k, errors=wrong, limit=risk_limit(wrong, k, delta))
 
 
 def _ends_of_ties(ordered: Floats) -> list[int]:

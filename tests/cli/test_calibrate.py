@@ -77,7 +77,7 @@ def test_from_labels_to_routed_tickets(cli: Cli, files: Path) -> None:
     assert done.code == 0, done.err
     first, second, third = done.out.splitlines()
     data = json.loads((files / "c.json").read_text(encoding="utf-8"))
-    promise = data["promise"]
+    promise = data["promises"][0]
     share = f"{promise['accepted'] / promise['n']:.0%}"
     assert first == (
         f"accepts {share} of tickets; error among them at most 10% with 90% confidence; "
@@ -121,7 +121,7 @@ def test_as_json(cli: Cli, files: Path) -> None:
     """How the calibrator was chosen, and what the promise rests on."""
     done = cli(*MAKE, "--json", "--quiet")
     data = json.loads(done.out)
-    assert data["promise"]["alpha"] == 0.1
+    assert data["promises"][0]["alpha"] == 0.1
     assert data["labels"]["n"] == 400
     assert data["labels"]["fitted"] + data["labels"]["certified"] == 400
     assert {tried["method"] for tried in data["tried"]} >= {"temperature", "bias"}
@@ -159,7 +159,7 @@ def test_several_limits_share_delta(cli: Cli, files: Path) -> None:
     assert lines[0] == "alpha 0.01: nothing can be accepted"
     assert lines[1].startswith("alpha 0.1: accepts ")
     assert lines[3] == "each of these promises has 0.0333 of delta"
-    promise = json.loads((files / "c.json").read_text(encoding="utf-8"))["promise"]
+    promise = json.loads((files / "c.json").read_text(encoding="utf-8"))["promises"][0]
     assert promise["alpha"] == 0.1
     assert promise["delta"] == pytest.approx(0.1 / 3)
 

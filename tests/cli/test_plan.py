@@ -104,7 +104,7 @@ def test_labels_where_acceptance_is_in_question(cli: Cli, files: Path) -> None:
     assert "about " in done.out
     assert "--plan plan.json" in done.out
     draft = json.loads((files / "plan.json").read_text(encoding="utf-8"))
-    assert draft["promise"] is None
+    assert draft["promises"] == []
     assert 0 < draft["reach"] <= 1
     [name] = {row["sample"] for row in label(files, "label.csv")}
     assert name.startswith("focused-200-")
@@ -114,7 +114,7 @@ def test_labels_where_acceptance_is_in_question(cli: Cli, files: Path) -> None:
     assert made["floor"] == draft["floor"]
     assert made["calibrator"] == draft["calibrator"]
     assert (made["labels"]["n"], made["labels"]["certified"]) == (200, 200)
-    share = f"{made['reach'] * made['promise']['accepted'] / made['promise']['n']:.0%}"
+    share = f"{made['reach'] * made['promises'][0]['accepted'] / made['promises'][0]['n']:.0%}"
     assert made["words"].startswith(f"accepts {share} of tickets; ")
     routed = cli("classify", "known.csv", *LEARNT, "--calibration", "c.json", "-o", "out.csv", "--quiet")
     assert routed.code == 0, routed.err
