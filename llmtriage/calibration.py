@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmtriage.errors import CalibrationError, InputError, short
 from llmtriage.probability.calibrators import ConfidenceCalibrator, ScoreCalibrator, from_dict
+from llmtriage.probability.candidates import CandidateRule
 from llmtriage.taxonomy import digest
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class Calibration(_Part):
         promises: One for each group of answers with a limit of their own. Empty while it is being made, in a plan: then everything is accepted that
             no gate stops.
         delta: The probability over labelled samples that one of the promises does not hold.
+        candidates: Which categories are shown for a ticket that waits, and how often the right one is among them.
         labels: Where it comes from.
         contract: All that its numbers depend on, by name, as hashes or words.
         witnesses: What was said of some of the tickets: a model that changes behind its name says something else.
@@ -145,6 +147,7 @@ class Calibration(_Part):
     calibrated: bool
     promises: tuple[Promise, ...] = ()
     delta: Annotated[float, Field(gt=0, le=0.5)] | None = None
+    candidates: CandidateRule = CandidateRule()
     labels: Labels
     contract: dict[str, str]
     witnesses: tuple[Witness, ...] = ()

@@ -158,6 +158,7 @@ class Router:
             **self._numbers(answer.answer, choice),
         }
         if reasons or choice.score is None:
+            common["candidates"] = self._shown(ranked)
             return Pending(suggestion=choice.category, reasons=reasons, **common)  # type: ignore[arg-type]
         team = self._team(ticket, text, choice.category)
         return Accepted(category=choice.category, team=team, **common)  # type: ignore[arg-type]
@@ -197,6 +198,12 @@ class Router:
         order = np.argsort(-logs, kind="stable")[:_MOST_CANDIDATES]
         candidates = tuple(Candidate(category=self._leaves[i], score=float(shares[i])) for i in order)
         return _Ranked(candidates, shares, answer.label_mass)
+
+    def _shown(self, ranked: _Ranked) -> tuple[Candidate, ...]:
+        """What a reviewer chooses among: with a calibration few, where these hold the right one often enough."""
+        if self.calibration is None or ranked.shares is None:
+            return ranked.candidates
+        return ranked.candidates[: self.calibration.candidates.size([one.score or 0.0 for one in ranked.candidates])]
 
     def _choice(self, ranked: _Ranked) -> Candidate:
         """What is offered as the answer: with a calibration what that says, else the leaf, or a department where only that is sure."""

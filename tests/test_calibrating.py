@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from llmtriage import Accepted, Pending, Taxonomy, Ticket, Triage
-from llmtriage.calibrating import Calibrated, Labelled, calibrate, in_words, parts, scored
+from llmtriage.calibrating import Calibrated, Labelled, calibrate, calibrate_plan, in_words, parts, plan, scored
 from llmtriage.calibration import Calibration
 from llmtriage.errors import CalibrationError, InputError
 from llmtriage.predictions import Example, Failure, Prediction, Question, SingleLabel
@@ -221,6 +221,50 @@ def test_a_limit_is_inherited_and_a_department_is_as_strict_as_its_strictest_lea
     """The nearest one above counts; a department stands for all below it."""
     taxonomy = strict(**limits)
     assert {name: taxonomy.max_error(name) for name in expected} == expected
+
+
+def test_a_reviewer_is_shown_few_categories_that_hold_the_right_one() -> None:
+    """As often as measured on labelled tickets that wait; of those to come too."""
+    found = usual()
+    assert found.calibration is not None
+    rule = found.calibration.candidates
+    assert rule.n > 100
+    assert rule.share is not None
+    assert rule.share >= 0.85
+    after = triage(calibration=found.calibration)
+    fresh = sample(4000, seed=3)
+    waiting = [
+        (outcome, gold)
+        for outcome, (_, gold) in zip(after.classify_many([ticket for ticket, _ in fresh]), fresh, strict=True)
+        if isinstance(outcome, Pending)
+    ]
+    sizes = {len(outcome.candidates) for outcome, _ in waiting}
+    assert sizes <= {2, 3, 4}
+    assert 2 in sizes
+    held = np.mean([gold in [candidate.category for candidate in outcome.candidates] for outcome, gold in waiting])
+    assert abs(held - rule.share) < 0.06
+    best = [[candidate.score for candidate in outcome.candidates] for outcome, _ in waiting]
+    assert all(scores == sorted(scores, reverse=True) for scores in best)  # type: ignore[type-var]
+
+
+def test_candidates_go_through_the_file_unchanged(tmp_path: Path) -> None:
+    """With what was measured about them."""
+    found = usual().calibration
+    assert found is not None
+    found.save(tmp_path / "c.json")
+    assert Calibration.load(tmp_path / "c.json").candidates == found.candidates
+
+
+def test_labels_drawn_among_the_surest_say_nothing_about_candidates() -> None:
+    """Five are shown, and nothing is claimed."""
+    sorter = triage()
+    rows = classified(sorter, sample(400))
+    outcomes = [(row.ticket, row.outcome) for row in classified(sorter, sample(3000, seed=5))]
+    planned = plan(sorter, rows, outcomes, alpha=0.1)
+    chosen = sample(3000, seed=5)
+    found = calibrate_plan(sorter, planned.draft, classified(sorter, [chosen[place] for place in planned.pool[:400]]), alpha=0.1)
+    assert found.calibration is not None
+    assert found.calibration.candidates.share is None
 
 
 def test_gates_come_before_the_promise() -> None:

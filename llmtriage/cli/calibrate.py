@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from llmtriage.errors import InputError, short
 if TYPE_CHECKING:
     from llmtriage.calibrating import Calibrated, Group, Labelled
     from llmtriage.calibration import Answer, Calibration
+    from llmtriage.probability.candidates import CandidateRule
     from llmtriage.settings import Settings
     from llmtriage.taxonomy import Taxonomy
     from llmtriage.tickets import TicketFile
@@ -39,6 +40,7 @@ _WORDS = {
         "none": "no promise with these {n} labels",
         "wanted": "; a new sample of about {wanted} is needed",
         "never": "; more labels would not help: even the surest tickets are wrong too often",
+        "shown": "candidates    {fewest} to {most} where a ticket waits; the right one among them for {share:.0%} of {n} ({low:.0%} to {high:.0%})",
         "method": "calibrator    {method}, fitted on {fitted} tickets; the promise rests on {certified}",
         "spent": "each of these promises has {delta:.3g} of delta",
         "limit": "alpha {alpha:g}: {says}",
@@ -51,6 +53,7 @@ _WORDS = {
         "none": "这 {n} 个标注不足以作出保证",
         "wanted": "；需要约 {wanted} 张新抽取的标注工单",
         "never": "；增加标注也无济于事：即使最有把握的工单也错得太多",
+        "shown": "候选类别      待确认工单显示 {fewest} 至 {most} 个；{n} 张中 {share:.0%} 含正确类别（{low:.0%} 至 {high:.0%}）",
         "method": "校准器        {method}，用 {fitted} 张工单拟合；保证依据 {certified} 张",
         "spent": "每个保证分得 delta 中的 {delta:.3g}",
         "limit": "alpha {alpha:g}：{says}",
@@ -213,7 +216,20 @@ def _show(found: Calibrated, output: str, language: str, *, delta: float, quiet:
     click.echo(in_words(found, language))
     method = found.calibration.fitted.method
     click.echo(words["method"].format(method=method, fitted=labels.fitted, certified=labels.certified))
+    candidates_line = shown_to_reviewers(found.calibration.candidates, language)
+    if candidates_line:
+        click.echo(candidates_line)
     click.echo(words["written"].format(path=output))
+
+
+def shown_to_reviewers(rule: CandidateRule, language: str) -> str:
+    """How many categories a reviewer is shown, and how often the right one is among them; empty where too few labels tell."""
+    from llmtriage.probability.candidates import FEWEST, MOST
+
+    if rule.share is None or rule.interval is None:
+        return ""
+    low, high = rule.interval
+    return _WORDS[language]["shown"].format(fewest=FEWEST, most=MOST, share=rule.share, n=rule.n, low=low, high=high)
 
 
 def _as_json(found: Calibrated, output: str) -> dict[str, Any]:
@@ -231,6 +247,7 @@ def _as_json(found: Calibrated, output: str) -> dict[str, Any]:
             {"method": tried.method, "log_loss": tried.loss, "behind": tried.behind, "standard_error": tried.standard_error}
             for tried in (found.selection.tried if found.selection else ())
         ],
+        "candidates": asdict(found.calibration.candidates) if found.calibration else None,
         "need": list(found.certificate.boundary.need),
         "file": output if found.calibration else None,
     }

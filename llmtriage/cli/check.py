@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmtriage.cli.calibrate import shown_to_reviewers
 from llmtriage.cli.display import plain, show_json
 from llmtriage.cli.options import column_options, json_option, make_triage, open_tickets, quiet_option, triage_options
 from llmtriage.errors import InputError
@@ -51,7 +52,8 @@ def check(settings: Settings, /, again: Path | None, *, as_json: bool, quiet: bo
     """
     if flags["calibration"] is None:
         raise InputError("which calibration?", field="--calibration", remedy="name the file that llmtriage calibrate wrote")
-    words = _WORDS[flags["language"]]
+    language = flags["language"]
+    words = _WORDS[language]
     if again:  # what was kept says nothing of the model of today
         flags["reply_cache"], settings = None, settings.model_copy(update={"reply_cache": None})
     triage = make_triage(flags, settings, quiet=quiet)
@@ -67,6 +69,8 @@ def check(settings: Settings, /, again: Path | None, *, as_json: bool, quiet: bo
     labels = calibration.labels
     click.echo(calibration.words)
     click.echo(words["labels"].format(made=calibration.made, certified=labels.certified, n=labels.n, file=plain(labels.file)))
+    if shown := shown_to_reviewers(calibration.candidates, language):
+        click.echo(shown)
     click.echo(words["fits"])
     if again:
         click.echo(words["again"].format(n=asked, moved=moved))

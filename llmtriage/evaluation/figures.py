@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _NO_NUMBERS = frozenset(
     {
         *("backend", "prompt_hash", "run", "settings", "sources", "ece_verdict"),
-        *("error_interval", "macro_f1_interval", "per_1000_interval"),
+        *("error_interval", "macro_f1_interval", "per_1000_interval", "candidates_hold_interval"),
         *("by_hand", "cheapest_threshold", "error_cost", "review_cost"),
     }
 )
@@ -33,7 +33,7 @@ _SHARES = frozenset(
         *("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"),
         *("ece", "ece_limit", "ece_p", "ece_width", "smooth_ece", "top_brier", "mcb", "dsc", "unc", "label_mass"),
         *("murphy.reliability", "murphy.resolution", "murphy.uncertainty", "auroc", "aurc", "e_aurc", "augrc"),
-        *("accepted.share", "accepted.error", "pending.share"),
+        *("accepted.share", "accepted.error", "pending.share", "pending.candidates_hold"),
     }
 )
 
@@ -60,7 +60,7 @@ def figures(report: Report) -> dict[str, float | None]:
 
 def lower_is_better(name: str) -> bool:
     """Whether less of the figure is better: errors, losses, what waits for a person, and what a run costs."""
-    return name in _LOWER_IS_BETTER or name.startswith(("pending.", "usage."))
+    return name in _LOWER_IS_BETTER or (name.startswith(("pending.", "usage.")) and "candidates" not in name)
 
 
 def is_share(name: str) -> bool:

@@ -238,7 +238,23 @@ def _pending(judged: Sequence[Judged]) -> PendingFigures:
     pending = [ticket.outcome for ticket in judged if isinstance(ticket.outcome, Pending)]
     counts = Counter(code for outcome in pending for code in {reason.code for reason in outcome.reasons})
     reasons = {code: counts[code] for code in sorted(counts, key=lambda code: (-counts[code], REASON_CODES.index(code)))}
-    return PendingFigures(n=len(pending), share=len(pending) / len(judged), reasons=dict(reasons))
+    return PendingFigures(n=len(pending), share=len(pending) / len(judged), reasons=dict(reasons), **_candidates(judged))
+
+
+def _candidates(judged: Sequence[Judged]) -> dict[str, Any]:
+    """What reviewers are shown, and whether it helps."""
+    shown = [
+        (ticket.gold, [candidate.category for candidate in ticket.outcome.candidates])
+        for ticket in judged
+        if isinstance(ticket.outcome, Pending) and ticket.outcome.candidates
+    ]
+    held, n = sum(gold in candidates for gold, candidates in shown), len(shown)
+    return {
+        "n_candidates": n,
+        "candidates_mean": fmean(len(candidates) for _, candidates in shown) if shown else None,
+        "candidates_hold": held / n if n else None,
+        "candidates_hold_interval": metrics.clopper_pearson(held, n) if n else None,
+    }
 
 
 def _categories(tickets: Tickets) -> tuple[CategoryFigures, ...]:

@@ -32,11 +32,22 @@ class AcceptedFigures(Figures):
 
 
 class PendingFigures(Figures):
-    """The tickets that wait for a person, and how many of them for each reason; a ticket may have several."""
+    """The tickets that wait for a person, and how many of them for each reason; a ticket may have several.
+
+    Attributes:
+        n_candidates: Those for which candidates are shown.
+        candidates_mean: How many these are; None where there are none.
+        candidates_hold: The share of these tickets whose true category is among them; None where there are none.
+        candidates_hold_interval: Its Clopper-Pearson 95 % interval.
+    """
 
     n: int
     share: float
     reasons: dict[str, int]
+    n_candidates: int
+    candidates_mean: float | None
+    candidates_hold: float | None
+    candidates_hold_interval: Interval | None
 
 
 class CategoryFigures(Figures):

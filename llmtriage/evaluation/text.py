@@ -63,6 +63,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "most confused": ("Most confused", "最易混淆"),
     "details": ("In detail", "详细指标"),
     "pending": ("Waiting for a person", "等待人工确认"),
+    "candidates": ("Candidates a ticket", "每张工单的候选类别"),
+    "held": ("the right one among them for {share} of those that wait", "待确认工单中 {share} 含正确类别"),
     "on": ("on {n} tickets", "基于 {n} 张"),
     "balanced_accuracy": ("Balanced accuracy", "平衡准确率"),
     "weighted_f1": ("Weighted F1", "加权 F1"),
@@ -254,6 +256,12 @@ def _details(report: Report, writer: _Writer) -> Iterator[str]:
 def _labels(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
     pending, without = report.pending, report.categories_without_tickets
     yield "pending", writer.aside(_percent(pending.share), writer.word("share", n=pending.n, total=report.n))
+    if pending.candidates_hold is not None:
+        held = writer.word("held", share=_percent(pending.candidates_hold))
+        yield (
+            "candidates",
+            writer.aside(_number(pending.candidates_mean), held, *writer.interval(pending.candidates_hold_interval)),
+        )
     for key in ("balanced_accuracy", "weighted_f1"):
         yield key, _number(getattr(report, key))
     if without:

@@ -24,6 +24,8 @@ from llmtriage.probability.metrics import clopper_pearson
 from llmtriage.probability.scores import Floats, Integers, distributions, gold_labels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike
 
 LEVEL = 0.9
@@ -64,6 +66,10 @@ class CandidateRule:
     def interval(self) -> tuple[float, float] | None:
         """The exact 95 % interval of `share`; None with fewer than 20."""
         return clopper_pearson(self.n_held, self.n) if self.n >= LEAST_TICKETS else None
+
+    def size(self, most_probable: Sequence[float]) -> int:
+        """How many of a ticket's most probable categories are shown: `most_probable` holds the probabilities of five, or of all, largest first."""
+        return min(len(most_probable), max(FEWEST, sum(share >= self.least_probability for share in most_probable)))
 
     def shown(self, probabilities: ArrayLike) -> list[list[int]]:
         """The categories shown for each ticket, most probable first, of equal ones the first.

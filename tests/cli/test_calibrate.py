@@ -75,7 +75,7 @@ def test_from_labels_to_routed_tickets(cli: Cli, files: Path) -> None:
     """One sentence of what was won; the same figures in the file; tickets are accepted under it."""
     done = cli(*MAKE)
     assert done.code == 0, done.err
-    first, second, third = done.out.splitlines()
+    first, second, shown, third = done.out.splitlines()
     data = json.loads((files / "c.json").read_text(encoding="utf-8"))
     promise = data["promises"][0]
     share = f"{promise['accepted'] / promise['n']:.0%}"
@@ -85,6 +85,8 @@ def test_from_labels_to_routed_tickets(cli: Cli, files: Path) -> None:
     )
     assert first == data["words"]
     assert second.startswith("calibrator ")
+    held, n = data["candidates"]["n_held"], data["candidates"]["n"]
+    assert shown.startswith(f"candidates    2 to 5 where a ticket waits; the right one among them for {held / n:.0%} of {n} (")
     assert third == "written       c.json"
     assert cli("check", *LEARNT, "--calibration", "c.json").code == 0
     done = cli("classify", "fresh.csv", *LEARNT, "--calibration", "c.json", "-o", "out.csv", "--quiet")
