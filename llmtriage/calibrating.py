@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from llmtriage.errors import InputError
 from llmtriage.outcomes import Accepted, Pending
 from llmtriage.predictions import Scores, SingleLabel
 from llmtriage.probability.candidates import CandidateRule, candidate_rule
-from llmtriage.probability.certificate import Certificate, certify_groups, delta_of_look
-from llmtriage.probability.planning import labels_wanted, worth_labelling
+from llmtriage.probability.certificate import Certificate, certify_at, certify_groups, delta_of_look
+from llmtriage.probability.planning import labels_wanted, threshold_for_budget, worth_labelling
 from llmtriage.probability.selection import LEAST_TICKETS, Selection, selected, selected_for_confidence
 from llmtriage.routing import Router
 from llmtriage.sampling import UNIFORM
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from llmtriage.tickets import Ticket
     from llmtriage.triage import Triage
 
+MOST_ERROR = 0.5  # that can be promised
 WITNESSES = 40  # tickets, at most, of which is kept what was said
 FITTED_SHARE, MOST_FITTED = 0.25, 1000  # of the labels, where the calibrator needs labels of its own
 
@@ -141,6 +142,71 @@ def calibrate(
     Raises:
         InputError: There are no tickets, or none with an answer, or alpha or delta is out of range.
     """
+    divided = _divided(triage, rows, answer=answer, drawn=drawn, file=file, seed=seed)
+    spent = delta_of_look(delta, look)
+    found = _certified(triage, divided.draft, divided.rows, divided.labels, alpha=alpha, delta=spent, used=divided.used)
+    return replace(found, selection=divided.selection)
+
+
+def calibrate_budget(
+    triage: Triage,
+    rows: Sequence[Labelled],
+    outcomes: Sequence[tuple[Ticket, Outcome]],
+    *,
+    review: float,
+    delta: float = 0.1,
+    answer: Answer = "leaf",
+    drawn: str = UNIFORM,
+    file: str = "",
+    seed: int = 0,
+) -> Calibrated:
+    """Accept what people have no time for, and say how many of those tickets are wrong at most.
+
+    Args:
+        triage: As for `calibrate`.
+        rows: As for `calibrate`.
+        outcomes: Unlabelled tickets with what the engine said: they tell where the threshold lies. Texts that are labelled are left out.
+        review: The share of all tickets that people can read, in (0, 1).
+        delta: As for `calibrate`.
+        answer: As for `calibrate`.
+        drawn: As for `calibrate`.
+        file: As for `calibrate`.
+        seed: As for `calibrate`.
+
+    Raises:
+        InputError: There are no tickets, gates alone leave more to people, or a category has a `max_error` of its own.
+    """
+    strict = [node.id for node in triage.taxonomy.nodes if node.max_error is not None]
+    if strict:
+        problem = f"{strict[0]!r} has a max_error, which a review budget does not look at"
+        raise InputError(problem, field="review", remedy="give alpha instead, or remove max_error")
+    divided = _divided(triage, rows, answer=answer, drawn=drawn, file=file, seed=seed)
+    router = Router(triage.taxonomy, triage.policy, divided.draft)
+    known = {folded(row.outcome.text) for row in rows}
+    unlabelled = [Labelled(ticket=ticket, gold="", outcome=one) for ticket, one in outcomes if folded(one.text) not in known]
+    if not unlabelled:
+        raise InputError("no unlabelled ticket is left", field="unlabelled", remedy="give other tickets than the labelled ones")
+    threshold = threshold_for_budget(scored(router, unlabelled)[0], review)
+    found = certify_at(*scored(router, divided.rows), threshold, delta)
+    certificate = replace(found, alpha=math.ceil(1000 * found.alpha - 1e-9) / 1000)
+    group = Group(max_error=None, categories=tuple(_limits(router)), certificate=certificate)
+    return replace(
+        _sealed(triage, divided.draft, divided.rows, divided.labels, tried=((group,),), delta=delta), selection=divided.selection
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Divided:
+    """Labelled tickets in two parts: a calibrator fitted on one, and the other, whose share is `used`."""
+
+    draft: Calibration
+    selection: Selection
+    rows: list[Labelled]
+    labels: Labels
+    used: float
+
+
+def _divided(triage: Triage, rows: Sequence[Labelled], *, answer: Answer, drawn: str, file: str, seed: int) -> _Divided:
     fresh = unseen(triage, rows)
     fitting, certifying = parts(fresh, seed)
     draft, selection = fitted(triage, fitting, answer)
@@ -153,9 +219,9 @@ def calibrate(
         certified=len(certifying),
         outside=_outside(triage, certifying),
     )
-    spent = delta_of_look(delta, look)
-    found = _certified(triage, draft, certifying, labels, alpha=alpha, delta=spent, used=len(certifying) / len(fresh))
-    return replace(found, selection=selection)
+    if not certifying:
+        raise InputError("too few labelled tickets to fit on some and promise on others", remedy="label more")
+    return _Divided(draft, selection, certifying, labels, len(certifying) / len(fresh))
 
 
 def calibrate_plan(
@@ -262,22 +328,35 @@ def _certified(
     used: float = 1.0,
 ) -> Calibrated:
     """The promise on these tickets, if there can be one; `used`: they are such a share of all that were labelled."""
-    if not rows:
-        raise InputError("too few labelled tickets to fit on some and promise on others", remedy="label more")
     alphas = sorted({alpha} if isinstance(alpha, int | float) else set(alpha))
     shared = delta / len(alphas)
     router = Router(triage.taxonomy, triage.policy, draft)
     tried = tuple(_grouped(router, rows, one, shared) for one in alphas)
+    found = _sealed(triage, draft, rows, labels, tried=tried, delta=shared)
+    if found.calibration is not None:
+        return found
+    score, _ = scored(router, rows)
+    return replace(found, wanted=labels_wanted(score[score > -math.inf], len(score), found.certificate.alpha, shared, used=used))
+
+
+def _sealed(
+    triage: Triage,
+    draft: Calibration,
+    rows: Sequence[Labelled],
+    labels: Labels,
+    *,
+    tried: tuple[tuple[Group, ...], ...],
+    delta: float,
+) -> Calibrated:
+    """The first of what was tried that promises something, with all that stands in the file; else the last, without a calibration."""
     groups = next((groups for groups in tried if groups[0].certificate.holds), tried[-1])
-    common: dict[str, Any] = {"groups": groups, "tried": tried, "labels": labels, "delta": shared, "reach": draft.reach}
-    if not any(group.certificate.holds for group in groups):
-        score, _ = scored(router, rows)
-        wanted = labels_wanted(score[score > -math.inf], len(score), groups[0].certificate.alpha, shared, used=used)
-        return Calibrated(calibration=None, wanted=wanted, **common)
-    found = Calibrated(calibration=None, **common)
+    found = Calibrated(calibration=None, groups=groups, labels=labels, delta=delta, reach=draft.reach, tried=tried)
+    if not any(_can_be_promised(group) for group in groups):
+        return found
+    router = Router(triage.taxonomy, triage.policy, draft)
     facts = {
-        "promises": tuple(_promise(group) for group in groups if group.certificate.holds),
-        "delta": shared,
+        "promises": tuple(_promise(group) for group in groups if _can_be_promised(group)),
+        "delta": delta,
         "words": in_words(found),
         "labels": labels,
         "witnesses": _witnesses(router, rows),
@@ -285,6 +364,10 @@ def _certified(
     promised = draft.model_copy(update=facts)
     shown = _candidates(triage, promised, rows) if draft.floor is None else CandidateRule()
     return replace(found, calibration=promised.model_copy(update={"candidates": shown}))
+
+
+def _can_be_promised(group: Group) -> bool:
+    return group.certificate.holds and group.certificate.alpha <= MOST_ERROR
 
 
 def _candidates(triage: Triage, promised: Calibration, rows: Sequence[Labelled]) -> CandidateRule:
@@ -312,7 +395,7 @@ def _grouped(router: Router, rows: Sequence[Labelled], alpha: float, delta: floa
     limits = _limits(router)
     answers = [_offered(outcome) for outcome in (_routed(router, row) for row in rows)]
     own = [limits.get(answer or "") for answer in answers]
-    alphas = {f"{limit}": alpha if limit is None else min(limit, 0.5) for limit in {None, *own}}
+    alphas = {f"{limit}": alpha if limit is None else min(limit, MOST_ERROR) for limit in {None, *own}}
     found = certify_groups(*scored(router, rows), [f"{limit}" for limit in own], alphas, delta)
     return tuple(
         Group(

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from llmtriage import Accepted, Pending, Taxonomy, Ticket, Triage
-from llmtriage.calibrating import Calibrated, Labelled, calibrate, calibrate_plan, in_words, parts, plan, scored
+from llmtriage.calibrating import Calibrated, Labelled, calibrate, calibrate_budget, calibrate_plan, in_words, parts, plan, scored
 from llmtriage.calibration import Calibration
 from llmtriage.errors import CalibrationError, InputError
 from llmtriage.predictions import Example, Failure, Prediction, Question, SingleLabel
 from llmtriage.prepare import Preparation
+from llmtriage.probability.certificate import risk_limit
 from llmtriage.routing import Policy, Router
 from llmtriage.taxonomy import digest
 from llmtriage.testing import ScriptedBackend
@@ -221,6 +222,39 @@ def test_a_limit_is_inherited_and_a_department_is_as_strict_as_its_strictest_lea
     """The nearest one above counts; a department stands for all below it."""
     taxonomy = strict(**limits)
     assert {name: taxonomy.max_error(name) for name in expected} == expected
+
+
+def test_a_review_budget_says_what_the_others_cost() -> None:
+    """People read 40 of 100; what is accepted is wrong in no more than is said, in nine samples of ten."""
+    sorter = triage()
+    outcomes = [(row.ticket, row.outcome) for row in classified(sorter, sample(2000, seed=7))]
+    found = calibrate_budget(sorter, classified(sorter, sample(800)), outcomes, review=0.4)
+    assert found.calibration is not None
+    (promise,) = found.calibration.promises
+    assert promise.alpha == math.ceil(1000 * risk_limit(promise.errors, promise.accepted, 0.1)) / 1000
+    assert (promise.need, promise.delta) == ((), 0.1)
+    after = triage(calibration=found.calibration)
+    fresh = sample(4000, seed=1)
+    outcomes_after = list(after.classify_many([ticket for ticket, _ in fresh]))
+    accepted = [(one, gold) for one, (_, gold) in zip(outcomes_after, fresh, strict=True) if isinstance(one, Accepted)]
+    assert abs(len(accepted) / len(fresh) - 0.6) < 0.03
+    assert np.mean([one.category != gold for one, gold in accepted]) <= promise.alpha
+
+
+def test_a_budget_that_cannot_be() -> None:
+    """Over half wrong; labelled texts are no unlabelled ones; a limit of a category's own; gates that take more."""
+    sorter = triage()
+    rows = classified(sorter, sample(300))
+    outcomes = [(row.ticket, row.outcome) for row in classified(sorter, sample(500, seed=7))]
+    wrong = classified(sorter, sample(300, right=lambda _: 0.2))
+    assert calibrate_budget(sorter, wrong, outcomes, review=0.4).calibration is None
+    with pytest.raises(InputError, match="no unlabelled ticket is left"):
+        calibrate_budget(sorter, rows, [(row.ticket, row.outcome) for row in rows], review=0.4)
+    with pytest.raises(InputError, match="'login' has a max_error"):
+        calibrate_budget(triage(taxonomy=strict(login=0.1)), rows, outcomes, review=0.4)
+    held = triage(policy=Policy(max_characters=1))
+    with pytest.raises(InputError, match="gates and rules alone leave 100% of tickets to people, the budget is 40%"):
+        calibrate_budget(held, rows, [(row.ticket, row.outcome) for row in classified(held, sample(50, seed=7))], review=0.4)
 
 
 def test_a_reviewer_is_shown_few_categories_that_hold_the_right_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ _WORDS = {
     "en": {
         "none": "no promise with these {n} labels",
         "wanted": "; a new sample of about {wanted} is needed",
+        "half": "; at this budget more than half of those accepted could be wrong",
         "never": "; more labels would not help: even the surest tickets are wrong too often",
         "shown": "candidates    {fewest} to {most} where a ticket waits; the right one among them for {share:.0%} of {n} ({low:.0%} to {high:.0%})",
         "method": "calibrator    {method}, fitted on {fitted} tickets; the promise rests on {certified}",
@@ -52,6 +54,7 @@ _WORDS = {
     "zh": {
         "none": "这 {n} 个标注不足以作出保证",
         "wanted": "；需要约 {wanted} 张新抽取的标注工单",
+        "half": "；按此人工量，自动接受的工单可能过半有误",
         "never": "；增加标注也无济于事：即使最有把握的工单也错得太多",
         "shown": "候选类别      待确认工单显示 {fewest} 至 {most} 个；{n} 张中 {share:.0%} 含正确类别（{low:.0%} 至 {high:.0%}）",
         "method": "校准器        {method}，用 {fitted} 张工单拟合；保证依据 {certified} 张",
@@ -71,6 +74,12 @@ _WORDS = {
 @click.option(
     "--alphas", metavar="A,B,...", help="Several in place of one, which share delta: the smallest possible is promised."
 )
+@click.option(
+    "--review",
+    metavar="SHARE",
+    help="In place of a limit: people can read this share of tickets, 0.15 or 300/2000; all others are accepted.",
+)
+@click.option("--unlabelled", type=click.Path(path_type=Path), help="With --review: tickets that tell where that share ends.")
 @delta_option
 @click.option("-o", "--output", type=click.Path(), required=True, help="The calibration file.")
 @click.option(
@@ -103,6 +112,8 @@ def calibrate(
     *,
     alpha: float | None,
     alphas: str | None,
+    review: str | None,
+    unlabelled: Path | None,
     look: int | None,
     answer: Answer,
     plan: Path | None,
@@ -116,22 +127,28 @@ def calibrate(
     FILE is to be a uniform random sample of the tickets that will come, labelled by people who did not see what the model says.
     """
     from llmtriage.calibrating import calibrate as fit_and_certify
-    from llmtriage.calibrating import calibrate_plan
+    from llmtriage.calibrating import calibrate_budget, calibrate_plan
     from llmtriage.calibration import Calibration
 
     path = new_file(output, file, overwrite=overwrite)
     _refuse(flags)
-    limits = _alphas(alpha, alphas)
+    budget = None if review is None else _budget(review, unlabelled, (alpha, alphas, look, plan))
+    limits = _alphas(alpha, alphas) if budget is None else []
     tickets, language = open_tickets(file, flags), flags["language"]
+    others_of = None if unlabelled is None else open_tickets(unlabelled, flags)
     triage = make_triage(flags, settings, quiet=quiet)
     draft = None if plan is None else Calibration.load(plan, plan=True)
     drawn = _drawn(tickets, triage.taxonomy, draft)
     if draft is not None:
         draft.check(triage.contract())  # before anything is asked
     rows = labelled_outcomes(triage, tickets, quiet=quiet, language=language)
-    if draft is None:
-        facts = {"answer": answer, "drawn": drawn, "file": file.name}
-        found = fit_and_certify(triage, rows, alpha=limits, delta=delta, look=look, **facts)  # type: ignore[arg-type]
+    facts: dict[str, Any] = {"answer": answer, "drawn": drawn, "file": file.name}
+    if budget is not None and others_of is not None:
+        others, _ = all_outcomes(triage, others_of, others_of, quiet=quiet, language=language, wanted="tickets")
+        pairs = [(row.ticket, outcome) for row, outcome in others]
+        found = calibrate_budget(triage, rows, pairs, review=budget, delta=delta, **facts)
+    elif draft is None:
+        found = fit_and_certify(triage, rows, alpha=limits, delta=delta, look=look, **facts)
     else:
         found = calibrate_plan(triage, draft, rows, alpha=limits, delta=delta, look=look, file=file.name)
     if found.calibration is not None:
@@ -139,7 +156,7 @@ def calibrate(
     if as_json:
         show_json(_as_json(found, output))
     else:
-        _show(found, output, language, delta=delta, quiet=quiet)
+        _show(found, output, language, delta=delta, budget=budget is not None, quiet=quiet)
     return 0 if found.calibration else 1
 
 
@@ -170,6 +187,23 @@ def _alphas(one: float | None, several: str | None) -> list[float]:
     return found
 
 
+def _budget(review: str, unlabelled: Path | None, others: tuple[object, ...]) -> float:
+    """The share of tickets that people can read: 0.15, or 300/2000."""
+    if any(other is not None for other in others):
+        remedy = "leave out --alpha, --alphas, --look and --plan: the budget says where the threshold lies"
+        raise InputError("goes with none of the limits", field="--review", remedy=remedy)
+    if unlabelled is None:
+        raise InputError("needs tickets that tell where that share ends", field="--review", remedy="name them with --unlabelled")
+    read, slash, of = review.partition("/")
+    try:
+        share = float(read) / float(of) if slash else float(read)
+    except (ValueError, ZeroDivisionError):
+        share = math.nan
+    if not 0 < share < 1:
+        raise InputError(f"no share: {short(review)!r}", field="--review", remedy="write 0.15 or 300/2000, between 0 and 1")
+    return share
+
+
 def _drawn(tickets: TicketFile, taxonomy: Taxonomy, plan: Calibration | None) -> str:
     """How the tickets were drawn. A wrong label in the last row, or a row that is missing, is found before anything is asked."""
     from llmtriage.sampling import COLUMN, checked
@@ -194,7 +228,7 @@ def labelled_outcomes(triage: Triage, tickets: TicketFile, *, quiet: bool, langu
     return [Labelled(ticket=row.ticket, gold=row.category, outcome=outcome) for row, outcome in found]
 
 
-def _show(found: Calibrated, output: str, language: str, *, delta: float, quiet: bool) -> None:
+def _show(found: Calibrated, output: str, language: str, *, delta: float, budget: bool, quiet: bool) -> None:
     from llmtriage.calibrating import in_words
 
     words, labels = _WORDS[language], found.labels
@@ -210,7 +244,9 @@ def _show(found: Calibrated, output: str, language: str, *, delta: float, quiet:
     if found.delta < delta:
         click.echo(words["spent"].format(delta=found.delta))
     if found.calibration is None:
-        missing = words["never"] if found.wanted is None else words["wanted"].format(wanted=found.wanted)
+        missing = (
+            words["half"] if budget else words["never"] if found.wanted is None else words["wanted"].format(wanted=found.wanted)
+        )
         click.echo(words["none"].format(n=labels.n) + missing)
         return
     click.echo(in_words(found, language))

@@ -136,6 +136,43 @@ def certify(
     return replace(found, threshold=threshold, accepted=k, errors=wrong, limit=risk_limit(wrong, k, delta))
 
 
+def certify_at(score: ArrayLike, loss: ArrayLike, threshold: float, delta: float = 0.1) -> Certificate:
+    """What can be promised at a threshold that was fixed beforehand, for example because people can read so many tickets a day.
+
+    There is no search, so one Clopper-Pearson bound is exact at the full delta (`risk_limit`).
+
+    Args:
+        score: As in `certify`.
+        loss: As in `certify`.
+        threshold: Of the score; fixed without looking at these labels.
+        delta: In (0, 1/2].
+
+    Returns:
+        A certificate whose alpha is that bound, in [0, 1], and whose boundary tolerates nothing else; nothing is accepted where no labelled
+        ticket reaches the threshold.
+
+    Raises:
+        InputError: As `certify`.
+    """
+    _checked_levels(0.5, delta)
+    scores, losses = _checked(score, loss)
+    order = np.lexsort((-losses, -scores))
+    accepted = int(((scores >= threshold) & (scores > -math.inf)).sum())
+    errors = int(losses[order][:accepted].sum())
+    limit = risk_limit(errors, accepted, delta) if accepted else None
+    return Certificate(
+        alpha=1.0 if limit is None else limit,
+        delta=delta,
+        n=len(scores),
+        threshold=threshold if accepted else math.inf,
+        accepted=accepted,
+        errors=errors,
+        wrong_at=tuple((np.flatnonzero(losses[order][:accepted]) + 1).tolist()),
+        boundary=Boundary((), delta),
+        limit=limit,
+    )
+
+
 def _ends_of_ties(ordered: Floats) -> list[int]:
     """The numbers of tickets, best first, after which a threshold can lie: never between two equal scores, never below a gate."""
     open_to_all = int((ordered > -math.inf).sum())

@@ -60,6 +60,35 @@ def _two_digits(number: float) -> int:
     return math.ceil(number / unit) * unit
 
 
+def threshold_for_budget(score: ArrayLike, review: float) -> float:
+    """The largest threshold on the score that leaves at most a share `review` of tickets to people.
+
+    Args:
+        score: Shape (m,), scores of unlabelled tickets; minus infinity where a gate stops the ticket.
+        review: The share of tickets that people can read, in (0, 1).
+
+    Raises:
+        InputError: No tickets, a score that is no number, or gates alone stop more than that share.
+
+    Example:
+        >>> threshold_for_budget([0.9, 0.8, 0.7, 0.6, 0.5], 0.4)
+        0.7
+    """
+    sure = np.sort(np.asarray(score, np.float64))[::-1]
+    if not len(sure) or np.isnan(sure).any() or not 0 < review < 1:
+        raise InputError(
+            f"review budget: {len(sure)} scores, a share of {review}", remedy="give numbers, and a share between 0 and 1"
+        )
+    least = float(sure[max(1, math.ceil((1 - review) * len(sure) - 1e-9)) - 1])
+    if least == -math.inf:
+        stopped = float((sure == -math.inf).mean())
+        raise InputError(
+            f"review budget: gates and rules alone leave {stopped:.0%} of tickets to people, the budget is {review:.0%}",
+            remedy="raise the budget, or relax the rules",
+        )
+    return least
+
+
 def worth_labelling(confidence: ArrayLike, alpha: float, *, reserve: float = 1.1, at_least: float = 0.1) -> tuple[float, float]:
     """From which confidence on labels decide about acceptance, and the share of tickets above that.
 

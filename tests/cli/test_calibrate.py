@@ -153,6 +153,37 @@ def test_no_promise_is_exit_code_1_and_no_file(cli: Cli, files: Path) -> None:
     assert not (files / "c.json").exists()
 
 
+def test_a_review_budget(cli: Cli, files: Path) -> None:
+    """People read so many; the sentence says how many of the others are wrong at most."""
+    budget = ("calibrate", "labelled.csv", *LEARNT, "--unlabelled", "fresh.csv", "-o", "c.json", "--quiet")
+    done = cli(*budget, "--review", "48/120")
+    assert done.code == 0, done.err
+    promise = json.loads((files / "c.json").read_text(encoding="utf-8"))["promises"][0]
+    assert f"error among them at most {100 * promise['alpha']:g}% with 90% confidence" in done.out
+    done = cli("classify", "fresh.csv", *LEARNT, "--calibration", "c.json", "-o", "out.csv", "--quiet")
+    accepted = [row for row in rows(files / "out.csv") if row["outcome"] == "accepted"]
+    assert len(accepted) >= 0.6 * 120
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--review", "0.4"), "--review: needs tickets that tell where that share ends; name them with --unlabelled"),
+        (("--review", "300", "--unlabelled", "fresh.csv"), "--review: no share: '300'; write 0.15 or 300/2000, between 0 and 1"),
+        (("--review", "1/0", "--unlabelled", "fresh.csv"), "--review: no share: '1/0'; write 0.15 or 300/2000, between 0 and 1"),
+        (
+            ("--review", "0.4", "--unlabelled", "fresh.csv", "--alpha", "0.1"),
+            "--review: goes with none of the limits; leave out --alpha, --alphas, --look and --plan: the budget says where the threshold lies",
+        ),
+    ],
+)
+def test_budgets_that_cannot_be_used(cli: Cli, files: Path, flags: tuple[str, ...], says: str) -> None:
+    """One line each, before anything is asked."""
+    done = cli("calibrate", "labelled.csv", *LEARNT, *flags, "-o", "c.json", "--quiet")
+    assert (done.code, done.err.strip()) == (2, f"llmtriage: {says}")
+    assert not (files / "c.json").exists()
+
+
 def test_several_limits_share_delta(cli: Cli, files: Path) -> None:
     """The smallest that is possible is promised, and the tool says what each costs."""
     done = cli("calibrate", "labelled.csv", *LEARNT, "--alphas", "0.01,0.1,0.2", "-o", "c.json", "--quiet")

@@ -18,6 +18,7 @@ from llmtriage.probability.certificate import (
     Boundary,
     audit_evidence,
     certify,
+    certify_at,
     certify_groups,
     crossing,
     delta_of_look,
@@ -394,6 +395,41 @@ def test_a_limit_at_a_threshold_that_was_fixed() -> None:
     for errors, accepted, delta in ((1, 0, 0.1), (-1, 3, 0.1), (4, 3, 0.1), (1, 3, 1.0)):
         with pytest.raises(InputError, match="limit: "):
             risk_limit(errors, accepted, delta)
+
+
+def test_what_is_promised_at_a_threshold_that_was_fixed() -> None:
+    """One bound, no search; gates stay shut; a threshold that no ticket reaches promises nothing."""
+    score, loss = [0.9] * 240 + [0.5] * 20 + [-math.inf] * 5, [1] * 7 + [0] * 233 + [1] * 25
+    found = certify_at(score, loss, 0.6, 0.1)
+    assert (found.accepted, found.errors, found.threshold) == (240, 7, 0.6)
+    assert found.alpha == found.limit == risk_limit(7, 240, 0.1)
+    assert certify_at(score, loss, -math.inf, 0.1).accepted == 260
+    nothing = certify_at(score, loss, 0.95, 0.1)
+    assert (nothing.holds, nothing.alpha, nothing.threshold) == (False, 1.0, math.inf)
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.1, 0.4])
+def test_the_bound_at_a_fixed_threshold_fails_as_often_as_delta_allows(rate: float) -> None:
+    """In 4,000 samples of tickets that are all wrong so often."""
+    rng = np.random.default_rng(11)
+    broken = [certify_at(np.ones(150), rng.random(150) < rate, 0.5, 0.1).alpha < rate for _ in range(4000)]
+    assert 0.03 < np.mean(broken) <= 0.1 + 3 * math.sqrt(0.09 / 4000)
+
+
+def test_where_the_wrong_ones_stand() -> None:
+    """Best first, of equal ones first; no more than can matter; none behind a gate."""
+    found = certify([0.9, 0.8, 0.8, 0.8, 0.7, -math.inf], [0, 0, 1, 0, 1, 1], 0.3, boundary=Boundary((1, 2, 3), 0.1))
+    assert found.wrong_at == (2, 5)
+    found = certify(np.linspace(1, 0, 200), np.arange(200) % 2, 0.1)
+    assert len(found.boundary.need) == 12
+    assert found.wrong_at == tuple(range(2, 28, 2))
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1)), min_size=30, max_size=60))
+def test_the_walk_ends_at_the_errors_that_were_counted(rows: list[tuple[int, int]]) -> None:
+    """Errors at or before the accepted rank are those among the accepted."""
+    found = certify([score for score, _ in rows], [loss for _, loss in rows], 0.3)
+    assert sum(at <= found.accepted for at in found.wrong_at) == found.errors
 
 
 def test_promises_for_groups_hold_together() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from llmtriage.errors import InputError
 from llmtriage.probability.certificate import certify
-from llmtriage.probability.planning import labels_wanted, worth_labelling
+from llmtriage.probability.planning import labels_wanted, threshold_for_budget, worth_labelling
 
 
 def confidences(n: int, seed: int = 0) -> np.ndarray:
@@ -68,3 +68,18 @@ def test_the_floor_keeps_within_bounds() -> None:
         worth_labelling([], 0.1)
     with pytest.raises(InputError, match="worth labelling"):
         worth_labelling([math.nan], 0.1)
+
+
+@pytest.mark.parametrize(("review", "least"), [(0.4, 0.7), (0.41, 0.7), (0.39, 0.6), (0.01, 0.5), (0.99, 0.9)])
+def test_people_get_no_more_than_they_can_read(review: float, least: float) -> None:
+    """The threshold is the score of the last ticket that must be accepted."""
+    assert threshold_for_budget([0.5, 0.9, 0.6, 0.8, 0.7], review) == least
+
+
+def test_budgets_that_cannot_be() -> None:
+    """Gates alone leave more; nothing to look at."""
+    with pytest.raises(InputError, match="gates and rules alone leave 60% of tickets to people, the budget is 50%"):
+        threshold_for_budget([0.5, 0.9, -math.inf, -math.inf, -math.inf], 0.5)
+    for scores, review in (([], 0.5), ([math.nan], 0.5), ([0.5], 1.0)):
+        with pytest.raises(InputError, match="review budget: "):
+            threshold_for_budget(scores, review)
