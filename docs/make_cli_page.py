@@ -76,6 +76,11 @@ These are the names for `--fail-under accuracy=0.9`, which takes figures where h
 | pending.candidates_mean | | how many these are |
 | pending.candidates_hold | higher | the share of these tickets whose true category is among them |
 | pending.reasons.CODE | lower | how many wait for this reason, such as `pending.reasons.timeout` |
+| outside.n | higher | tickets that belong to no category: of the catch-all, or with `--none-label` |
+| outside.accepted | lower | how many of them are accepted as a real category |
+| outside.share | lower | outside.accepted / outside.n |
+| outside.auroc.SIGNAL | higher | how well a number tells them from the others: `confidence`, `catch_all` or `label_mass` |
+| outside.caught.SIGNAL | higher | the share of them that it finds where it flags one in twenty of the others |
 | n_scored | higher | tickets with a score for every category, as log_loss and brier need |
 | log_loss | lower | mean of -ln of the probability given to the true category |
 | log_loss_clipped | lower | tickets whose true category was given next to nothing |

@@ -12,7 +12,7 @@ import numpy as np
 from llmtriage import __version__
 from llmtriage.calibration import Answer, Calibration, Labels, Promise, Witness
 from llmtriage.duplicates import folded, near_duplicate_groups
-from llmtriage.errors import InputError
+from llmtriage.errors import InputError, UnknownNameError
 from llmtriage.outcomes import Accepted, Pending
 from llmtriage.predictions import Scores, SingleLabel
 from llmtriage.probability.candidates import CandidateRule, candidate_rule
@@ -120,6 +120,7 @@ def calibrate(
     answer: Answer = "leaf",
     drawn: str = UNIFORM,
     file: str = "",
+    none_label: str | None = None,
     seed: int = 0,
 ) -> Calibrated:
     """Fit a calibrator and find the lowest threshold that keeps the promise.
@@ -137,11 +138,13 @@ def calibrate(
         answer: What is offered: a leaf, or the department above it.
         drawn: How the sample was drawn, in a word.
         file: Where it stood.
+        none_label: The true category of tickets that belong to no leaf: whatever is accepted for them is wrong.
         seed: Of the division into parts.
 
     Raises:
         InputError: There are no tickets, or none with an answer, or alpha or delta is out of range.
     """
+    _check_labels(triage, rows, none_label)
     divided = _divided(triage, rows, answer=answer, drawn=drawn, file=file, seed=seed)
     spent = delta_of_look(delta, look)
     found = _certified(triage, divided.draft, divided.rows, divided.labels, alpha=alpha, delta=spent, used=divided.used)
@@ -158,6 +161,7 @@ def calibrate_budget(
     answer: Answer = "leaf",
     drawn: str = UNIFORM,
     file: str = "",
+    none_label: str | None = None,
     seed: int = 0,
 ) -> Calibrated:
     """Accept what people have no time for, and say how many of those tickets are wrong at most.
@@ -171,11 +175,13 @@ def calibrate_budget(
         answer: As for `calibrate`.
         drawn: As for `calibrate`.
         file: As for `calibrate`.
+        none_label: As for `calibrate`.
         seed: As for `calibrate`.
 
     Raises:
         InputError: There are no tickets, gates alone leave more to people, or a category has a `max_error` of its own.
     """
+    _check_labels(triage, rows, none_label)
     strict = [node.id for node in triage.taxonomy.nodes if node.max_error is not None]
     if strict:
         problem = f"{strict[0]!r} has a max_error, which a review budget does not look at"
@@ -233,6 +239,7 @@ def calibrate_plan(
     delta: float = 0.1,
     look: int | None = None,
     file: str = "",
+    none_label: str | None = None,
 ) -> Calibrated:
     """Find the lowest threshold that keeps the promise, on labels that were drawn after a plan; nothing is fitted.
 
@@ -244,12 +251,14 @@ def calibrate_plan(
         delta: As for `calibrate`.
         look: As for `calibrate`.
         file: Where the sample stood.
+        none_label: As for `calibrate`.
 
     Raises:
         InputError: There are no tickets, or alpha or delta is out of range.
         CalibrationError: The plan was made under something else.
     """
     plan.check(triage.contract())
+    _check_labels(triage, rows, none_label)
     fresh = unseen(triage, rows)
     parts_of = {
         "file": file,
@@ -270,6 +279,7 @@ def plan(
     alpha: float,
     delta: float = 0.1,
     answer: Answer = "leaf",
+    none_label: str | None = None,
     seed: int = 0,
 ) -> Plan:
     """Fit a calibrator on some labelled tickets, and find on unlabelled ones where labels decide about acceptance.
@@ -284,11 +294,13 @@ def plan(
         alpha: As for `calibrate`.
         delta: As for `calibrate`.
         answer: As for `calibrate`.
+        none_label: As for `calibrate`.
         seed: Of the halves.
 
     Raises:
         InputError: There are too few tickets.
     """
+    _check_labels(triage, pilot, none_label)
     draft, _ = fitted(triage, unseen(triage, pilot), answer)
     rows = [Labelled(ticket=ticket, gold="", outcome=outcome) for ticket, outcome in outcomes]
     score, _ = scored(Router(triage.taxonomy, triage.policy, draft), rows)
@@ -418,6 +430,14 @@ def _offered(outcome: Outcome) -> str | None:
     return outcome.category if isinstance(outcome, Accepted) else outcome.suggestion
 
 
+def _check_labels(triage: Triage, rows: Sequence[Labelled], none_label: str | None) -> None:
+    """Raise UnknownNameError where a label is neither a leaf nor the one of tickets that belong nowhere."""
+    leaves = [leaf.id for leaf in triage.taxonomy.leaves]
+    unknown = {row.gold for row in rows} - {*leaves, none_label}
+    if unknown:
+        raise UnknownNameError.among("category", min(unknown), leaves, field="gold")
+
+
 def unseen(triage: Triage, rows: Sequence[Labelled]) -> list[Labelled]:
     """The tickets whose text is not among the engine's examples. Raises InputError if there are none."""
     known = {folded(example.text) for example in triage.examples}
@@ -442,7 +462,7 @@ def scored(router: Router, rows: Sequence[Labelled]) -> tuple[np.ndarray, np.nda
 
 def is_right(router: Router, outcome: Outcome, gold: str) -> bool:
     """Whether the accepted category is the true leaf, or a node above it."""
-    if not isinstance(outcome, Accepted) or not gold:
+    if not isinstance(outcome, Accepted) or gold not in router.taxonomy:
         return False
     return any(node.id == outcome.category for node in router.taxonomy.path(gold))
 
@@ -476,12 +496,19 @@ def _selection(triage: Triage, rows: Sequence[Labelled], answer: Answer) -> Sele
     if scores and labels:
         raise InputError("some answers are distributions and some are single labels", remedy="set one way of --reading")
     if scores:
-        return selected([found.values for found, _ in scores], [places[gold] for _, gold in scores])
+        inside = [(found, gold) for found, gold in scores if gold in places]  # the others have no probability to learn from
+        if not inside:
+            raise InputError("every labelled ticket belongs to none of the categories", remedy="label some that belong to one")
+        return selected([found.values for found, _ in inside], [places[gold] for _, gold in inside])
     if not labels:
         raise InputError("no labelled ticket got an answer with a number", remedy="see what llmtriage evaluate says of them")
     top = {leaf.id: triage.taxonomy.path(leaf.id)[0].id for leaf in triage.taxonomy.leaves}
     offered = top if answer == "department" else {leaf: leaf for leaf in places}
-    told = [(found.score, offered.get(found.category) == offered[gold]) for found, gold in labels if found.score is not None]
+    told = [
+        (found.score, gold in offered and offered.get(found.category) == offered[gold])
+        for found, gold in labels
+        if found.score is not None
+    ]
     if not told:
         raise InputError("no answer has a number", remedy="read log-probabilities or votes with --reading")
     return selected_for_confidence([number for number, _ in told], [right for _, right in told])
@@ -493,7 +520,7 @@ def _answer(row: Labelled) -> Scores | SingleLabel | None:
 
 def _outside(triage: Triage, rows: Sequence[Labelled]) -> int:
     catch_all = triage.taxonomy.catch_all
-    return sum(row.gold == catch_all.id for row in rows) if catch_all else 0
+    return sum(row.gold not in triage.taxonomy or bool(catch_all and row.gold == catch_all.id) for row in rows)
 
 
 def _witnesses(router: Router, rows: Sequence[Labelled]) -> tuple[Witness, ...]:

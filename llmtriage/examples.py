@@ -21,14 +21,37 @@ if TYPE_CHECKING:
 
 
 def read_examples(
-    path: str | Path, taxonomy: Taxonomy, preparation: Preparation, columns: Columns | None = None, encoding: str | None = None
+    path: str | Path,
+    taxonomy: Taxonomy,
+    preparation: Preparation,
+    columns: Columns | None = None,
+    encoding: str | None = None,
+    *,
+    none_label: str | None = None,
 ) -> tuple[Example, ...]:
     """The labelled tickets of a file, prepared as tickets are.
 
+    Args:
+        path: The file.
+        taxonomy: Whose leaves the rows name.
+        preparation: Of texts.
+        columns: Which column holds what.
+        encoding: What the file is in; found out by default.
+        none_label: How the file calls tickets that belong to none of the categories: examples of the catch-all category.
+
     Raises:
-        InputError: The file cannot be used, or a row names no leaf of the taxonomy; the message names its line.
+        InputError: The file cannot be used, or a row names no leaf of the taxonomy; the message names its line. Or there are rows with
+            `none_label`, and no catch-all that could learn from them.
     """
-    rows = read_tickets(path, columns, encoding).labelled(taxonomy)
+    rows = list(read_tickets(path, columns, encoding).labelled(taxonomy, none_label))
+    outside = [row.line for row in rows if row.category not in taxonomy]
+    if outside:
+        raise InputError(
+            f"{none_label!r} is no example of any category, and the taxonomy has no catch-all",
+            file=path,
+            line=outside[0],
+            remedy="add a leaf with catch_all: true, or remove these rows",
+        )
     return tuple(Example(text=prepare(row.ticket, preparation).text, category=row.category) for row in rows)
 
 

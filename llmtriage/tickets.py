@@ -112,24 +112,35 @@ class TicketFile:
         for number, row in enumerate(self.table, start=1):
             yield self._found.read(row, number)
 
-    def labelled(self, taxonomy: Taxonomy | None = None) -> LabelledTickets:
+    def labelled(self, taxonomy: Taxonomy | None = None, none_label: str | None = None) -> LabelledTickets:
         """The tickets with their categories, each of which must be a leaf of `taxonomy` if one is given.
+
+        Args:
+            taxonomy: What the categories must be.
+            none_label: How the file calls tickets that belong to none of them: they get the catch-all category, or keep this label where there is
+                none.
 
         Raises:
             UnknownNameError: There is no column of categories.
+            InputError: `none_label` is a category.
         """
         if not self.has_categories:
             raise _missing(self.table, Columns().category, "--category-column")
-        return LabelledTickets(self, taxonomy)
+        return LabelledTickets(self, taxonomy, none_label)
 
 
 class LabelledTickets:
     """The tickets of a file with their true categories; iterable again and again."""
 
-    def __init__(self, tickets: TicketFile, taxonomy: Taxonomy | None) -> None:
+    def __init__(self, tickets: TicketFile, taxonomy: Taxonomy | None, none_label: str | None = None) -> None:
         self._tickets = tickets
         self._taxonomy = taxonomy
         self._leaves = {} if taxonomy is None else {leaf.id: leaf for leaf in taxonomy.leaves}
+        catch_all = taxonomy.catch_all.id if taxonomy and taxonomy.catch_all else None
+        self._none_label, self._none = none_label, catch_all or none_label or ""
+        if taxonomy and none_label is not None and none_label != catch_all and none_label in taxonomy:
+            remedy = "leave it out" if catch_all else "mark that category with catch_all: true in the taxonomy, and leave it out"
+            raise InputError(f"{short(none_label)!r} is a category of the taxonomy", field="--none-label", remedy=remedy)
 
     def __iter__(self) -> Iterator[LabelledTicket]:
         """The labelled tickets in order; raises InputError at the first empty or unknown category."""
@@ -140,6 +151,8 @@ class LabelledTickets:
         place = self._tickets.table.path
         if row.category is None:
             raise InputError("no category in this row", file=place, line=row.line, remedy="label it or remove the row")
+        if row.category == self._none_label:
+            return self._none
         if self._taxonomy is None or row.category in self._leaves:
             return row.category
         if row.category in self._taxonomy:

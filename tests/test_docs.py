@@ -97,6 +97,7 @@ def test_the_page_of_commands_names_every_column_and_figure() -> None:
     judged = [Judged(gold="a", outcome=Pending(suggestion=None, reasons=()), text="")]
     report = evaluate(judged, llmtriage.Taxonomy.from_labels(["a", "b"]), baselines=baseline_accuracies((), []))
     names = {re.sub(r"(?<=reasons\.).*", "CODE", name) for name in figures(report)}
+    names = {re.sub(r"(?<=auroc\.|aught\.).*", "SIGNAL", name) for name in names}
     rows = dict(re.findall(r"^\| ([\w.]+) \| ?(\w*) \| [^|]+ \|$", measured, flags=re.MULTILINE))
     assert rows.keys() - {"figure"} == names
     assert {name for name, better in rows.items() if better == "lower"} == {name for name in names if lower_is_better(name)}

@@ -135,14 +135,15 @@ def calibrate(
     budget = None if review is None else _budget(review, unlabelled, (alpha, alphas, look, plan))
     limits = _alphas(alpha, alphas) if budget is None else []
     tickets, language = open_tickets(file, flags), flags["language"]
+    none_label = flags["none_label"]
     others_of = None if unlabelled is None else open_tickets(unlabelled, flags)
     triage = make_triage(flags, settings, quiet=quiet)
     draft = None if plan is None else Calibration.load(plan, plan=True)
-    drawn = _drawn(tickets, triage.taxonomy, draft)
+    drawn = _drawn(tickets, triage.taxonomy, none_label, draft)
     if draft is not None:
         draft.check(triage.contract())  # before anything is asked
-    rows = labelled_outcomes(triage, tickets, quiet=quiet, language=language)
-    facts: dict[str, Any] = {"answer": answer, "drawn": drawn, "file": file.name}
+    rows = labelled_outcomes(triage, tickets, none_label, quiet=quiet, language=language)
+    facts: dict[str, Any] = {"answer": answer, "drawn": drawn, "file": file.name, "none_label": none_label}
     if budget is not None and others_of is not None:
         others, _ = all_outcomes(triage, others_of, others_of, quiet=quiet, language=language, wanted="tickets")
         pairs = [(row.ticket, outcome) for row, outcome in others]
@@ -150,7 +151,7 @@ def calibrate(
     elif draft is None:
         found = fit_and_certify(triage, rows, alpha=limits, delta=delta, look=look, **facts)
     else:
-        found = calibrate_plan(triage, draft, rows, alpha=limits, delta=delta, look=look, file=file.name)
+        found = calibrate_plan(triage, draft, rows, alpha=limits, delta=delta, look=look, file=file.name, none_label=none_label)
     if found.calibration is not None:
         found.calibration.save(path)
     if as_json:
@@ -204,11 +205,11 @@ def _budget(review: str, unlabelled: Path | None, others: tuple[object, ...]) ->
     return share
 
 
-def _drawn(tickets: TicketFile, taxonomy: Taxonomy, plan: Calibration | None) -> str:
+def _drawn(tickets: TicketFile, taxonomy: Taxonomy, none_label: str | None, plan: Calibration | None) -> str:
     """How the tickets were drawn. A wrong label in the last row, or a row that is missing, is found before anything is asked."""
     from llmtriage.sampling import COLUMN, checked
 
-    labelled = [row.ticket for row in tickets.labelled(taxonomy)]
+    labelled = [row.ticket for row in tickets.labelled(taxonomy, none_label)]
     drawn = checked([ticket.value(COLUMN) for ticket in labelled], labelled)
     if plan is None and drawn.startswith("focused"):
         problem = "these tickets were drawn where labels are worth most, not among all"
@@ -219,12 +220,14 @@ def _drawn(tickets: TicketFile, taxonomy: Taxonomy, plan: Calibration | None) ->
     return drawn
 
 
-def labelled_outcomes(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str) -> list[Labelled]:
+def labelled_outcomes(
+    triage: Triage, tickets: TicketFile, none_label: str | None, *, quiet: bool, language: str
+) -> list[Labelled]:
     """The labelled tickets of a file with what the engine says."""
     from llmtriage.calibrating import Labelled
 
     tell_reading(triage, quiet=quiet, language=language)
-    found, _ = all_outcomes(triage, tickets, tickets.labelled(triage.taxonomy), quiet=quiet, language=language)
+    found, _ = all_outcomes(triage, tickets, tickets.labelled(triage.taxonomy, none_label), quiet=quiet, language=language)
     return [Labelled(ticket=row.ticket, gold=row.category, outcome=outcome) for row, outcome in found]
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from llmtriage.evaluation.comparison import Comparison
     from llmtriage.evaluation.text import Language
     from llmtriage.settings import Settings
-    from llmtriage.tickets import TicketFile
+    from llmtriage.tickets import LabelledTickets, TicketFile
     from llmtriage.triage import Triage
 
 
@@ -127,8 +127,8 @@ def _compared(settings: Settings, file: Path, flags: dict[str, Any], against: st
     first = _Run(settings, file, flags, quiet=quiet)
     changed = changed_flags(flags, against, "--against")
     second = _Run(settings, file, changed, quiet=quiet, told=changed["taxonomy"] == flags["taxonomy"])
-    labels = labels_of(first.tickets.labelled(first.triage.taxonomy), file.name)
-    for _ in second.tickets.labelled(second.triage.taxonomy):
+    labels = labels_of(first.labelled, file.name)
+    for _ in second.labelled:
         pass
     _share_budget(first.triage, second.triage)
     _check_they_differ(first.triage, second.triage, changed)
@@ -136,7 +136,9 @@ def _compared(settings: Settings, file: Path, flags: dict[str, Any], against: st
     return Comparison(
         first=side(judged, report),
         second=side(other_judged, other_report, against),
-        difference=difference((judged, first.triage.taxonomy), (other_judged, second.triage.taxonomy)),
+        difference=difference(
+            (judged, first.triage.taxonomy), (other_judged, second.triage.taxonomy), none_label=flags["none_label"]
+        ),
         labels=labels,
     )
 
@@ -170,6 +172,8 @@ class _Run:
         self._costs = {key: flags[key] for key in ("error_cost", "review_cost")}
         self.tickets = open_tickets(file, flags)
         self.triage = make_triage(dict(flags), settings, quiet=quiet or told)
+        self._none_label = flags["none_label"]
+        self.labelled = self.tickets.labelled(self.triage.taxonomy, self._none_label)
 
     def evaluated(self) -> tuple[Report, list[Judged]]:
         """Judge every ticket and sum up."""
@@ -177,15 +181,16 @@ class _Run:
         from llmtriage.evaluation.baselines import baseline_accuracies
 
         triage = self.triage
-        for _ in self.tickets.labelled(triage.taxonomy):
+        for _ in self.labelled:
             pass  # a wrong label in the last row is found before anything is sent
         tell_reading(triage, quiet=self._quiet, language=self._language)
-        judged, seconds = _judged(triage, self.tickets, quiet=self._quiet, language=self._language)
+        judged, seconds = _judged(triage, self.tickets, self.labelled, quiet=self._quiet, language=self._language)
         _warn_of_overlap(triage, judged, quiet=self._quiet, language=self._language)
         report = sum_up(
             judged,
             triage.taxonomy,
             calibration=triage.calibration,
+            none_label=self._none_label,
             baselines=baseline_accuracies(triage.examples, judged),
             seconds=seconds,
             backend=triage.backend.name,
@@ -213,11 +218,13 @@ def _promised(triage: Triage) -> dict[str, str | float | None]:
     return {**least, "alpha": promise.alpha, "delta": promise.delta}
 
 
-def _judged(triage: Triage, tickets: TicketFile, *, quiet: bool, language: str) -> tuple[list[Judged], float]:
+def _judged(
+    triage: Triage, tickets: TicketFile, rows: LabelledTickets, *, quiet: bool, language: str
+) -> tuple[list[Judged], float]:
     """Every ticket with its true category and its outcome, and how long that took in seconds."""
     from llmtriage.evaluation import Judged
 
-    found, summary = all_outcomes(triage, tickets, tickets.labelled(triage.taxonomy), quiet=quiet, language=language)
+    found, summary = all_outcomes(triage, tickets, rows, quiet=quiet, language=language)
     return [Judged(gold=row.category, outcome=outcome, text=outcome.text) for row, outcome in found], summary.seconds
 
 

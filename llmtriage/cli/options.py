@@ -112,6 +112,7 @@ triage_options = _together(
         help="lexical, openai:, vllm: or decisions:MODEL[@URL], vllm-offline:MODEL, or a name.",
     ),
     examples_option,
+    click.option("--none-label", help="How labelled files call tickets that belong to none of the categories."),
     click.option("--shots", type=click.IntRange(min=0), help="Examples used a category, at most [all]."),
     prompt_examples_option,
     click.option(
@@ -301,7 +302,7 @@ def _read_examples(path: Path, flags: dict[str, Any], taxonomy: Taxonomy, prepar
     encoding = _encoding(path, flags.get("encoding"))
     held = {name.strip().casefold() for name in read_rows(path, encoding=encoding).columns}
     columns = {key: name for key, name in _named_columns(flags).items() if name.strip().casefold() in held}
-    return read_examples(path, taxonomy, preparation, Columns(**columns), encoding)
+    return read_examples(path, taxonomy, preparation, Columns(**columns), encoding, none_label=flags.get("none_label"))
 
 
 def _encoding(path: Path, encoding: str | None) -> str | None:

@@ -109,6 +109,7 @@ def plan(
     Without --pilot no engine is asked. With it, all tickets of FILE are classified; half of them say where labels are worth most, from the others
     they are drawn.
     """
+    none_label = flags["none_label"]
     language, seed, label = flags["language"], flags["seed"], flags["category_column"] or "category"
     path = new_file(output, file, overwrite=overwrite)
     tickets, draft = open_tickets(file, flags), None
@@ -120,7 +121,9 @@ def plan(
     else:
         plan_path = new_file(plan_file, file, overwrite=overwrite, flag="--plan")
         known, triage = open_tickets(pilot, flags), make_triage(flags, settings, quiet=quiet)
-        found, rows = _focused(triage, known, tickets, alpha, delta, answer=answer, quiet=quiet, language=language)
+        found, rows = _focused(
+            triage, known, tickets, alpha, delta, answer=answer, quiet=quiet, language=language, none_label=none_label
+        )
         draft, pool, wanted = found.draft, found.pool, found.wanted
         _say("where", language, reach=draft.reach, floor=draft.floor)
         _say("never" if wanted is None else "wanted", language, wanted=wanted)
@@ -147,16 +150,17 @@ def _focused(
     answer: Answer,
     quiet: bool,
     language: str,
+    none_label: str | None,
 ) -> tuple[Plan, list[Ticket]]:
     """Where labels are worth most, and all tickets of the file."""
     from llmtriage.calibrating import plan as plan_labels
 
-    for _ in known.labelled(triage.taxonomy):
+    for _ in known.labelled(triage.taxonomy, none_label):
         pass  # a wrong label in the last row is found before anything is asked
-    pilot = labelled_outcomes(triage, known, quiet=quiet, language=language)
+    pilot = labelled_outcomes(triage, known, none_label, quiet=quiet, language=language)
     rows, _ = all_outcomes(triage, tickets, tickets, quiet=quiet, language=language, wanted="tickets")
     outcomes = [(row.ticket, outcome) for row, outcome in rows]
-    found = plan_labels(triage, pilot, outcomes, alpha=alpha, delta=delta, answer=answer)
+    found = plan_labels(triage, pilot, outcomes, alpha=alpha, delta=delta, answer=answer, none_label=none_label)
     return found, [ticket for ticket, _ in outcomes]
 
 

@@ -116,15 +116,17 @@ def side(judged: Sequence[Judged], report: Report, setting: str | None = None) -
     )
 
 
-def difference(first: tuple[Sequence[Judged], Taxonomy], second: tuple[Sequence[Judged], Taxonomy]) -> Difference:
-    """Compare two runs over the same tickets in the same order, each with the taxonomy it chose among.
+def difference(
+    first: tuple[Sequence[Judged], Taxonomy], second: tuple[Sequence[Judged], Taxonomy], *, none_label: str | None = None
+) -> Difference:
+    """Compare two runs over the same tickets in the same order, each with the taxonomy it chose among; `none_label` as for `evaluate`.
 
     Raises:
         InputError: The tickets of the two are not the same, or there are none.
     """
     if [ticket.gold for ticket in first[0]] != [ticket.gold for ticket in second[0]]:
         raise InputError("the labels changed between the two runs", remedy="leave the file alone while it is evaluated")
-    one, other = Tickets(*first), Tickets(*second)
+    one, other = (Tickets(*run, none_label=none_label) for run in (first, second))
     right, right_too = _right(one), _right(other)
     n, gained, lost = len(right), int(np.sum(right_too & ~right)), int(np.sum(right & ~right_too))
     p = mcnemar(lost, gained)

@@ -22,6 +22,7 @@ _NO_NUMBERS = frozenset(
 )
 _LOWER_IS_BETTER = frozenset(
     {
+        *("outside.accepted", "outside.share"),
         *("accepted.error", "accepted.errors", "cost.per_1000", "seconds", "unanswered"),
         *("brier", "log_loss", "log_loss_clipped", "top_brier", "top_log_loss"),
         *("ece", "ece_debiased", "ece_width", "mcb", "murphy.reliability", "rmsce2_debiased", "smooth_ece"),
@@ -33,7 +34,7 @@ _SHARES = frozenset(
         *("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"),
         *("ece", "ece_limit", "ece_p", "ece_width", "smooth_ece", "top_brier", "mcb", "dsc", "unc", "label_mass"),
         *("murphy.reliability", "murphy.resolution", "murphy.uncertainty", "auroc", "aurc", "e_aurc", "augrc"),
-        *("accepted.share", "accepted.error", "pending.share", "pending.candidates_hold"),
+        *("accepted.share", "accepted.error", "pending.share", "pending.candidates_hold", "outside.share"),
     }
 )
 
@@ -65,7 +66,7 @@ def lower_is_better(name: str) -> bool:
 
 def is_share(name: str) -> bool:
     """Whether the figure lies between 0 and 1."""
-    return name in _SHARES or name.startswith("baselines.")
+    return name in _SHARES or name.startswith(("baselines.", "outside.auroc.", "outside.caught."))
 
 
 def _numbers(data: Mapping[str, Any], above: str = "") -> list[tuple[str, float | None]]:

@@ -22,7 +22,7 @@ class Judged:
     """A ticket with its true category and what was decided about it.
 
     Attributes:
-        gold: The id of the leaf it belongs to.
+        gold: The id of the leaf it belongs to, or the label of tickets that belong to none.
         outcome: What routing made of it.
         text: What the model saw.
     """
@@ -62,16 +62,28 @@ class Row:
 class Tickets:
     """The judged tickets under their taxonomy."""
 
-    def __init__(self, judged: Sequence[Judged], taxonomy: Taxonomy, calibration: Calibration | None = None) -> None:
+    def __init__(
+        self,
+        judged: Sequence[Judged],
+        taxonomy: Taxonomy,
+        calibration: Calibration | None = None,
+        *,
+        none_label: str | None = None,
+    ) -> None:
         if not judged:
             raise InputError("evaluation: there are no tickets", remedy="give at least one with its category")
         self.taxonomy = taxonomy
         self.leaves = {leaf.id: i for i, leaf in enumerate(taxonomy.leaves)}
+        self.categories = dict(self.leaves)  # and what no leaf is right for, if there are such tickets
+        if none_label is not None and any(ticket.gold == none_label for ticket in judged):
+            self.categories.setdefault(none_label, len(self.leaves))
         for gold in dict.fromkeys(ticket.gold for ticket in judged):
-            if gold not in self.leaves:
+            if gold not in self.categories:
                 raise UnknownNameError.among("category", gold, self.leaves, field="gold")
         self.rows = [_row(ticket, list(self.leaves), calibration) for ticket in judged]
-        self.gold = np.array([self.leaves[ticket.gold] for ticket in judged])
+        self.gold = np.array([self.categories[ticket.gold] for ticket in judged])
+        catch_all = taxonomy.catch_all.id if taxonomy.catch_all else None
+        self.outside = np.array([ticket.gold == catch_all or ticket.gold not in self.leaves for ticket in judged])
         # An answer outside the leaves is wrong like none at all.
         self.predicted = np.array([self.leaves.get(row.predicted or "", -1) for row in self.rows])
 

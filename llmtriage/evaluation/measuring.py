@@ -12,6 +12,7 @@ import numpy as np
 
 from llmtriage.errors import short
 from llmtriage.evaluation.judging import Judged, Tickets
+from llmtriage.evaluation.outside import outside_figures
 from llmtriage.evaluation.report import (
     AcceptedFigures,
     CategoryFigures,
@@ -45,6 +46,7 @@ def evaluate(
     taxonomy: Taxonomy,
     *,
     calibration: Calibration | None = None,
+    none_label: str | None = None,
     baselines: Mapping[str, float | None] | None = None,
     usage: Totals | None = None,
     seconds: float | None = None,
@@ -64,6 +66,7 @@ def evaluate(
         judged: At least one.
         taxonomy: What the engine chose among.
         calibration: What the tickets were routed with: figures of distributions and confidences are about its probabilities.
+        none_label: The true category of tickets that belong to no leaf: whatever is accepted for them is wrong.
         baselines: Accuracies of simpler ways on the same tickets.
         usage: What the run cost in all; None: summed from the outcomes.
         seconds: How long the run took.
@@ -78,7 +81,7 @@ def evaluate(
     Raises:
         InputError: No tickets, a true category that is not a leaf, scores that do not fit the taxonomy, or a cost out of range.
     """
-    tickets = Tickets(judged, taxonomy, calibration)
+    tickets = Tickets(judged, taxonomy, calibration, none_label=none_label)
     right = [_accepted_right(ticket, taxonomy) for ticket in judged]
     return Report(
         n=len(judged),
@@ -87,6 +90,7 @@ def evaluate(
         **_confidences(tickets),
         accepted=_accepted(right),
         pending=_pending(judged),
+        outside=outside_figures(tickets),
         cost=_cost(right, error_cost, review_cost),
         per_category=_categories(tickets),
         confusions=_confusions(tickets),
@@ -135,7 +139,7 @@ def _labels(tickets: Tickets) -> dict[str, Any]:
 
 
 def _distributions(tickets: Tickets) -> dict[str, Any]:
-    answered = [row for row in tickets.rows if row.predicted is not None]
+    answered = [row for row in tickets.rows if row.predicted is not None and row.judged.gold in tickets.leaves]
     probabilities = [row.probabilities for row in answered if row.probabilities is not None]
     if not probabilities or len(probabilities) < len(answered):
         return {"n_scored": 0, "log_loss": None, "log_loss_clipped": None, "brier": None}
@@ -207,7 +211,8 @@ def _accepted_right(ticket: Judged, taxonomy: Taxonomy) -> bool | None:
     """Whether a ticket was accepted where it belongs; None if it was not accepted."""
     if not isinstance(ticket.outcome, Accepted):
         return None
-    return any(node.id == ticket.outcome.category for node in taxonomy.path(ticket.gold))
+    above = taxonomy.path(ticket.gold) if ticket.gold in taxonomy else ()
+    return any(node.id == ticket.outcome.category for node in above)
 
 
 def _accepted(right: Sequence[bool | None]) -> AcceptedFigures:
@@ -258,23 +263,23 @@ def _candidates(judged: Sequence[Judged]) -> dict[str, Any]:
 
 
 def _categories(tickets: Tickets) -> tuple[CategoryFigures, ...]:
-    table = metrics.per_category(tickets.gold, tickets.predicted, len(tickets.leaves))
+    table = metrics.per_category(tickets.gold, tickets.predicted, len(tickets.categories))
     outcomes = [(row.judged.outcome, row.judged.gold) for row in tickets.rows]
     accepted = Counter(outcome.category for outcome, _ in outcomes if isinstance(outcome, Accepted))
     right = Counter(gold for outcome, gold in outcomes if isinstance(outcome, Accepted) and outcome.category == gold)
     return tuple(
         CategoryFigures(
-            category=leaf,
+            category=category,
             n=int(table.support[i]),
             precision=_existing(float(table.precision[i])),
             precision_interval=_interval(table.right[i], table.predicted[i]),
             recall=_existing(float(table.recall[i])),
             recall_interval=_interval(table.right[i], table.support[i]),
             f1=_existing(float(table.f1[i])),
-            accepted=accepted[leaf],
-            accepted_error=1 - right[leaf] / accepted[leaf] if accepted[leaf] else None,
+            accepted=accepted[category],
+            accepted_error=1 - right[category] / accepted[category] if accepted[category] else None,
         )
-        for leaf, i in tickets.leaves.items()
+        for category, i in tickets.categories.items()
         if table.support[i] or table.predicted[i]
     )
 

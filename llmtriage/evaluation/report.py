@@ -127,6 +127,26 @@ class CostFigures(Figures):
     review_cost: float
 
 
+class OutsideFigures(Figures):
+    """Tickets that belong to no category: those of the catch-all, and with `none_label` those that no leaf is right for.
+
+    Attributes:
+        n: How many there are.
+        accepted: Of these, those accepted as a real category: errors in every figure.
+        share: accepted / n; None where there are none.
+        auroc: How well each signal tells them from the others: the chance that it is larger for one of them, a tie counting half; None where the
+            engine gives no such number. `confidence`: 1 minus the largest probability of a real category; `catch_all`:
+            ln p(catch-all) - max ln p(other); `label_mass`: 1 minus the label mass.
+        caught: The share of them that each signal finds where it flags one in twenty of the others.
+    """
+
+    n: int
+    accepted: int
+    share: float | None
+    auroc: dict[str, float | None]
+    caught: dict[str, float | None]
+
+
 class Report(Figures):
     """All figures of an evaluation. A figure that does not exist is None.
 
@@ -195,6 +215,7 @@ class Report(Figures):
     sources: dict[str, int]
     accepted: AcceptedFigures
     pending: PendingFigures
+    outside: OutsideFigures
     cost: CostFigures
     per_category: tuple[CategoryFigures, ...]
     confusions: tuple[Confusion, ...]

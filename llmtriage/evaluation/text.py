@@ -65,6 +65,13 @@ _WORDS: dict[str, tuple[str, str]] = {
     "pending": ("Waiting for a person", "等待人工确认"),
     "candidates": ("Candidates a ticket", "每张工单的候选类别"),
     "held": ("the right one among them for {share} of those that wait", "待确认工单中 {share} 含正确类别"),
+    "outside": ("Belong to no category", "不属于任何类别"),
+    "none outside": ("none of these tickets: nothing is known about such", "没有这样的工单：对此一无所知"),
+    "accepted outside": ("{n} of {total} accepted as one all the same", "{total} 张中仍有 {n} 张被接受为某一类别"),
+    "told apart": ("AUROC {signals}", "AUROC {signals}"),
+    "by confidence": ("by confidence", "按置信度"),
+    "by catch_all": ("by the catch-all", "按兜底类别"),
+    "by label_mass": ("by label mass", "按标签总概率"),
     "on": ("on {n} tickets", "基于 {n} 张"),
     "balanced_accuracy": ("Balanced accuracy", "平衡准确率"),
     "weighted_f1": ("Weighted F1", "加权 F1"),
@@ -264,8 +271,18 @@ def _labels(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
         )
     for key in ("balanced_accuracy", "weighted_f1"):
         yield key, _number(getattr(report, key))
+    yield "outside", _outside(report, writer)
     if without:
         yield "without", f"{len(without)}: {', '.join(neutral(category) for category in without)}"
+
+
+def _outside(report: Report, writer: _Writer) -> str:
+    outside = report.outside
+    if not outside.n:
+        return writer.word("none outside")
+    accepted = writer.word("accepted outside", n=outside.accepted, total=f"{outside.n:,}")
+    signals = [f"{_number(value)} {writer.word(f'by {name}')}" for name, value in outside.auroc.items() if value is not None]
+    return writer.aside(accepted, *([writer.word("told apart", signals=", ".join(signals))] if signals else []))
 
 
 def _scores(report: Report, writer: _Writer) -> Iterator[tuple[str, str]]:
