@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,35 @@ def test_a_limit_is_inherited_and_a_department_is_as_strict_as_its_strictest_lea
     """The nearest one above counts; a department stands for all below it."""
     taxonomy = strict(**limits)
     assert {name: taxonomy.max_error(name) for name in expected} == expected
+
+
+def test_tickets_that_belong_nowhere_are_errors_of_the_promise() -> None:
+    """One in eight belongs nowhere, however sure the engine is: less is accepted, and the limit holds on others."""
+    open_shop = Taxonomy.model_validate({"categories": [{"id": leaf} for leaf in LEAVES[:3]]})
+
+    def says(question: Question) -> dict[str, float]:
+        name, share = question.text.split()[:2]
+        return {leaf: float(share) if leaf == name else (1 - float(share)) / 2 for leaf in LEAVES[:3]}
+
+    def with_outside(n: int, seed: int) -> list[tuple[Ticket, str]]:
+        rows = sample(n, right=lambda share: share, seed=seed)
+        return [(ticket, "oos" if number % 8 == 0 or gold == "other" else gold) for number, (ticket, gold) in enumerate(rows)]
+
+    sorter = triage(taxonomy=open_shop, backend=ScriptedBackend(says))
+    rows = classified(sorter, with_outside(1200, 0))
+    found = calibrate(sorter, rows, alpha=0.2, none_label="oos")
+    assert found.calibration is not None
+    assert found.labels.outside > 100
+    after = triage(taxonomy=open_shop, backend=ScriptedBackend(says), calibration=found.calibration)
+    fresh = with_outside(4000, 1)
+    outcomes = list(after.classify_many([ticket for ticket, _ in fresh]))
+    accepted = [(one.category, gold) for one, (_, gold) in zip(outcomes, fresh, strict=True) if isinstance(one, Accepted)]
+    assert np.mean([category != gold for category, gold in accepted]) <= 0.2
+    assert any(gold == "oos" for _, gold in accepted)
+    with pytest.raises(InputError, match="unknown category 'oos'"):
+        calibrate(sorter, rows, alpha=0.2)
+    with pytest.raises(InputError, match="every labelled ticket belongs to none of the categories"):
+        calibrate(sorter, [replace(row, gold="oos") for row in rows], alpha=0.2, none_label="oos")
 
 
 def test_a_review_budget_says_what_the_others_cost() -> None:

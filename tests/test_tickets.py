@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtriage.errors import InputError, UnknownNameError
+from llmtriage.examples import read_examples
+from llmtriage.prepare import Preparation
 from llmtriage.tables import open_writer
 from llmtriage.taxonomy import Category, Taxonomy
 from llmtriage.tickets import Columns, Ticket, TicketRow, read_tickets, ticket_cells
@@ -168,6 +170,28 @@ def test_an_empty_or_unknown_category_names_file_and_line(make: Make, category: 
     with pytest.raises(InputError, match=words) as caught:
         list(read_tickets(path).labelled(TAXONOMY))
     assert (caught.value.file, caught.value.line) == (str(path), 3)
+
+
+def test_a_label_may_stand_for_none_of_the_categories(make: Make) -> None:
+    """It becomes the catch-all; without one it keeps its name."""
+    path = make("content,category\na,refund\nb,oos\n")
+    assert [row.category for row in read_tickets(path).labelled(TAXONOMY, "oos")] == ["refund", "oos"]
+    closed = TAXONOMY.model_copy(update={"categories": (*TAXONOMY.categories, Category(id="none", catch_all=True))})
+    assert [row.category for row in read_tickets(path).labelled(closed, "oos")] == ["refund", "none"]
+    for taxonomy, remedy in ((TAXONOMY, "mark that category with catch_all: true"), (closed, "leave it out")):
+        with pytest.raises(InputError, match=f"'refund' is a category of the taxonomy; {remedy}"):
+            read_tickets(path).labelled(taxonomy, "refund")
+    assert [row.category for row in read_tickets(make("content,category\na,none\n")).labelled(closed, "none")] == ["none"]
+
+
+def test_examples_of_nothing_need_a_catch_all(make: Make) -> None:
+    """An engine cannot learn from a ticket without a category."""
+    path = make("content,category\na,refund\nb,oos\n")
+    with pytest.raises(InputError, match="'oos' is no example of any category, and the taxonomy has no catch-all") as error:
+        read_examples(path, TAXONOMY, Preparation(()), none_label="oos")
+    assert error.value.line == 3
+    closed = TAXONOMY.model_copy(update={"categories": (*TAXONOMY.categories, Category(id="none", catch_all=True))})
+    assert [one.category for one in read_examples(path, closed, Preparation(()), none_label="oos")] == ["refund", "none"]
 
 
 def test_labels_without_a_taxonomy_must_only_be_there(make: Make) -> None:

@@ -153,6 +153,24 @@ def test_no_promise_is_exit_code_1_and_no_file(cli: Cli, files: Path) -> None:
     assert not (files / "c.json").exists()
 
 
+def test_tickets_of_no_category(cli: Cli, files: Path) -> None:
+    """By the name the file gives them; they count in both commands."""
+    text = (files / "labelled.csv").read_text(encoding="utf-8").splitlines()
+    text[1:41] = [line.rpartition(",")[0] + ",oos" for line in text[1:41]]
+    (files / "some.csv").write_text("\n".join(text), encoding="utf-8")
+    done = cli("evaluate", "some.csv", *LEARNT, "--quiet")
+    assert (done.code, "oos" in done.err) == (2, True)
+    done = cli("evaluate", "some.csv", *LEARNT, "--none-label", "oos", "--json", "--quiet")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["outside"]["n"] == 40
+    done = cli("calibrate", "some.csv", *LEARNT, "--none-label", "oos", "--alpha", "0.2", "-o", "c.json")
+    assert done.code == 0, done.err
+    assert json.loads((files / "c.json").read_text(encoding="utf-8"))["labels"]["outside"] > 20
+    assert "belongs to the catch-all" not in done.err
+    done = cli("evaluate", "some.csv", *LEARNT, "--none-label", "refund", "--quiet")
+    assert (done.code, "'refund' is a category of the taxonomy" in done.err) == (2, True)
+
+
 def test_a_review_budget(cli: Cli, files: Path) -> None:
     """People read so many; the sentence says how many of the others are wrong at most."""
     budget = ("calibrate", "labelled.csv", *LEARNT, "--unlabelled", "fresh.csv", "-o", "c.json", "--quiet")
