@@ -331,6 +331,67 @@ def test_labels_drawn_among_the_surest_say_nothing_about_candidates() -> None:
     assert found.calibration.candidates.share is None
 
 
+NUMBERED = Taxonomy.model_validate({"categories": [{"id": f"c{number}"} for number in range(30)]})
+
+
+def numbered(n: int, k: int, *, right: float = 0.95, seed: int = 0) -> list[tuple[Ticket, str]]:
+    """Tickets of the first k of thirty categories."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for ticket, _ in sample(n, seed=seed):
+        said = int(rng.integers(k))
+        gold = said if rng.random() < right else int(rng.integers(k))
+        rows.append((Ticket(content=f"{said} {ticket.content}"), f"c{gold}"))
+    return rows
+
+
+def says_numbers(question: Question) -> dict[str, float]:
+    """Sure of the number that the text begins with."""
+    said = int(question.text.split()[0])
+    return {f"c{number}": 0.9 if number == said else 0.1 / 29 for number in range(30)}
+
+
+def test_ten_categories_without_a_ticket_are_not_ruled_out() -> None:
+    """A ticket of one of them still has a probability for it, and the others have their promise."""
+    sorter = triage(taxonomy=NUMBERED, backend=ScriptedBackend(says_numbers))
+    found = calibrate(sorter, classified(sorter, numbered(800, 20, right=1.0)), alpha=0.1)
+    assert found.calibration is not None
+    after = triage(taxonomy=NUMBERED, backend=ScriptedBackend(says_numbers), calibration=found.calibration)
+    outcome = after.classify(Ticket(content="25 refund 0.9 something"))
+    assert outcome.candidates[0].category == "c25"
+    assert 0.1 < (outcome.confidence or 0) < 1
+
+
+def test_fewer_labels_than_categories() -> None:
+    """No promise, and how many are wanted; no number that is not finite."""
+    sorter = triage(taxonomy=NUMBERED, backend=ScriptedBackend(says_numbers))
+    found = calibrate(sorter, classified(sorter, numbered(20, 30)), alpha=0.1)
+    assert found.calibration is None
+    assert found.wanted is not None
+
+
+def test_answers_that_are_all_alike_promise_nothing() -> None:
+    """Ties everywhere: all tickets or none, and these are wrong too often."""
+    sorter = triage(backend=ScriptedBackend(lambda _: dict.fromkeys(LEAVES, 0.25)))
+    assert calibrate(sorter, classified(sorter, sample(400)), alpha=0.1).calibration is None
+
+
+def test_one_category_is_nothing_to_choose_among() -> None:
+    """One line."""
+    sorter = triage(taxonomy=Taxonomy.from_labels(["refund"]), backend=ScriptedBackend(lambda _: {"refund": 1.0}))
+    rows = [(ticket, "refund") for ticket, _ in sample(100)]
+    with pytest.raises(InputError, match="fewer than two categories"):
+        calibrate(sorter, classified(sorter, rows), alpha=0.1)
+
+
+def test_the_file_of_examples_is_no_sample() -> None:
+    """Every ticket of it is known to the engine."""
+    rows = sample(100)
+    sorter = triage(examples=[Example(text=ticket.content, category=gold) for ticket, gold in rows])
+    with pytest.raises(InputError, match="no labelled ticket is left"):
+        calibrate(sorter, classified(sorter, rows), alpha=0.1)
+
+
 def test_gates_come_before_the_promise() -> None:
     """A category that is always reviewed is never accepted, and its tickets are no evidence."""
     held = SHOP.model_copy(deep=True)

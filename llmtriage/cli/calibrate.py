@@ -131,7 +131,7 @@ def calibrate(
     from llmtriage.calibration import Calibration
 
     path = new_file(output, file, overwrite=overwrite)
-    _refuse(flags)
+    refuse_acceptance(flags, "calibrate")
     budget = None if review is None else _budget(review, unlabelled, (alpha, alphas, look, plan))
     limits = _alphas(alpha, alphas) if budget is None else []
     tickets, language = open_tickets(file, flags), flags["language"]
@@ -161,15 +161,15 @@ def calibrate(
     return 0 if found.calibration else 1
 
 
-def _refuse(flags: dict[str, Any]) -> None:
-    """What a calibration itself is to say."""
+def refuse_acceptance(flags: dict[str, Any], command: str) -> None:
+    """Raise InputError where a flag says what a calibration itself is to say."""
     for name, remedy in (
         ("threshold", "leave it out: the calibration finds it"),
         ("departments", "use --answer department"),
         ("calibration", "leave it out: this makes a new one"),
     ):
         if flags[name]:
-            raise InputError("not for calibrate", field=f"--{name}", remedy=remedy)
+            raise InputError(f"not for {command}", field=f"--{name}", remedy=remedy)
 
 
 def _alphas(one: float | None, several: str | None) -> list[float]:
@@ -280,7 +280,7 @@ def _as_json(found: Calibrated, output: str) -> dict[str, Any]:
         "alphas": [_evidence(groups[0]) for groups in found.tried],
         "labels_wanted": found.wanted,
         "labels": found.labels.model_dump(mode="json"),
-        "calibrator": found.calibration.fitted.method if found.calibration else None,
+        "calibrator": _method(found),
         "calibrated": found.calibration.calibrated if found.calibration else False,
         "tried": [
             {"method": tried.method, "log_loss": tried.loss, "behind": tried.behind, "standard_error": tried.standard_error}
@@ -290,6 +290,12 @@ def _as_json(found: Calibrated, output: str) -> dict[str, Any]:
         "need": list(found.certificate.boundary.need),
         "file": output if found.calibration else None,
     }
+
+
+def _method(found: Calibrated) -> str | None:
+    if found.calibration:
+        return found.calibration.fitted.method
+    return found.selection.calibrator.method if found.selection else None
 
 
 def _evidence(group: Group) -> dict[str, float | int]:

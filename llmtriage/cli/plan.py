@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmtriage.cli.calibrate import labelled_outcomes
+from llmtriage.cli.calibrate import labelled_outcomes, refuse_acceptance
 from llmtriage.cli.classify import all_outcomes
 from llmtriage.cli.options import (
     Number,
@@ -40,6 +40,7 @@ _WORDS = {
         "least": "any promise needs at least {least} accepted labelled tickets without an error, {more} with two errors",
         "wanted": "about {wanted} labels are needed",
         "never": "no number of labels would do: even the surest tickets are wrong too often",
+        "fewer": "only {n} tickets of the file can be drawn: give more unlabelled tickets, or expect a promise of less",
         "where": "drawn from the surest {reach:.0%} of tickets, those with a confidence of {floor:.2f} or more",
         "written": "{n} tickets to label: {path}; fill in the column {column}, for all of them, without looking at what the model says",
         "then": "then: llmtriage calibrate {path} --alpha {alpha:g} --delta {delta:g}{plan} -o calibration.json, with the flags of this command",
@@ -48,6 +49,7 @@ _WORDS = {
         "least": "任何保证至少需要 {least} 张被接受且无一错误的标注工单，有两处错误时需要 {more} 张",
         "wanted": "约需 {wanted} 个标注",
         "never": "再多标注也不够：即使最有把握的工单也错得太多",
+        "fewer": "该文件只能抽取 {n} 张：请提供更多未标注工单，否则保证的范围会更小",
         "where": "从最有把握的 {reach:.0%} 工单中抽取，即置信度不低于 {floor:.2f}",
         "written": "待标注 {n} 张：{path}；请填写全部工单的 {column} 列，标注时不要看模型的结果",
         "then": "然后：llmtriage calibrate {path} --alpha {alpha:g} --delta {delta:g}{plan} -o calibration.json，其余参数与本命令相同",
@@ -112,6 +114,7 @@ def plan(
     none_label = flags["none_label"]
     language, seed, label = flags["language"], flags["seed"], flags["category_column"] or "category"
     path = new_file(output, file, overwrite=overwrite)
+    refuse_acceptance(flags, "plan")
     tickets, draft = open_tickets(file, flags), None
     _say("least", language, least=_least(alpha, delta), more=_least(alpha, delta, errors=2))
     if pilot is None:
@@ -130,6 +133,8 @@ def plan(
     if wanted is None and labels is None:
         return 1
     n = labels or min(len(pool), wanted or 0)
+    if not labels and wanted and n < wanted:
+        _say("fewer", language, n=n)
     sheet = _Sheet(path, "focused" if draft else "uniform", label)
     name = sheet.write(tickets, rows, _drawn(pool, n, seed), overwrite=overwrite)
     if draft is not None:

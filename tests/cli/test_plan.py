@@ -124,6 +124,15 @@ def test_labels_where_acceptance_is_in_question(cli: Cli, files: Path) -> None:
     assert sum(row["category"] != gold[row["id"]] for row in accepted) / len(accepted) <= 0.05
 
 
+def test_a_file_with_too_few_tickets_says_so(cli: Cli, files: Path) -> None:
+    """All that can be drawn are."""
+    save(files / "few.csv", rows(files / "all.csv")[:60])
+    done = cli("plan", "few.csv", *LEARNT, "--alpha", "0.05", "--pilot", "pilot.csv", "-o", "label.csv")
+    assert done.code == 0, done.err
+    drawn = len(rows(files / "label.csv"))
+    assert f"only {drawn} tickets of the file can be drawn" in done.out
+
+
 def test_a_focused_sample_belongs_to_its_plan(cli: Cli, files: Path) -> None:
     """Not to none, not to another, and a plan is no calibration."""
     flags = (*LEARNT, "--alpha", "0.05", "--pilot", "pilot.csv", "--labels", "200")
@@ -181,6 +190,11 @@ def test_in_chinese(cli: Cli, files: Path) -> None:
         (("all.csv", "--alpha", "0.1", "-o", "l.csv", "--labels", "5000"), "5000 tickets to label, but there are 1200"),
         (("all.csv", "--alpha", "0.1", "-o", "l.csv", "--pilot", "none.csv"), "none.csv"),
         (("none.csv", "--alpha", "0.1", "-o", "l.csv"), "none.csv"),
+        (("all.csv", "--alpha", "0.1", "-o", "l.csv", "--threshold", "0.5"), "not for plan"),
+        (("all.csv", "--alpha", "0.1", "-o", "l.csv", "--departments"), "use --answer department"),
+        (("all.csv", "--alpha", "0", "-o", "l.csv"), "0<x<=0.5"),
+        (("all.csv", "--alpha", "1", "-o", "l.csv"), "0<x<=0.5"),
+        (("all.csv", "--alpha", "0.1", "--delta", "1", "-o", "l.csv"), "0<x<=0.5"),
     ],
 )
 def test_what_cannot_be_used_is_exit_code_2(cli: Cli, files: Path, arguments: tuple[str, ...], words: str) -> None:
