@@ -463,6 +463,18 @@ def test_copies_stand_on_one_side() -> None:
     assert 50 <= len(fitting) <= 90
 
 
+def test_a_form_letter_is_divided_like_other_tickets() -> None:
+    """Two tickets of three differ in a number alone: more than one side can hold."""
+    letters = [
+        (Ticket(content=f"refund 0.9 of order {number} as agreed, thank you very much"), "refund") for number in range(200)
+    ]
+    rows = classified(triage(), [*letters, *sample(100)])
+    fitting, certifying = parts(rows, 0)
+    assert len(fitting) == 75
+    assert len(certifying) == 225
+    assert 30 < sum("as agreed" in row.outcome.text for row in fitting) < 65
+
+
 def test_one_ticket_and_none() -> None:
     """Nothing can be divided."""
     with pytest.raises(InputError, match="too few labelled tickets"):
