@@ -142,6 +142,8 @@ def calibrate(
     drawn = _drawn(tickets, triage.taxonomy, none_label, draft)
     if draft is not None:
         draft.check(triage.contract())  # before anything is asked
+    if look is None:
+        _refuse_another_look(path, triage, tickets, limits, delta)
     rows = labelled_outcomes(triage, tickets, none_label, quiet=quiet, language=language)
     facts: dict[str, Any] = {"answer": answer, "drawn": drawn, "file": file.name, "none_label": none_label}
     if budget is not None and others_of is not None:
@@ -218,6 +220,30 @@ def _drawn(tickets: TicketFile, taxonomy: Taxonomy, none_label: str | None, plan
         problem = f"these tickets are the sample {drawn!r}, the plan is for {plan.labels.drawn!r}"
         raise InputError(problem, field="--plan", remedy="name the plan of this sample")
     return drawn
+
+
+def _refuse_another_look(path: Path, triage: Triage, tickets: TicketFile, limits: list[float], delta: float) -> None:
+    """Whoever tries until it passes has no promise: the labels of the file that is replaced are not used again unasked.
+
+    The same once more is no other look.
+    """
+    from llmtriage.calibration import Calibration
+    from llmtriage.prepare import prepare
+    from llmtriage.taxonomy import digest
+
+    if not path.exists():
+        return
+    try:
+        old = Calibration.load(path)
+    except InputError:
+        return
+    alike = old.contract == dict(triage.contract()) and old.delta == delta / len(limits or [0])
+    if alike and old.promises[0].alpha in limits:
+        return
+    known = {witness.text for witness in old.witnesses}
+    if any(digest(prepare(row.ticket, triage.preparation).text) in known for row in tickets):
+        problem = "some of these labels were looked at before, for the calibration that would be replaced"
+        raise InputError(problem, field="--look", remedy="label a new sample; or add --look 2: what both looks may fail adds up")
 
 
 def labelled_outcomes(

@@ -224,6 +224,26 @@ def test_a_second_look_has_less_of_delta(cli: Cli, files: Path) -> None:
     assert data["delta"] == pytest.approx(6 * 0.1 / (np.pi * 2) ** 2)
 
 
+def test_trying_until_it_passes_is_not_let_happen(cli: Cli, files: Path) -> None:
+    """The same once more is the same; another limit, or more labels beside the old ones, is another look."""
+    assert cli(*MAKE).code == 0
+    before = (files / "c.json").read_text(encoding="utf-8")
+    assert cli(*MAKE, "--overwrite").code == 0
+    assert (files / "c.json").read_text(encoding="utf-8") == before
+    write(files / "more.csv", 100, 9)
+    added = (files / "more.csv").read_text(encoding="utf-8").partition("\n")[2]
+    (files / "more.csv").write_text((files / "labelled.csv").read_text(encoding="utf-8") + added, encoding="utf-8")
+    for file, flags in (("labelled.csv", ("--alpha", "0.05")), ("more.csv", ("--alpha", "0.1", "--shots", "5"))):
+        done = cli("calibrate", file, *LEARNT, *flags, "-o", "c.json", "--overwrite", "--quiet")
+        assert done.code == 2
+        assert "--look: some of these labels were looked at before" in done.err
+        assert "label a new sample; or add --look 2" in done.err
+        assert (files / "c.json").read_text(encoding="utf-8") == before
+    assert cli("calibrate", "labelled.csv", *LEARNT, "--alpha", "0.2", "--look", "2", "-o", "c.json", "--overwrite").code == 0
+    write(files / "new.csv", 400, 10)
+    assert cli("calibrate", "new.csv", *LEARNT, "--alpha", "0.1", "-o", "c.json", "--overwrite").code == 0
+
+
 def test_tickets_among_the_examples_are_left_out(cli: Cli, files: Path) -> None:
     """And counted."""
     known = (files / "learn.csv").read_text(encoding="utf-8").splitlines()[1:21]
