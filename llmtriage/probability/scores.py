@@ -47,7 +47,8 @@ def log_scores(probabilities: ArrayLike) -> Floats:
         >>> log_scores([[0.5, 0.5]]).round(4).tolist()
         [[-0.6931, -0.6931]]
     """
-    return np.asarray(np.log(np.maximum(distributions("scores", probabilities), _FLOOR)))
+    floored = np.maximum(distributions("scores", probabilities), _FLOOR)
+    return np.log(floored, out=floored)
 
 
 def mostly_missing(missing: ArrayLike) -> Bools:
@@ -152,6 +153,8 @@ def check_shape(what: str, shape: tuple[int, ...]) -> None:
 
 def distributions(what: str, probabilities: ArrayLike) -> Floats:
     """Rows of probabilities, made to sum to 1; one that does so already but for rounding is left as it is, so that ties stay ties.
+
+    Where all are left as they are, a table of float64 is given back itself, not a copy.
 
     Args:
         what: What they are, for the message.
