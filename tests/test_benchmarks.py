@@ -77,3 +77,34 @@ def test_the_page_has_the_columns_and_parts_of_the_script(monkeypatch: pytest.Mo
     page = script.PAGE.read_text(encoding="utf-8")
     assert script.HEADER in page
     assert all(f"\n| {title} | " in page for title, _ in script.SUMS.values())
+
+
+def test_both_sides_take_all_steps_on_a_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours and scikit-learn's agree where they compute the same, and each row has its seconds."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    script = importlib.import_module("scale")
+    small = ["--n", "4000", "--k", "5", "--labels", "400", "--certified", "2000", "--runs", "1"]
+    command = [sys.executable, str(ROOT / "benchmarks" / "scale.py"), *small]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert f"python benchmarks/scale.py {' '.join(small)} --write" in done.stdout
+    assert str(ROOT) not in done.stdout
+    found = rows(done.stdout)
+    for title in script.STEPS.values():
+        ours, plain, ratio = found[title.format(labels=400, certified=2000)]
+        assert float(ours) >= 0
+        assert (plain == "-") == (ratio == "-") == (title == script.STEPS["more"])
+    assert 50 < float(found["peak memory, MiB"][0].replace(",", "")) < 1000
+    for ours, plain in (found[title] for title, _ in script.OUTCOMES.values()):
+        assert float(ours.rstrip("%")) == pytest.approx(float(plain.rstrip("%")), rel=0.2, abs=0.02)
+
+
+def test_what_scikit_learn_cannot_fit_is_said_before_anything_is_measured() -> None:
+    """A category without a label."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "scale.py"), "--n", "500", "--k", "77", "--labels", "60"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100, cwd=ROOT)
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "a category has no ticket to calibrate with, and scikit-learn's calibrator cannot be fitted: more --labels\n"
+    )

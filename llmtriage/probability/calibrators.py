@@ -27,21 +27,20 @@ on log-probabilities (Dirichlet), Kull et al. 2019, arXiv:1910.12656; beta, Kull
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from scipy.special import expit, log_softmax
+from scipy.special import expit
 
 from llmtriage.errors import InputError, UnknownNameError
 from llmtriage.probability.fitting import LOG_SLOPE_LIMIT, Prior, fitted_confidence, fitted_scores, linear, unpacked
-from llmtriage.probability.scores import Floats, Integers, check_shape, column, gold_labels, prepared
+from llmtriage.probability.scores import Floats, Integers, blocks, check_shape, column, gold_labels, normalised, prepared
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 _CLIP = 1e-7  # a confidence nearer to 0 or 1 is rounding
-_ROWS = 8192  # tickets computed at a time, so that a million need little memory besides the result
 
 
 SCORE_METHODS: Mapping[str, Prior] = {
@@ -144,15 +143,10 @@ class ScoreCalibrator(_Estimator):
 
         Takes and raises the same as `fit`, without labels; also where it is not fitted or K is another.
         """
-        rows, unseen = np.asarray(scores), None if missing is None else np.asarray(missing)
-        self._check(rows.shape)
-        if unseen is not None and unseen.shape != rows.shape:
-            raise InputError(f"missing labels of shape {unseen.shape} for scores of shape {rows.shape}", remedy="one for each")
+        rows = np.asarray(scores)
         logs = np.empty(rows.shape)
-        for start in range(0, len(rows), _ROWS):
-            block = slice(start, start + _ROWS)
-            ready = prepared(rows[block], None if unseen is None else unseen[block])
-            logs[block] = log_softmax(linear(ready, self.log_slope_, self.bias_, self.matrix_), axis=1)
+        for block, found in self._blocks(rows, missing):
+            logs[block] = found
         return logs
 
     def predict_proba(self, scores: ArrayLike, *, missing: ArrayLike | None = None) -> Floats:
@@ -168,7 +162,7 @@ class ScoreCalibrator(_Estimator):
 
         Takes and raises the same as `predict_log_proba`.
         """
-        return np.asarray(self.predict_log_proba(scores, missing=missing).argmax(axis=1), dtype=np.int64)
+        return np.concatenate([found.argmax(axis=1) for _, found in self._blocks(scores, missing)], dtype=np.int64)
 
     @property
     def temperature(self) -> float:
@@ -233,6 +227,16 @@ class ScoreCalibrator(_Estimator):
 
         targets = TargetTags(required=True, one_d_labels=True)
         return Tags(estimator_type="classifier", target_tags=targets, classifier_tags=ClassifierTags())
+
+    def _blocks(self, scores: ArrayLike, missing: ArrayLike | None) -> Iterator[tuple[slice, Floats]]:
+        """The logarithms of the calibrated probabilities, some rows at a time."""
+        rows, unseen = np.asarray(scores), None if missing is None else np.asarray(missing)
+        self._check(rows.shape)
+        if unseen is not None and unseen.shape != rows.shape:
+            raise InputError(f"missing labels of shape {unseen.shape} for scores of shape {rows.shape}", remedy="one for each")
+        for block in blocks(len(rows)):
+            ready = prepared(rows[block], None if unseen is None else unseen[block])
+            yield block, normalised(linear(ready, self.log_slope_, self.bias_, self.matrix_))
 
     def _set_size(self, k: int) -> None:
         self.n_features_in_, self.classes_ = k, np.arange(k)

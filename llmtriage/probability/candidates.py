@@ -21,7 +21,7 @@ import numpy as np
 
 from llmtriage.errors import InputError
 from llmtriage.probability.metrics import clopper_pearson
-from llmtriage.probability.scores import Floats, Integers, distributions, gold_labels
+from llmtriage.probability.scores import Floats, Integers, blocks, distributions, gold_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,8 +85,9 @@ class CandidateRule:
             [[1, 2], [0, 1]]
         """
         rows = distributions("candidates", probabilities)
-        sizes = _sizes(rows, self.least_probability)
-        return [ranked[:size] for ranked, size in zip(_ranked(rows).tolist(), sizes.tolist(), strict=True)]
+        ranked = _ranked(rows)
+        sizes = _sizes(rows, ranked, self.least_probability)
+        return [places[:size] for places, size in zip(ranked.tolist(), sizes.tolist(), strict=True)]
 
 
 def candidate_rule(probabilities: ArrayLike, gold: ArrayLike, *, level: float = LEVEL) -> CandidateRule:
@@ -104,8 +105,9 @@ def candidate_rule(probabilities: ArrayLike, gold: ArrayLike, *, level: float = 
     labels = gold_labels("candidates", gold, *rows.shape)
     of_all = least_probability(rows, labels, level=level)
     least = of_all if len(rows) >= LEAST_TICKETS else 0.0
-    places = (_ranked(rows) == labels[:, None]) & (np.arange(min(MOST, rows.shape[1])) < _sizes(rows, least)[:, None])
-    return CandidateRule(least, level, len(rows), int(places.any(axis=1).sum()))
+    ranked = _ranked(rows)
+    held = (ranked == labels[:, None]) & (np.arange(ranked.shape[1]) < _sizes(rows, ranked, least)[:, None])
+    return CandidateRule(least, level, len(rows), int(held.sum()))
 
 
 def least_probability(probabilities: ArrayLike, gold: ArrayLike, *, level: float = LEVEL) -> float:
@@ -128,9 +130,16 @@ def least_probability(probabilities: ArrayLike, gold: ArrayLike, *, level: float
     return float(of_gold[rank - 1]) if rank <= len(rows) else 0.0
 
 
-def _sizes(rows: Floats, least: float) -> Integers:
-    return np.asarray(np.clip((rows >= least).sum(axis=1), FEWEST, MOST))
+def _sizes(rows: Floats, ranked: Integers, least: float) -> Integers:
+    return np.asarray(np.clip((np.take_along_axis(rows, ranked, axis=1) >= least).sum(axis=1), FEWEST, MOST))
 
 
 def _ranked(rows: Floats) -> Integers:
-    return np.asarray(np.argsort(-rows, axis=1, kind="stable")[:, :MOST])
+    """The most probable categories, best first, of equal ones the first. Five times the largest takes a tenth of the time of a sort."""
+    ranked = np.empty((len(rows), min(MOST, rows.shape[1])), dtype=np.int64)
+    for block in blocks(len(rows)):
+        left = rows[block].copy()
+        for place in ranked[block].T:
+            place[:] = left.argmax(axis=1)
+            left[np.arange(len(left)), place] = -1.0
+    return ranked

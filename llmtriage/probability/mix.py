@@ -96,7 +96,8 @@ def corrected(probabilities: ArrayLike, reference: ArrayLike, mix: ArrayLike) ->
 
 
 def _mix(what: str, values: ArrayLike, k: int, *, least: float = 0.0) -> Floats:
-    shares: Floats = distributions(what, np.asarray(values, dtype=np.float64)[None])[0]
+    # A copy: the mix is returned where it has not moved.
+    shares: Floats = distributions(what, np.array(values, dtype=np.float64)[None])[0]
     if len(shares) != k or shares.min() < least:
         raise InputError(f"{what} of {len(shares)} categories for {k}, or a share too small", remedy="one share each, positive")
     return shares

@@ -16,6 +16,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from llmtriage.errors import InputError, UnknownNameError
 from llmtriage.probability import metrics
+from llmtriage.probability.metrics import calibration
 
 
 def plain_bins(confidence: Any, correct: Any, bins: int, by: str) -> list[list[tuple[float, float]]]:
@@ -226,6 +227,44 @@ def test_the_null_band_agrees_with_the_figure_itself() -> None:
     for by in ("mass", "width"):
         plain = [metrics.ece(TWENTY[0], right, bins=5, by=by) for right in drawn]
         np.testing.assert_allclose(metrics.ece_null(TWENTY[0], bins=5, by=by, draws=50), plain, atol=1e-12)
+
+
+def binomial_sum(chances: Any) -> Any:
+    """The law of how many of these are right, ticket by ticket."""
+    law = np.ones(1)
+    for chance in chances:
+        law = np.convolve(law, [1 - chance, chance])
+    return law
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.floats(0, 1.5), st.floats(1e-4, 0.3))
+def test_tickets_of_nearly_one_confidence_are_right_as_often_as_a_binomial_number(places: Any, low: float, width: float) -> None:
+    """The law of their number is less than sin(width)^2 from the binomial one, for confidences sin(t)^2 with t in [low, low + width]."""
+    chances = np.sin(low + np.array(places) * min(width, np.pi / 2 - low)) ** 2
+    binomial = stats.binom.pmf(np.arange(len(chances) + 1), len(chances), chances.mean())
+    distance = np.abs(binomial_sum(chances) - binomial).sum() / 2
+    assert distance <= np.sin(width) ** 2 + 1e-12
+
+
+@pytest.mark.parametrize("by", ["mass", "width"])
+def test_the_null_band_of_many_tickets_is_that_of_tickets_drawn_one_by_one(by: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as 2,000 draws of either can tell; whatever the order of rows."""
+    confidence = np.random.default_rng(5).beta(3, 0.6, 3000)
+    one_by_one = metrics.ece_null(confidence, by=by, draws=2000)
+    monkeypatch.setattr(calibration, "_MANY", 1)
+    together = metrics.ece_null(confidence, by=by, draws=2000, seed=1)
+    assert stats.ks_2samp(one_by_one, together).pvalue > 0.01
+    assert together.mean() == pytest.approx(one_by_one.mean(), rel=0.02)
+    assert metrics.ece_null(np.flip(confidence), by=by, draws=2000, seed=1).tolist() == together.tolist()
+
+
+def test_the_null_band_of_many_equal_or_certain_tickets() -> None:
+    """One confidence for all is one binomial number; certain answers leave no room for chance."""
+    n = calibration._MANY
+    drawn = np.random.default_rng(4).binomial(n, 0.75, 20)
+    np.testing.assert_allclose(metrics.ece_null(np.full(n, 0.75), draws=20, seed=4), np.abs(drawn / n - 0.75), atol=1e-12)
+    assert not metrics.ece_null(np.arange(n) % 2, draws=5).any()
 
 
 def test_p_is_the_share_of_draws_as_large() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from probability.worked import TWELVE_GOLD as GOLD
 from probability.worked import TWELVE_ROWS as ROWS
@@ -79,6 +79,19 @@ def test_laws_of_what_is_shown(n: int, k: int, seed: int, level: float) -> None:
     assert (rule.n, rule.n_held, rule.level) == (n, held, level)
     assert rule.share == held / n
     assert rule.interval == clopper_pearson(held, n)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 12), st.integers(0, 999), st.sampled_from([0.0, 0.1, 0.2, 1.0]))
+def test_what_is_shown_is_the_front_of_a_stable_sort(k: int, seed: int, least: float) -> None:
+    """Also among equals and impossible ones, and where one block of rows ends and the next begins."""
+    counts = np.random.default_rng(seed).integers(0, 3, (2_100, k))
+    counts[:, 0] += counts.sum(axis=1) == 0
+    rows = counts / counts.sum(axis=1, keepdims=True)
+    order = np.argsort(-rows, axis=1, kind="stable")
+    sizes = np.clip((rows >= least).sum(axis=1), 2, 5)
+    plain = [places[:size] for places, size in zip(order.tolist(), sizes.tolist(), strict=True)]
+    assert CandidateRule(least_probability=least).shown(rows) == plain
 
 
 def test_ties_are_shown_in_the_order_of_the_categories() -> None:

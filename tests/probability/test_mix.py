@@ -71,6 +71,18 @@ def test_the_reference_is_the_mean_and_a_mix_that_has_not_moved_changes_nothing(
     assert corrected([[0.5, 0.5]], [0.5, 0.5], [0.9, 0.1]) == pytest.approx(np.array([[0.9, 0.1]]))
 
 
+def test_what_is_given_is_neither_changed_nor_given_back() -> None:
+    """Also where the mix has not moved."""
+    rows, reference = np.array([[0.5, 0.5], [0.25, 0.75], [0.75, 0.25]]), np.array([0.5, 0.5])
+    before = rows.copy()
+    mix = estimated_mix(rows, reference)
+    after = corrected(rows, reference, mix)
+    assert not np.shares_memory(mix, reference)
+    assert not np.shares_memory(after, rows)
+    assert rows.tolist() == before.tolist()
+    assert reference.tolist() == [0.5, 0.5]
+
+
 def test_one_ticket_moves_little() -> None:
     """Of 201."""
     assert estimated_mix([[1.0, 0.0]], [0.5, 0.5]) == pytest.approx(np.array([101, 100]) / 201)

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import log_softmax
 
 from llmtriage.errors import InputError
 from llmtriage.probability import scores
 from llmtriage.probability.readings import from_logprobs
-from llmtriage.probability.scores import Floats, distributions, log_scores, prepared
+from llmtriage.probability.scores import Floats, distributions, log_scores, normalised, prepared
 
 NAN, INF = math.nan, math.inf
 
@@ -25,6 +26,13 @@ def test_a_constant_added_to_a_row_changes_nothing(n: int, k: int, shift: float,
     rows = np.random.default_rng(seed).normal(size=(n, k)) * 5
     assert prepared(rows + shift) == pytest.approx(prepared(rows), abs=1e-8)
     assert np.exp(prepared(rows)).sum(axis=1) == pytest.approx(1)
+
+
+@given(st.integers(1, 9), st.integers(2, 90), st.sampled_from([1e-3, 1.0, 30.0, 3000.0]), st.integers(0, 999))
+def test_normalising_is_that_of_scipy(n: int, k: int, scale: float, seed: int) -> None:
+    """To the last bit."""
+    rows = np.random.default_rng(seed).normal(scale=scale, size=(n, k))
+    assert (normalised(rows) == log_softmax(rows, axis=1)).all()
 
 
 @pytest.mark.parametrize("absent", [NAN, -INF, INF, -9999.0, 0.0])
