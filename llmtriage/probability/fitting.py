@@ -129,15 +129,17 @@ def _least(
     n: int,
 ) -> tuple[Floats, float]:
     from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
 
-    found = minimize(
-        objective,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": 10_000, "maxfun": 20_000, "maxcor": 20, "ftol": 0.0, "gtol": 1e-10 * n},  # a total over n tickets
-    )
+    with threadpool_limits(1):  # threads that wait for a core which another process holds make so small a fit four times slower
+        found = minimize(
+            objective,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": 10_000, "maxfun": 20_000, "maxcor": 20, "ftol": 0.0, "gtol": 1e-10 * n},  # a total over n tickets
+        )
     return np.asarray(found.x, dtype=np.float64), float(found.fun)
 
 
