@@ -11,6 +11,8 @@ from llmtriage.errors import UnknownNameError
 from llmtriage.probability.metrics.inputs import Floats, Integers, at_least, confidences, in_open_interval, judged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import ArrayLike
 
 BINS = 15
@@ -39,6 +41,34 @@ class Bins(NamedTuple):
     n: Integers
     confidence: Floats
     accuracy: Floats
+
+
+class NullBand(NamedTuple):
+    """Where the share right of each bin lies by chance if the confidences are true; one number a bin, as in `Bins`.
+
+    Attributes:
+        confidence: The bin's mean confidence.
+        low: The lower end, in [0, 1].
+        high: The upper end, in [0, 1].
+    """
+
+    confidence: Floats
+    low: Floats
+    high: Floats
+
+
+class Histogram(NamedTuple):
+    """How many tickets have which confidence.
+
+    Attributes:
+        edges: Of the bars, from 0 to 1: one more than there are bars.
+        right: Right tickets of each bar.
+        wrong: Wrong tickets of each bar.
+    """
+
+    edges: Floats
+    right: Integers
+    wrong: Integers
 
 
 class EceCheck(NamedTuple):
@@ -159,20 +189,59 @@ def ece_null(confidence: ArrayLike, *, bins: int = BINS, by: By = "mass", draws:
         >>> ece_null([1.0] * 50, draws=3)
         array([0., 0., 0.])
     """
-    certainty = np.sort(confidences("ECE null band", confidence))[::-1]
-    at_least("ECE null band", "the number of draws", draws, 1)
-    cells = _cells("ECE null band", certainty, bins, by)
-    # Sorted, a bin is a run of neighbours: adding up runs is far quicker than counting by bin.
-    starts = np.flatnonzero(np.diff(cells, prepend=-1))
-    expected = np.add.reduceat(certainty, starts)
-    random, n = np.random.default_rng(seed), len(certainty)
-    if n < _MANY:
-        hits = (np.add.reduceat(random.random(n) < certainty, starts, dtype=np.int64) for _ in range(draws))
-        return np.array([np.abs(right - expected).sum() / n for right in hits])
-    distances = np.zeros(draws)
-    for cell, mean in zip(np.split(certainty, starts[1:]), expected, strict=True):
-        distances += np.abs(_hits_together(cell, draws, random) - mean)
-    return distances / n
+    null = _null("ECE null band", confidence, bins, by, draws=draws, seed=seed)
+    return np.array([np.abs(right - null.expected).sum() / null.n.sum() for right in null.hits])
+
+
+def reliability_band(
+    confidence: ArrayLike, *, bins: int = BINS, by: By = "mass", level: float = _QUANTILE, draws: int = _DRAWS, seed: int = 0
+) -> NullBand:
+    """Where the dots of `reliability_bins` lie by chance if a ticket is right with exactly its confidence; each dot for itself.
+
+    The simulated samples are those of `ece_null`. Of 15 dots of a perfect model about one lies outside a band of 95 %.
+    Source: Bröcker & Smith 2007, doi:10.1175/WAF993.1
+
+    Args:
+        confidence: Shape (n,), in [0, 1].
+        bins: As for `ece`.
+        by: As for `ece`.
+        level: The share of samples between the two ends, between 0 and 1.
+        draws: As for `ece_null`.
+        seed: As for `ece_null`.
+
+    Raises:
+        InputError: No tickets, another shape, or values out of range.
+
+    Example:
+        >>> reliability_band([1.0] * 50 + [0.0] * 50, bins=2).low
+        array([0., 1.])
+    """
+    in_open_interval("reliability band", "the level", level)
+    null = _null("reliability band", confidence, bins, by, draws=draws, seed=seed)
+    shares = np.array(list(null.hits)) / null.n
+    low, high = np.quantile(shares, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return NullBand(*(np.asarray(values[::-1]) for values in (null.expected / null.n, low, high)))
+
+
+def confidence_histogram(confidence: ArrayLike, correct: ArrayLike, *, bars: int = 20) -> Histogram:
+    """How many tickets have which confidence, right and wrong ones apart.
+
+    Args:
+        confidence: Shape (n,), in [0, 1].
+        correct: Shape (n,), 0 or 1.
+        bars: How many, at least 1, of equal width; (j/bars, (j+1)/bars], and 0 in the first, as in `ece` by width.
+
+    Raises:
+        InputError: No tickets, other shapes, or values out of range.
+
+    Example:
+        >>> confidence_histogram([0.9, 0.9, 0.5], [1, 0, 1], bars=2).right
+        array([1, 1])
+    """
+    certainty, right = judged("histogram", confidence, correct)
+    cells = _cells("histogram", certainty, bars, "width")
+    counts = [np.bincount(cells[right == is_right], minlength=bars).astype(np.int64) for is_right in (1, 0)]
+    return Histogram(np.arange(bars + 1) / bars, *counts)
 
 
 def ece_check(
@@ -210,6 +279,27 @@ def ece_check(
     limit = float(np.quantile(by_chance, quantile))
     p = float(np.mean(by_chance >= found - _ROUNDING))
     return EceCheck(found, limit, p, _verdict(found <= limit + _ROUNDING, certainty, right))
+
+
+class _Null(NamedTuple):
+    """Samples of tickets that are right with exactly their confidence, by bins of falling confidence: tickets, right ones to expect, drawn ones."""
+
+    n: Integers
+    expected: Floats
+    hits: Iterator[Integers]
+
+
+def _null(figure: str, confidence: ArrayLike, bins: int, by: By, *, draws: int, seed: int) -> _Null:
+    certainty = np.sort(confidences(figure, confidence))[::-1]
+    at_least(figure, "the number of draws", draws, 1)
+    # Sorted, a bin is a run of neighbours: adding up runs is far quicker than counting by bin.
+    starts = np.flatnonzero(np.diff(_cells(figure, certainty, bins, by), prepend=-1))
+    random, n = np.random.default_rng(seed), len(certainty)
+    if n < _MANY:
+        hits = (np.add.reduceat(random.random(n) < certainty, starts, dtype=np.int64) for _ in range(draws))
+    else:
+        hits = iter(np.stack([_hits_together(cell, draws, random) for cell in np.split(certainty, starts[1:])], axis=1))
+    return _Null(np.diff(starts, append=n), np.add.reduceat(certainty, starts), hits)
 
 
 def _hits_together(certainty: Floats, draws: int, random: np.random.Generator) -> Integers:

@@ -6,10 +6,12 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from scipy.special import betaincinv
 
 from llmtriage.errors import InputError
 from llmtriage.probability.metrics.calibration import twice_midranks
-from llmtriage.probability.metrics.inputs import Floats, Integers, judged
+from llmtriage.probability.metrics.inputs import Floats, Integers, at_least, in_open_interval, judged
+from llmtriage.probability.metrics.intervals import LEVEL
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -34,6 +36,24 @@ class RiskCoverage(NamedTuple):
     risk: Floats
     accepted: Integers
     errors: Integers
+
+
+class RiskBand(NamedTuple):
+    """The risk-coverage curve with what chance allows, one number for each point, as in `RiskCoverage`.
+
+    Attributes:
+        coverage: The share of tickets that is accepted, in (0, 1].
+        risk: The error rate among them.
+        low: The lower end of its interval.
+        high: The upper end.
+        best: The error rate of the same answers in the best order, all right ones first.
+    """
+
+    coverage: Floats
+    risk: Floats
+    low: Floats
+    high: Floats
+    best: Floats
 
 
 class CoverageAtRisk(NamedTuple):
@@ -94,6 +114,45 @@ def risk_coverage(confidence: ArrayLike, correct: ArrayLike) -> RiskCoverage:
         array([0.   , 0.333, 0.5  ])
     """
     return _curve("risk-coverage curve", confidence, correct)
+
+
+def risk_band(
+    confidence: ArrayLike, correct: ArrayLike, *, held: int = 0, level: float = LEVEL, most: int | None = None
+) -> RiskBand:
+    """The risk-coverage curve with its Clopper-Pearson interval at each point, and the curve of the best order.
+
+    Each interval is for its own point, were that point chosen beforehand; it says nothing about a point that was chosen by looking.
+    Source: Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404
+
+    Args:
+        confidence: Shape (n,), in [0, 1].
+        correct: Shape (n,), 0 or 1.
+        held: Tickets besides these that are never accepted: they count in the coverage only.
+        level: The coverage of each interval, between 0 and 1.
+        most: At most so many points, evenly spread, the first and the last among them; None: all.
+
+    Raises:
+        InputError: No tickets, other shapes, or values out of range.
+
+    Example:
+        >>> band = risk_band([0.9, 0.8, 0.7], [1, 0, 1])
+        >>> band.risk.round(3), band.best.round(3)
+        (array([0.   , 0.5  , 0.333]), array([0.   , 0.   , 0.333]))
+    """
+    in_open_interval("risk-coverage band", "the level", level)
+    at_least("risk-coverage band", "the number held back", held, 0)
+    curve = _curve("risk-coverage band", confidence, correct)
+    places = np.arange(len(curve.risk))
+    if most is not None:
+        at_least("risk-coverage band", "the number of points", most, 2)
+        places = np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(np.int64))
+    accepted, errors, tail = curve.accepted[places], curve.errors[places], (1 - level) / 2
+    n, right = int(curve.accepted[-1]), int(curve.accepted[-1] - curve.errors[-1])
+    # betaincinv has no value where a parameter is 0; there the ends are 0 and 1.
+    low = np.where(errors == 0, 0.0, betaincinv(np.maximum(errors, 1), accepted - errors + 1, tail))
+    high = np.where(errors == accepted, 1.0, betaincinv(errors + 1, np.maximum(accepted - errors, 1), 1 - tail))
+    best = np.maximum(accepted - right, 0) / accepted
+    return RiskBand(accepted / (n + held), curve.risk[places], low, high, best)
 
 
 def aurc(confidence: ArrayLike, correct: ArrayLike) -> float:

@@ -13,6 +13,9 @@ from llmtriage.probability.metrics.losses import top_brier
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+# Two sums of the same numbers may differ in the last digits.
+_ROUNDING = 1e-12
+
 
 class Murphy(NamedTuple):
     """`top_brier` = reliability - resolution + uncertainty + rest.
@@ -42,6 +45,20 @@ class IsotonicSplit(NamedTuple):
     mcb: float
     dsc: float
     unc: float
+
+
+class Blocks(NamedTuple):
+    """The best rising map of the confidence as runs of tickets that it maps alike, by rising confidence.
+
+    Attributes:
+        low: The least confidence of each.
+        high: The largest confidence of each.
+        share: What they are mapped to: their share right.
+    """
+
+    low: Floats
+    high: Floats
+    share: Floats
 
 
 def murphy(confidence: ArrayLike, correct: ArrayLike, *, bins: int = BINS, by: By = "mass") -> Murphy:
@@ -110,3 +127,22 @@ def isotonic(confidence: ArrayLike, correct: ArrayLike) -> Floats:
     fitted = isotonic_regression(np.bincount(places, weights=right) / counts, weights=counts).x
     mapped: Floats = np.clip(fitted, 0.0, 1.0)[places]
     return mapped
+
+
+def isotonic_blocks(confidence: ArrayLike, correct: ArrayLike) -> Blocks:
+    """The map of `isotonic` as its few flat pieces: what a reliability curve draws.
+
+    Source: Dimitriadis, Gneiting & Jordan 2021, doi:10.1073/pnas.2016191118
+
+    Takes and raises the same as `murphy`, without bins.
+
+    Example:
+        >>> isotonic_blocks([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0])
+        Blocks(low=array([0.6, 0.7, 0.9]), high=array([0.6, 0.8, 0.9]), share=array([0. , 0.5, 1. ]))
+    """
+    certainty, right = judged("isotonic map", confidence, correct)
+    mapped, order = isotonic(certainty, right), np.argsort(certainty, kind="stable")
+    risen = np.diff(mapped[order], prepend=-1) > _ROUNDING
+    starts = np.flatnonzero(risen)
+    ends = np.append(starts[1:], len(order)) - 1
+    return Blocks(certainty[order][starts], certainty[order][ends], mapped[order][starts])
