@@ -10,7 +10,7 @@ VLLM_VENV := .venv-vllm
 help:
 	@echo "make demo       route the example tickets with the embedded engine"
 	@echo "make demo-llm   a real vLLM on this machine's CPU classifies tickets; installs about 3 GB, and asks before"
-	@echo "make test       the tests, without the slow ones"
+	@echo "make test       the tests, without the slow ones and those of a browser"
 	@echo "make test-vllm  the tests that need a real vLLM; installs about 3 GB"
 	@echo "make check      lint, types, all tests, those without vLLM on the built wheel"
 	@echo "make format     format the code"
@@ -23,7 +23,7 @@ demo-llm: $(VENV)/.runtime
 	@$(BIN)/python examples/demo_llm.py
 
 test: $(VENV)/.development
-	$(BIN)/pytest -n 2 -m "not slow and not vllm"
+	$(BIN)/pytest -n 2 -m "not slow and not vllm and not browser"
 
 # Where vLLM cannot be installed, the tests say why: they are skipped, in CI they fail.
 test-vllm: $(VENV)/.development
@@ -56,6 +56,7 @@ format: $(VENV)/.development
 
 docs: $(VENV)/.development
 	$(BIN)/python docs/make_cli_page.py
+	MAKE_PICTURES=1 $(BIN)/pytest -q tests/browser -k picture
 
 clean:
 	rm -rf $(VENV) $(WHEEL_VENV) $(VLLM_VENV) build dist demo .coverage .coverage.* .hypothesis .*_cache
@@ -68,7 +69,7 @@ $(VENV)/.runtime: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "llmtriage needs Python 3.11 or later; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "this Python cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
 	@echo "installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --editable .
+	@$(BIN)/python -m pip install --quiet --editable ".[plots]"
 	@touch $@
 
 $(VENV)/.development: $(VENV)/.runtime

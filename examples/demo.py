@@ -17,7 +17,7 @@ from llmtriage import Accepted, Taxonomy, Triage
 from llmtriage.calibrating import Calibrated, Labelled, calibrate, in_words
 from llmtriage.cli.classify import line
 from llmtriage.cli.display import fitted, table
-from llmtriage.evaluation import Judged, Report, evaluate
+from llmtriage.evaluation import Judged, Report, evaluate, measured_curves, report_html
 from llmtriage.runner import Summary, classified, classify_file
 from llmtriage.tables import open_writer
 from llmtriage.tickets import TicketFile, read_tickets
@@ -53,11 +53,21 @@ def promised(triage: Triage, tickets: TicketFile) -> Calibrated:
     return calibrate(triage, rows, alpha=ALPHA, delta=DELTA, answer="department", file=tickets.table.path.name)
 
 
-def judged(triage: Triage, tickets: TicketFile) -> Report:
-    """Compare the outcomes with the true categories."""
+def judged(triage: Triage, tickets: TicketFile) -> tuple[Report, str]:
+    """Compare the outcomes with the true categories: the figures, and the same as a page."""
     rows = classified(triage, tickets.labelled(triage.taxonomy))
     every = [Judged(gold=row.category, outcome=outcome, text=outcome.text) for row, outcome in rows]
-    return evaluate(every, triage.taxonomy, calibration=triage.calibration)
+    report = evaluate(
+        every,
+        triage.taxonomy,
+        calibration=triage.calibration,
+        backend=triage.backend.name,
+        prompt_hash=triage.prompt.hash,
+        run=triage.run_id,
+        settings={"file": tickets.table.path.name, "examples": len(triage.examples)},
+    )
+    curves = measured_curves(every, triage.taxonomy, report, calibration=triage.calibration)
+    return report, report_html(report, curves, calibration=triage.calibration)
 
 
 def show_some(triage: Triage, tickets: TicketFile) -> None:
@@ -93,6 +103,7 @@ def what_next(folder: Path) -> None:
 outcomes      {folder / "routed.csv"}
 waiting       {folder / "waiting.csv"}
 calibration   {folder / "calibration.json"}
+report        {folder / "report.html"}: all of this with plots, for a browser
 
 The embedded engine is a baseline made of words, not a language model: of ten draws of these tickets, five give a promise. With an LLM:
   a vLLM server     llmtriage classify {folder / "new.csv"} --backend vllm:Qwen/Qwen3-8B@http://localhost:8000/v1
@@ -120,7 +131,9 @@ def main() -> None:
     new = read_tickets(files["new"])
     summary = classify_file(triage, new, folder / "routed.csv", pending=folder / "waiting.csv", overwrite=True)
     show_some(triage, new)
-    sum_up(summary, judged(triage, new), found)
+    report, page = judged(triage, new)
+    (folder / "report.html").write_text(page, encoding="utf-8")
+    sum_up(summary, report, found)
     what_next(folder)
     click.echo(f"\n{time.perf_counter() - start:.1f} s in all", err=True)
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from llmtriage.cli.classify import all_outcomes
-from llmtriage.cli.display import line_width, notice, show_json
+from llmtriage.cli.display import line_width, notice, plain, show_json
 from llmtriage.cli.limits import check_limits, read_limits
 from llmtriage.cli.options import (
     Number,
     changed_flags,
     column_options,
+    command_line,
     file_argument,
     json_option,
     make_triage,
+    new_file,
     open_tickets,
+    overwrite_option,
     quiet_option,
     triage_options,
 )
@@ -24,6 +28,7 @@ from llmtriage.cli.reading import tell_reading
 from llmtriage.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from llmtriage.cli.limits import Limit
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from llmtriage.triage import Triage
 
 
+_WRITTEN = {"en": "page: {path}", "zh": "网页：{path}"}
 _FLATTERS = {
     "en": "{both} of {n} tickets stand among the examples too: the figures flatter",
     "zh": "{n} 张工单中有 {both} 张也在示例中：数字偏高",
@@ -64,6 +70,8 @@ _FLATTERS = {
     show_default=True,
     help="What a person's decision costs, in the same unit.",
 )
+@click.option("--report", "page", metavar="FILE.html", help="Also write a page with plots (needs llmtriage[plots]).")
+@overwrite_option
 @column_options
 @triage_options
 @json_option
@@ -77,13 +85,18 @@ def evaluate(
     fail_over: tuple[str, ...],
     against: str | None,
     *,
+    page: str | None,
+    overwrite: bool,
     as_json: bool,
     quiet: bool,
     **flags: Any,
 ) -> int:
     """Classify the labelled tickets of FILE and compare: accuracy, what would be accepted, confusions, baselines."""
     limits = read_limits(fail_under, fail_over)
+    place = _place_of_page(page, file, flags, overwrite=overwrite)
     if against is not None:
+        if page is not None:
+            raise InputError("a page is about one setting", field="--against", remedy="leave out --report")
         if limits:
             raise InputError("limits are for one setting", field="--against", remedy="leave out --fail-under and --fail-over")
         _show_comparison(_compared(settings, file, flags, against, quiet=quiet), flags["language"], as_json=as_json)
@@ -91,7 +104,41 @@ def evaluate(
     run = _Run(settings, file, flags, quiet=quiet)
     if limits:
         check_limits(limits, run.triage)
-    return _show_report(run.evaluated()[0], limits, flags["language"], as_json=as_json)
+    report, judged = run.evaluated()
+    if place is not None:
+        with _writing(place):
+            place.write_text(run.page(report, judged), encoding="utf-8")
+    missed = _show_report(report, limits, flags["language"], as_json=as_json)
+    if place is not None and not quiet:
+        click.echo(_WRITTEN[flags["language"]].format(path=plain(place)), err=True)
+    return missed
+
+
+def _place_of_page(page: str | None, file: Path, flags: dict[str, Any], *, overwrite: bool) -> Path | None:
+    """Where the page goes, if there is to be one; whatever is in its way is found before anything is asked."""
+    from llmtriage.evaluation.plots import check_installed
+    from llmtriage.runner import refuse_overlap
+
+    if page is None:
+        return None
+    check_installed()
+    place = new_file(page, file, overwrite=overwrite, flag="--report")
+    refuse_overlap([place], [path for key in ("examples", "calibration", "taxonomy") if (path := flags[key]) is not None])
+    is_new = not place.exists()
+    with _writing(place), place.open("ab"):  # leaves what is there as it is
+        pass
+    if is_new:
+        place.unlink()
+    return place
+
+
+@contextmanager
+def _writing(page: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        problem = f"cannot be written ({error.strerror})"
+        raise InputError(problem, file=page, field="--report", remedy="name another place") from None
 
 
 def _show_report(report: Report, limits: list[Limit], language: Language, *, as_json: bool) -> int:
@@ -200,7 +247,6 @@ class _Run:
             settings={
                 "threshold": triage.policy.threshold,
                 "departments": triage.policy.departments,
-                **_promised(triage),
                 **self._draw,
                 "examples": len(triage.examples),
                 "file": self.tickets.table.path.name,
@@ -208,14 +254,13 @@ class _Run:
         )
         return report, judged
 
+    def page(self, report: Report, judged: list[Judged]) -> str:
+        """What was measured, as a page."""
+        from llmtriage.evaluation import measured_curves, report_html
 
-def _promised(triage: Triage) -> dict[str, str | float | None]:
-    """What the calibration says of acceptance."""
-    if triage.calibration is None:
-        return {}
-    promise = triage.calibration.promises[0]
-    least = {} if promise.threshold is None else {"threshold": round(promise.threshold, 6)}
-    return {**least, "alpha": promise.alpha, "delta": promise.delta}
+        calibration = self.triage.calibration
+        curves = measured_curves(judged, self.triage.taxonomy, report, calibration=calibration, none_label=self._none_label)
+        return report_html(report, curves, calibration=calibration, language=self._language, command=command_line())
 
 
 def _judged(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -338,6 +339,33 @@ def new_file(output: str, file: Path, *, overwrite: bool, flag: str = "--output"
     if not path.parent.is_dir():
         raise InputError("there is no such folder", file=path.parent, field=flag, remedy="make it first")
     return path
+
+
+def command_line() -> str:
+    """The command that runs, with every value that is not a default, also those of the environment and of the settings file.
+
+    Of an absolute path only the name is kept: where somebody's files lie is nobody else's business.
+    """
+    context, words = click.get_current_context(), []
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        default = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.DEFAULT
+        if default or value is None or value == ():
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            words += _as_typed(parameter, one)
+    return shlex.join([*context.command_path.split(), *words])
+
+
+def _as_typed(parameter: click.Parameter, value: object) -> list[str]:
+    path = Path(value) if isinstance(value, str | Path) else None
+    text = path.name if path is not None and path.is_absolute() else str(value)
+    if isinstance(parameter, click.Argument):
+        return [text]
+    flag = max(parameter.opts, key=len)
+    if isinstance(value, bool) and isinstance(parameter, click.Option) and parameter.is_flag:
+        return [flag if value else max(parameter.secondary_opts, key=len)]
+    return [flag, text]
 
 
 def one_text(arguments: tuple[str, ...]) -> str:

@@ -74,7 +74,7 @@ def evaluate(
         taxonomy_hash: None: that of `taxonomy`.
         prompt_hash: Identity of the prompt.
         run: Fingerprint of the run.
-        settings: What the run was asked to do.
+        settings: What the run was asked to do; what the calibration promises is added.
         error_cost: Of an accepted ticket that is wrong, more than 0.
         review_cost: Of a ticket that a person decides, 0 or more, in the same unit.
 
@@ -102,8 +102,20 @@ def evaluate(
         taxonomy_hash=taxonomy_hash or taxonomy.hash,
         prompt_hash=prompt_hash,
         run=run,
-        settings=dict(settings or {}),
+        settings={**(settings or {}), **_promised(calibration)},
     )
+
+
+def _promised(calibration: Calibration | None) -> dict[str, float | None]:
+    """What a calibration says of acceptance."""
+    promises = calibration.promises if calibration else ()
+    if not calibration or not promises:
+        return {}
+    facts = {"alpha": max(promise.alpha for promise in promises), "delta": calibration.delta}
+    if len(promises) > 1:  # each with a threshold and a limit of its own; all together are within the largest
+        return {**facts, "promises": len(promises)}
+    least = promises[0].threshold
+    return facts if least is None else {"threshold": round(least, 6), **facts}
 
 
 def total_usage(outcomes: Sequence[Outcome]) -> dict[str, int | float | None]:

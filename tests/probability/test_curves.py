@@ -48,8 +48,8 @@ def test_the_band_stands_at_the_dots(columns: Confident, bins: int, by: metrics.
 def test_the_band_of_one_confidence_is_binomial() -> None:
     """400 tickets with 0.8: the ends are quantiles of a binomial share, as far as 1,000 draws tell."""
     band = metrics.reliability_band([0.8] * 400)
-    ends = stats.binom.ppf([0.025, 0.975], 400, 0.8) / 400
-    assert (band.low.item(), band.high.item()) == pytest.approx(tuple(ends), abs=0.005)
+    ends = [float(stats.binom.ppf(tail, 400, 0.8)) / 400 for tail in (0.025, 0.975)]
+    assert [band.low.item(), band.high.item()] == pytest.approx(ends, abs=0.005)
 
 
 def test_a_perfect_model_lies_in_the_band() -> None:
