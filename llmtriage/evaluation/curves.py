@@ -77,8 +77,11 @@ class Decision:
 
     @property
     def walk(self) -> tuple[list[int], list[int]]:
-        """The corners of the count of errors, a line that rises only at them: tickets taken, and errors among these."""
-        known_to = self.wrong_at[-1] if len(self.wrong_at) > len(self.need) else self.n
+        """The corners of the count of errors, a line that rises only at them: tickets taken, and errors among these.
+
+        It ends with the last error that was kept, but not before the tickets that are accepted.
+        """
+        known_to = max([self.accepted, *self.wrong_at[-1:]])
         return [0, *self.wrong_at, known_to], [0, *range(1, len(self.wrong_at) + 1), len(self.wrong_at)]
 
     @property

@@ -211,7 +211,7 @@ def _plots(report: Report, curves: Curves, words: Words) -> Iterator[dict[str, s
             yield {**shown, "caption": words(f"no plot {kind}")}
             continue
         label = f"{shown['title']} {words(f'alt {kind}', **told[name])}"
-        caption = words(f"caption {kind}", **told[name])
+        caption = words(f"caption {told[name].get('caption', kind)}", **told[name])
         if name == "risk_coverage":
             more = {"routed": curves.routed, "promised": curves.decisions, "held": curves.held}
             caption += "".join(words(f"caption {key}", **told[name]) for key, there in more.items() if there)
@@ -222,6 +222,7 @@ def _told(decision: Decision, words: Words) -> dict[str, object]:
     tolerated = decision.tolerated
     return {
         "subject": _answers(decision, words) if decision.about else "",
+        "caption": "promise" if decision.need else "fixed",
         "n": f"{decision.n:,}",
         "accepted": f"{decision.accepted:,}",
         "errors": f"{decision.errors:,}",

@@ -395,4 +395,4 @@ def _name(name: str, other: str) -> str:
 
 def short_percent(share: float) -> str:
     """A share in per cent, without digits that it does not have."""
-    return f"{100 * share:.6g} %"
+    return f"{100 * share:.4g} %"

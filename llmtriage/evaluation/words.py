@@ -248,6 +248,13 @@ _WORDS: dict[str, tuple[str, str]] = {
             "{n} 张中的 {accepted} 张，错误 {errors} 张，允许 {tolerated} 张，对应错误率至多 {alpha}。"
         ),
     ),
+    "caption fixed": (
+        (
+            "The threshold was fixed beforehand, so nothing was searched: of the {accepted} labelled tickets that reach it {errors} are wrong. "
+            "That many tell that the error is at most {alpha}."
+        ),
+        "阈值事先确定，无需搜索：达到阈值的 {accepted} 张标注工单中有 {errors} 张错误，据此错误率至多 {alpha}。",
+    ),
     "alt promise": (
         "Errors met and errors tolerated over {n} labelled tickets; {accepted} are accepted with {errors} wrong.",
         "{n} 张标注工单上遇到的与允许的错误数；接受 {accepted} 张，其中错误 {errors} 张。",

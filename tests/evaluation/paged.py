@@ -172,7 +172,11 @@ def cases() -> dict[str, Case]:
     }
 
 
+def page_of(name: str, language: str = "en") -> str:
+    """The page of one of them, made once."""
+    return _pages(name, language)
+
+
 @cache
-def page_of(name: str, language: Any = "en") -> str:
-    """The page of one of them."""
+def _pages(name: str, language: str) -> str:
     return cases()[name].page(language=language, made=MADE)

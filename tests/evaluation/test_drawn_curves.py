@@ -70,10 +70,12 @@ def test_a_decision_is_told_by_its_walk_and_its_boundary() -> None:
 
 
 def test_a_walk_ends_where_it_is_not_known_further() -> None:
-    """One error more than could be tolerated at all is where its memory ends; with fewer it goes to the last ticket."""
+    """With the last error that was kept, or the last ticket that is accepted."""
     facts = {"alpha": 0.1, "delta": 0.1, "n": 100, "accepted": 40, "errors": 0, "need": (31, 48)}
     assert Decision(**facts, wrong_at=(50, 60, 70)).walk == ([0, 50, 60, 70, 70], [0, 1, 2, 3, 3])  # type: ignore[arg-type]
-    assert Decision(**facts, wrong_at=(50,)).walk == ([0, 50, 100], [0, 1, 1])  # type: ignore[arg-type]
+    assert Decision(**facts, wrong_at=()).walk == ([0, 40], [0, 0])  # type: ignore[arg-type]
+    assert Decision(**facts, wrong_at=(7,)).walk == ([0, 7, 40], [0, 1, 1])  # type: ignore[arg-type]
+    assert Decision(**facts, wrong_at=(50,)).walk == ([0, 50, 50], [0, 1, 1])  # type: ignore[arg-type]
 
 
 def test_a_threshold_that_was_fixed_beforehand_has_no_boundary() -> None:

@@ -18,6 +18,7 @@ from llmtriage.evaluation import page, plots, report_html
 from llmtriage.evaluation.inline_svg import inline
 from llmtriage.evaluation.page import _without_places
 from llmtriage.evaluation.words import _WORDS, Words
+from llmtriage.probability.certificate import certify_at
 
 VOID = {"meta", "wbr", "br", "link", "img"}
 
@@ -139,6 +140,7 @@ def test_both_languages(language: Any, lang: str, words: list[str]) -> None:
 def test_every_word_is_there_in_both_languages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only names from outside have none; and there is no Chinese in an English page."""
     unknown: set[str] = set()
+    english = Page(page_of("usual")).text
 
     class Watched(Words):
         def __call__(self, key: str, **facts: object) -> str:
@@ -156,7 +158,7 @@ def test_every_word_is_there_in_both_languages(monkeypatch: pytest.MonkeyPatch) 
         for language in ("en", "zh"):
             found.page(language=language)
     assert unknown == {HOSTILE}
-    assert not re.search("[\u4e00-\u9fff]", Page(page_of("usual")).text)
+    assert not re.search("[\u4e00-\u9fff]", english)
 
 
 def test_the_summary_has_its_seven_lines() -> None:
@@ -229,6 +231,17 @@ def test_each_promise_has_a_picture_and_a_row() -> None:
     assert len([label for label in labels if label.startswith("How the promise was decided")]) == 2
     assert "category_0, category_1 10 %" in page.text
     assert "other 20 %" in page.text
+
+
+def test_a_threshold_that_was_fixed_beforehand_is_said_to_be() -> None:
+    """There is no boundary to be explained."""
+    leaves = tree(4)
+    fixed = certify_at([0.9] * 100 + [0.1] * 50, [1, 0, 0, 0, 0] * 30, 0.5)
+    found = case(drawn(50, leaves, calibrated=True), leaves, calibrated(("other", fixed)))
+    text = Page(found.page()).text
+    limit = f"{100 * fixed.alpha:.4g} %"
+    assert f"of the 100 labelled tickets that reach it 20 are wrong. That many tell that the error is at most {limit}." in text
+    assert f"at most {limit} was promised" in text
 
 
 def test_everything_needed_to_repeat_it_and_no_secret() -> None:
