@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmtriage import __version__
 from llmtriage.evaluation import lines, plots
 from llmtriage.evaluation.inline_svg import inline
 from llmtriage.evaluation.words import NONE, Language, Words, number, percent
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from llmtriage.evaluation.report import CategoryFigures, Confusion, Report
 
 _TEMPLATES = Path(__file__).parent
-_PACKAGES = ("llmtriage", "numpy", "scipy", "scikit-learn", "matplotlib")
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib")
 _FEW = 100  # tickets
 _FOLDERS = re.compile(r"(?:(?<=[\s=:,;@'\"])|^)(?:[A-Za-z]:)?[\\/](?:[^\s\\/:,;@'\"]+[\\/])*(?=[^\s\\/])")
 _PLACES_TO_BREAK = re.compile(r"(?<=[_./-])")  # a long name
@@ -302,10 +303,8 @@ def _repeat(report: Report, calibration: Calibration | None, words: Words, made:
         yield words("calibration file"), words("calibration made", day=calibration.made, by=calibration.by, hash=calibration.hash)
         told = {name: f"{getattr(labels, name):,}" for name in ("n", "fitted", "certified", "left_out", "outside")}
         yield words("its labels"), words("labels drawn", file=_without_places(labels.file) or NONE, drawn=labels.drawn, **told)
-    yield (
-        words("versions"),
-        ", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in _PACKAGES)]),
-    )
+    own = f"llmtriage {__version__}, Python {platform.python_version()}"
+    yield words("versions"), ", ".join([own, *(f"{name} {version(name)}" for name in _PACKAGES)])
 
 
 def _without_places(text: str) -> str:

@@ -45,11 +45,12 @@ def test_the_band_stands_at_the_dots(columns: Confident, bins: int, by: metrics.
     assert (again.low.tolist(), again.high.tolist()) == (wide.low.tolist(), wide.high.tolist())
 
 
-def test_the_band_of_one_confidence_is_binomial() -> None:
-    """400 tickets with 0.8: the ends are quantiles of a binomial share, as far as 1,000 draws tell."""
-    band = metrics.reliability_band([0.8] * 400)
-    ends = [float(stats.binom.ppf(tail, 400, 0.8)) / 400 for tail in (0.025, 0.975)]
-    assert [band.low.item(), band.high.item()] == pytest.approx(ends, abs=0.005)
+@pytest.mark.parametrize(("n", "near"), [(400, 0.005), (200_000, 0.0005)])
+def test_the_band_of_one_confidence_is_binomial(n: int, near: float) -> None:
+    """The ends are quantiles of a binomial share, as far as 1,000 draws tell; so many tickets that they are drawn together, too."""
+    band = metrics.reliability_band([0.8] * n)
+    ends = [float(stats.binom.ppf(tail, n, 0.8)) / n for tail in (0.025, 0.975)]
+    assert [band.low.item(), band.high.item()] == pytest.approx(ends, abs=near)
 
 
 def test_a_perfect_model_lies_in_the_band() -> None:

@@ -295,6 +295,7 @@ def _null(figure: str, confidence: ArrayLike, bins: int, by: By, *, draws: int, 
     # Sorted, a bin is a run of neighbours: adding up runs is far quicker than counting by bin.
     starts = np.flatnonzero(np.diff(_cells(figure, certainty, bins, by), prepend=-1))
     random, n = np.random.default_rng(seed), len(certainty)
+    hits: Iterator[Integers]
     if n < _MANY:
         hits = (np.add.reduceat(random.random(n) < certainty, starts, dtype=np.int64) for _ in range(draws))
     else:
