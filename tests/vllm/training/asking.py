@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 NONE = "none"  # stands for the intent of a sentence that belongs to no domain
 
 # How often each form of the answer is asked for.
-FORMS = {"code": 0.4, "code_in_json": 0.08, "id_in_json": 0.12, "rationale": 0.12, "word": 0.12, "decision": 0.16}
+FORMS = {"code": 0.36, "code_in_json": 0.08, "id_in_json": 0.12, "rationale": 0.16, "word": 0.12, "decision": 0.16}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -33,9 +34,9 @@ HERE = Path(__file__).parent
 
 # A small model finds nothing in a long prompt until it knows what to look for. So of the prompt around a ticket only few tokens are kept
 # at first, then ever more, and from the last share of the steps on all. While the form of the answer is cut off, letters are learnt.
-GROWS, WHOLE = 0.4, 0.75  # the shares of the steps where that begins
+GROWS, WHOLE = 0.2, 0.55  # the shares of the steps where that begins
 FIRST, LAST, FORM_SEEN = 40, 1000, 150  # tokens
-TICKETS, ROOM = 64, 6000  # in a step; what a step computes at most, in tokens
+TICKETS, ROOM = 64, 9000  # in a step; what a step computes at most, in tokens
 
 HALVES, WITH_EXAMPLES, EXAMPLES = 0.2, 0.25, 10  # the shares of the steps with the twenty halves, and with ten examples
 ANOTHER, BESIDE = (
@@ -186,9 +187,11 @@ def plan(sorts: Sequence[Sorting], train: Sequence[Sentence], rng: random.Random
     for step in range(steps):
         grown = (step / steps - GROWS) / (WHOLE - GROWS)
         kept = round(FIRST * (LAST / FIRST) ** max(0, grown))
-        most = rng.randint(kept // 4, kept) if grown < 1 else None
         kinds = list(FORMS) if kept >= FORM_SEEN else ["code", "decision"]
         (kind,) = rng.choices(kinds, [FORMS[kind] for kind in kinds])
+        most = None if grown >= 1 else rng.randint(kept // 4, kept)
+        if most and kind == "decision":  # its ticket stands first, far from the answer: every distance from the beginning
+            most = round(math.exp(rng.uniform(math.log(FIRST / 4), math.log(LAST))))
         sort = halves if kept >= FORM_SEEN and rng.random() < HALVES else domains
         if rng.random() < 0.5:
             name = f"{rng.choice(NAMES)} {rng.choice(KINDS)} {rng.randrange(10 ** rng.randrange(1, 7))}"
