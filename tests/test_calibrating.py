@@ -455,16 +455,26 @@ def test_tickets_the_engine_knows_are_left_out() -> None:
 
 
 def test_copies_stand_on_one_side() -> None:
-    """A text and its copies are either for fitting or for the promise."""
-    rows = classified(triage(), [pair for pair in sample(100) for _ in range(3)])
+    """What fits the calibrator is no copy of what carries the promise."""
+    rows = classified(triage(), [pair for number, pair in enumerate(sample(260)) for _ in range(1 + (number < 40))])
     fitting, certifying = parts(rows, 0)
     assert {row.ticket.id for row in fitting}.isdisjoint({row.ticket.id for row in certifying})
-    assert len(fitting) + len(certifying) == 300
-    assert 50 <= len(fitting) <= 90
+    assert (len(rows), len(certifying)) == (300, 225)
+    assert 50 <= len(fitting) < 75
 
 
-def test_a_form_letter_is_divided_like_other_tickets() -> None:
-    """Two tickets of three differ in a number alone: more than one side can hold."""
+def test_what_carries_the_promise_is_drawn_ticket_by_ticket() -> None:
+    """One ticket in five is the same letter: the promise is never made on a sample without it."""
+    letters = [(Ticket(content=f"refund 0.9 of order {number} as agreed, thank you very much"), "refund") for number in range(60)]
+    rows = classified(triage(), [*letters, *sample(240)])
+    held = [sum("as agreed" in row.outcome.text for row in parts(rows, seed)[1]) for seed in range(12)]
+    assert min(held) >= 35
+    assert max(held) <= 55
+    assert abs(np.mean(held) - 45) < 4
+
+
+def test_a_sample_of_copies_is_divided_all_the_same() -> None:
+    """Two tickets of three differ in a number alone: without them too few would be left to fit on."""
     letters = [
         (Ticket(content=f"refund 0.9 of order {number} as agreed, thank you very much"), "refund") for number in range(200)
     ]

@@ -57,8 +57,8 @@ def calibrate(
 ) -> Calibrated:
     """Fit a calibrator and find the lowest threshold that keeps the promise.
 
-    Tickets that stand among the engine's examples are left out. Where the calibrator does not keep the order of tickets, a part of the rest,
-    near-duplicates on one side, is for fitting, and the other for the promise.
+    Tickets that stand among the engine's examples are left out. Where the calibrator does not keep the order of tickets, a random
+    part of the rest is for fitting, without near-duplicates of the other part, which is for the promise.
 
     Args:
         triage: What the tickets were classified with; without calibration and threshold.
