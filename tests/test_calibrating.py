@@ -331,6 +331,15 @@ def test_labels_drawn_among_the_surest_say_nothing_about_candidates() -> None:
     assert found.calibration.candidates.share is None
 
 
+def test_what_a_plan_was_fitted_on_is_not_drawn_again() -> None:
+    """The pilot comes from the tickets that are drawn from, as it mostly does."""
+    sorter = triage()
+    rows = classified(sorter, sample(900))
+    planned = plan(sorter, rows[:300], [(row.ticket, row.outcome) for row in rows], alpha=0.1)
+    assert planned.pool
+    assert min(planned.pool) >= 300
+
+
 NUMBERED = Taxonomy.model_validate({"categories": [{"id": f"c{number}"} for number in range(30)]})
 
 

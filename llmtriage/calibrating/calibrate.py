@@ -183,7 +183,7 @@ def plan(
     """Fit a calibrator on some labelled tickets, and find on unlabelled ones where labels decide about acceptance.
 
     One half of the unlabelled tickets, drawn at random, says where; only the other half may be drawn, for labels must not depend on what chose the
-    place.
+    place. Texts of the pilot are in neither: the calibrator has seen their labels.
 
     Args:
         triage: What the tickets were classified with; without calibration and threshold.
@@ -202,8 +202,10 @@ def plan(
     draft, _ = fitted(triage, unseen(triage, pilot), answer)
     rows = [Labelled(ticket=ticket, gold="", outcome=outcome) for ticket, outcome in outcomes]
     score, _ = scored(Router(triage.taxonomy, triage.policy, draft), rows)
-    mixed = np.random.default_rng(seed).permutation(len(rows))
-    choosing, others = mixed[: len(rows) // 2], mixed[len(rows) // 2 :]
+    known = {folded(row.outcome.text) for row in pilot}
+    left = [place for place, row in enumerate(rows) if folded(row.outcome.text) not in known]
+    mixed = np.random.default_rng(seed).permutation(np.array(left, np.int64))
+    choosing, others = mixed[: len(left) // 2], mixed[len(left) // 2 :]
     floor, reach = worth_labelling(score[choosing], alpha)
     pool = sorted(others[score[others] >= floor].tolist())
     wanted = labels_wanted(score[pool], len(pool), alpha, delta) if pool else None
