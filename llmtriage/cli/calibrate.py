@@ -143,7 +143,7 @@ def calibrate(
     if draft is not None:
         draft.check(triage.contract())  # before anything is asked
     if look is None:
-        _refuse_another_look(path, triage, tickets, limits, delta)
+        _refuse_another_look(path, triage, tickets, limits, delta, answer if draft is None else draft.answer)
     rows = labelled_outcomes(triage, tickets, none_label, quiet=quiet, language=language)
     facts: dict[str, Any] = {"answer": answer, "drawn": drawn, "file": file.name, "none_label": none_label}
     if budget is not None and others_of is not None:
@@ -222,10 +222,12 @@ def _drawn(tickets: TicketFile, taxonomy: Taxonomy, none_label: str | None, plan
     return drawn
 
 
-def _refuse_another_look(path: Path, triage: Triage, tickets: TicketFile, limits: list[float], delta: float) -> None:
+def _refuse_another_look(
+    path: Path, triage: Triage, tickets: TicketFile, limits: list[float], delta: float, answer: Answer
+) -> None:
     """Whoever tries until it passes has no promise: the labels of the file that is replaced are not used again unasked.
 
-    The same once more is no other look.
+    The same once more is no other look; the same with more labels is.
     """
     from llmtriage.calibration import Calibration
     from llmtriage.prepare import prepare
@@ -237,13 +239,14 @@ def _refuse_another_look(path: Path, triage: Triage, tickets: TicketFile, limits
         old = Calibration.load(path)
     except InputError:
         return
+    texts = [digest(prepare(row.ticket, triage.preparation).text) for row in tickets]
     alike = old.contract == dict(triage.contract()) and old.delta == delta / len(limits or [0])
-    if alike and old.promises[0].alpha in limits:
+    if alike and old.promises[0].alpha in limits and (old.answer, old.labels.n) == (answer, len(texts)):
         return
-    known = {witness.text for witness in old.witnesses}
-    if any(digest(prepare(row.ticket, triage.preparation).text) in known for row in tickets):
+    if not {witness.text for witness in old.witnesses}.isdisjoint(texts):
         problem = "some of these labels were looked at before, for the calibration that would be replaced"
-        raise InputError(problem, field="--look", remedy="label a new sample; or add --look 2: what both looks may fail adds up")
+        field, another = ("--look", "add --look 2") if limits else ("--review", "name another file with --output")
+        raise InputError(problem, field=field, remedy=f"label a new sample; or {another}: what both looks may fail adds up")
 
 
 def labelled_outcomes(

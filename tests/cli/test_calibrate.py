@@ -233,13 +233,21 @@ def test_trying_until_it_passes_is_not_let_happen(cli: Cli, files: Path) -> None
     write(files / "more.csv", 100, 9)
     added = (files / "more.csv").read_text(encoding="utf-8").partition("\n")[2]
     (files / "more.csv").write_text((files / "labelled.csv").read_text(encoding="utf-8") + added, encoding="utf-8")
-    for file, flags in (("labelled.csv", ("--alpha", "0.05")), ("more.csv", ("--alpha", "0.1", "--shots", "5"))):
+    for file, flags in (
+        ("labelled.csv", ("--alpha", "0.05")),
+        ("labelled.csv", ("--alpha", "0.1", "--answer", "department")),
+        ("more.csv", ("--alpha", "0.1")),
+    ):
         done = cli("calibrate", file, *LEARNT, *flags, "-o", "c.json", "--overwrite", "--quiet")
         assert done.code == 2
         assert "--look: some of these labels were looked at before" in done.err
         assert "label a new sample; or add --look 2" in done.err
         assert (files / "c.json").read_text(encoding="utf-8") == before
     assert cli("calibrate", "labelled.csv", *LEARNT, "--alpha", "0.2", "--look", "2", "-o", "c.json", "--overwrite").code == 0
+    budget = ("--review", "0.4", "--unlabelled", "fresh.csv")
+    done = cli("calibrate", "labelled.csv", *LEARNT, *budget, "-o", "c.json", "--overwrite", "--quiet")
+    assert "--review: some of these labels were looked at before" in done.err
+    assert "or name another file with --output" in done.err
     write(files / "new.csv", 400, 10)
     assert cli("calibrate", "new.csv", *LEARNT, "--alpha", "0.1", "-o", "c.json", "--overwrite").code == 0
 
