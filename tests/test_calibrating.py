@@ -19,7 +19,7 @@ from llmtriage.calibration import Calibration
 from llmtriage.errors import CalibrationError, InputError
 from llmtriage.predictions import Example, Failure, Prediction, Question, SingleLabel
 from llmtriage.prepare import Preparation
-from llmtriage.probability.certificate import risk_limit
+from llmtriage.probability.certificate import delta_of_look, risk_limit
 from llmtriage.routing import Policy, Router
 from llmtriage.taxonomy import digest
 from llmtriage.testing import ScriptedBackend
@@ -120,6 +120,13 @@ def test_the_evidence_stands_in_the_file() -> None:
     words = f"accepts {share} of tickets; error among them at most 10% with 90% confidence; {promise.errors} errors among the {promise.accepted}"
     assert found.calibration.words.startswith(words)
     assert in_words(found, language="zh").startswith(f"自动接受 {share} 的工单；其中错误至多 10%，把握 90%")
+
+
+def test_the_sentence_claims_no_more_confidence_than_there_is() -> None:
+    """Looks leave odd parts of delta; 99.6 % is not all."""
+    said = {look: in_words(replace(usual(), delta=delta_of_look(0.1, look))) for look in (None, 1, 4)}
+    assert [f"with {sure} confidence" in said[look] for look, sure in ((None, "90%"), (1, "93.92%"), (4, "99.62%"))] == [True] * 3
+    assert "99.99% confidence" in in_words(replace(usual(), delta=1e-6))
 
 
 def test_a_model_without_power_gets_no_promise() -> None:

@@ -226,7 +226,8 @@ _SENTENCES = {
 
 def in_words(found: Calibrated, language: str = "en") -> str:
     """What was won, in one sentence; in English or Chinese ("zh")."""
-    words, sure = _SENTENCES[language], f"{1 - found.delta:.0%}"
+    sure = f"{math.floor(1e4 * (1 - found.delta) + 1e-6) / 100:g}%"  # never more than there is
+    words = _SENTENCES[language]
     if len(found.groups) == 1:
         return words["all"].format(share=f"{found.share:.0%}", sure=sure, **_facts(found.groups[0], words))
     parts = (_part(group, words) for group in found.groups)
