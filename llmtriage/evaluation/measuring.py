@@ -114,8 +114,8 @@ def _promised(calibration: Calibration | None) -> dict[str, float | None]:
     facts = {"alpha": max(promise.alpha for promise in promises), "delta": calibration.delta}
     if len(promises) > 1:  # each with a threshold and a limit of its own; all together are within the largest
         return {**facts, "promises": len(promises)}
-    least = promises[0].threshold
-    return facts if least is None else {"threshold": round(least, 6), **facts}
+    least = calibration.threshold(promises[0].categories[0])
+    return {"threshold": round(least, 6), **facts} if least is not None and math.isfinite(least) else facts
 
 
 def total_usage(outcomes: Sequence[Outcome]) -> dict[str, int | float | None]:

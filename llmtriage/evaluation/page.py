@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import platform
 import re
 from collections.abc import Iterator
@@ -247,7 +248,7 @@ def _promises(curves: Curves, calibration: Calibration | None, words: Words) -> 
             "answers": _answers(decision, words),
             "numbers": (
                 plots.short_percent(decision.alpha),
-                words("any") if promise.threshold is None else number(promise.threshold),
+                _least(calibration.threshold(promise.categories[0]), words),
                 f"{decision.n:,}",
                 f"{decision.accepted:,}",
                 f"{decision.errors:,}",
@@ -258,6 +259,10 @@ def _promises(curves: Curves, calibration: Calibration | None, words: Words) -> 
         for decision, promise in zip(curves.decisions, calibration.promises, strict=True)
     ]
     return {"sure": plots.short_percent(1 - (calibration.delta or 0)), "rows": rows}
+
+
+def _least(threshold: float | None, words: Words) -> str:
+    return number(threshold) if threshold is not None and math.isfinite(threshold) else words("any")
 
 
 def _confusion(confusion: Confusion, curves: Curves) -> dict[str, Any]:

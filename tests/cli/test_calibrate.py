@@ -89,8 +89,9 @@ def test_from_labels_to_routed_tickets(cli: Cli, files: Path) -> None:
     assert shown.startswith(f"candidates    2 to 5 where a ticket waits; the right one among them for {held / n:.0%} of {n} (")
     assert third == "written       c.json"
     assert cli("check", *LEARNT, "--calibration", "c.json").code == 0
-    done = cli("classify", "fresh.csv", *LEARNT, "--calibration", "c.json", "-o", "out.csv", "--quiet")
+    done = cli("classify", "fresh.csv", *LEARNT, "--calibration", "c.json", "-o", "out.csv")
     assert done.code == 0, done.err
+    assert "nothing is accepted" not in done.err
     out = rows(files / "out.csv")
     accepted = [row for row in out if row["outcome"] == "accepted"]
     assert len(accepted) > 30

@@ -244,6 +244,16 @@ def test_a_threshold_that_was_fixed_beforehand_is_said_to_be() -> None:
     assert f"at most {limit} was promised" in text
 
 
+def test_any_confidence_above_the_floor_of_a_plan_is_not_any() -> None:
+    """All labelled tickets were accepted, but they were drawn above it."""
+    leaves, made = tree(4), calibrated(("other", promise()))
+    (all_accepted,) = (one.model_copy(update={"threshold": None}) for one in made.promises)
+    focused = made.model_copy(update={"promises": (all_accepted,), "floor": 0.61})
+    found = case(drawn(50, leaves, calibrated=True), leaves, focused)
+    assert found.report.settings["threshold"] == 0.61
+    assert "all 10 % 0.610 400" in Page(found.page()).text
+
+
 def test_everything_needed_to_repeat_it_and_no_secret() -> None:
     """Hashes, the run, settings, labels, versions, the day; no key, no folder of this machine."""
     text = Page(usual().page(made=MADE, command="llmtriage evaluate new.csv --calibration /home/somebody/c.json")).text
