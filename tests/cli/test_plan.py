@@ -10,6 +10,9 @@ import pytest
 from cli.conftest import Cli
 from cli.test_calibrate import LEARNT, rows, write
 
+from llmtriage.sampling import checked
+from llmtriage.tickets import read_tickets
+
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
@@ -64,6 +67,17 @@ def test_a_labelled_sample_makes_a_calibration(cli: Cli, files: Path) -> None:
     done = cli("calibrate", "label.csv", *LEARNT, "--alpha", "0.1", "-o", "c.json")
     assert done.code == 0, done.err
     assert json.loads((files / "c.json").read_text(encoding="utf-8"))["labels"]["drawn"] == name
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_whatever_customers_write_comes_back_as_the_sample(cli: Cli, files: Path, suffix: str) -> None:
+    """A text that a spreadsheet would run as a formula is written with an apostrophe; NUL cannot stand in a table."""
+    odd = ["=1+1 money back", "@support money back", "- money back\r\nplease", "+ two", "'quoted'", "nul\0nul", "half \ud83d of it"]
+    tickets = [json.dumps({"id": f"={number}", "content": text}) for number, text in enumerate(odd * 8)]
+    (files / "odd.jsonl").write_text("\n".join(tickets), encoding="utf-8")
+    assert cli("plan", "odd.jsonl", "--alpha", "0.2", "--labels", "56", "-o", f"label.{suffix}").code == 0
+    drawn = [(row.ticket, row.ticket.value("sample")) for row in read_tickets(files / f"label.{suffix}")]
+    assert checked([name for _, name in drawn], [ticket for ticket, _ in drawn]).startswith("uniform-56-")
 
 
 def test_rows_that_were_removed_or_added_are_refused(cli: Cli, files: Path) -> None:
