@@ -48,6 +48,7 @@ _WORDS = {
         "limit": "alpha {alpha:g}: {says}",
         "nothing": "nothing can be accepted",
         "left_out": "{n} of the tickets stand among the examples and were left out",
+        "unanswered": "{n} of the tickets got no answer: the promise does not speak of such, even if they get one another time",
         "outside": "none of these tickets belongs to the catch-all: the promise is about a world without tickets that belong nowhere",
         "written": "written       {path}",
     },
@@ -62,6 +63,7 @@ _WORDS = {
         "limit": "alpha {alpha:g}：{says}",
         "nothing": "什么都不能接受",
         "left_out": "其中 {n} 张工单在示例中出现，未使用",
+        "unanswered": "其中 {n} 张工单没有得到答案：即使下次得到答案，该保证也不涉及此类工单",
         "outside": "没有一张工单属于兜底类别：该保证不涉及不属于任何类别的工单",
         "written": "已写入        {path}",
     },
@@ -139,6 +141,8 @@ def calibrate(
     others_of = None if unlabelled is None else open_tickets(unlabelled, flags)
     triage = make_triage(flags, settings, quiet=quiet)
     draft = None if plan is None else Calibration.load(plan, plan=True)
+    if draft is not None and answer != draft.answer and _is_given("answer"):
+        raise InputError(f"the plan is for answers of the kind {draft.answer!r}", field="--answer", remedy="leave it out")
     drawn = _drawn(tickets, triage.taxonomy, none_label, draft)
     if draft is not None:
         draft.check(triage.contract())  # before anything is asked
@@ -156,6 +160,9 @@ def calibrate(
         found = calibrate_plan(triage, draft, rows, alpha=limits, delta=delta, look=look, file=file.name, none_label=none_label)
     if found.calibration is not None:
         found.calibration.save(path)
+    unanswered = sum(getattr(row.outcome, "failure", None) is not None for row in rows)
+    if unanswered:
+        notice(_WORDS[language]["unanswered"].format(n=unanswered), quiet=quiet, language=language)
     if as_json:
         show_json(_as_json(found, output))
     else:
@@ -172,6 +179,10 @@ def refuse_acceptance(flags: dict[str, Any], command: str) -> None:
     ):
         if flags[name]:
             raise InputError(f"not for {command}", field=f"--{name}", remedy=remedy)
+
+
+def _is_given(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
 
 
 def _alphas(one: float | None, several: str | None) -> list[float]:

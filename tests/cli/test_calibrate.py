@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from cli.conftest import Cli
 
+from llmtriage.backends.lexical import LexicalBackend as Lexical
+from llmtriage.predictions import Failure, Prediction, Question
+
 WORDS = {
     "refund": ["money back", "refund my order", "return the lamp", "cashback", "退款", "reimburse me"],
     "parcel": ["parcel lost", "delivery late", "courier did not come", "where is my box", "快递", "tracking number"],
@@ -118,6 +121,30 @@ def test_ask_and_evaluate_speak_of_confidence(cli: Cli, files: Path) -> None:
     assert under["settings"]["alpha"] == 0.1
     assert under["accepted"]["n"] > 0
     assert under["log_loss"] != plain["log_loss"]
+
+
+def test_tickets_without_an_answer_are_told(cli: Cli, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another time they may get one, and nothing is known of those."""
+    answers = Lexical._answers
+
+    def some(self: Lexical, batch: list[Question]) -> list[Prediction | Failure]:
+        found = zip(batch, answers(self, batch), strict=True)
+        return [Failure(reason="timeout", detail="too slow") if "kitchen" in question.text else answer for question, answer in found]
+
+    monkeypatch.setattr(Lexical, "_answers", some)
+    n = sum("kitchen" in row["content"] for row in rows(files / "labelled.csv"))
+    done = cli(*MAKE)
+    assert done.code == 0, done.err
+    assert f"note: {n} of the tickets got no answer: the promise does not speak of such" in done.err
+
+
+def test_figures_on_the_labels_of_the_calibration_flatter(cli: Cli, files: Path) -> None:
+    """The threshold was chosen on them."""
+    assert cli(*MAKE, "--quiet").code == 0
+    for file, flatters in (("labelled.csv", True), ("fresh.csv", False)):
+        done = cli("evaluate", file, *LEARNT, "--calibration", "c.json")
+        assert done.code == 0, done.err
+        assert ("note: among these tickets are some that the calibration was made on" in done.err) == flatters
 
 
 def test_as_json(cli: Cli, files: Path) -> None:

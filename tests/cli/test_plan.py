@@ -158,6 +158,7 @@ def test_a_focused_sample_belongs_to_its_plan(cli: Cli, files: Path) -> None:
         ((), "these tickets were drawn where labels are worth most, not among all; name the plan"),
         (("--plan", "other.json"), "name the plan of this sample"),
         (("--plan", "known.csv"), "not whole: no JSON"),
+        (("--plan", "plan.json", "--answer", "department"), "--answer: the plan is for answers of the kind 'leaf'"),
     ):
         done = cli(*make, *extra)
         assert (done.code, len(done.err.splitlines())) == (2, 1)
