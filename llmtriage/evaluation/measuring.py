@@ -20,6 +20,7 @@ from llmtriage.evaluation.report import (
     CostFigures,
     MurphyFigures,
     PendingFigures,
+    PromisedFigures,
     Report,
     RiskFigures,
 )
@@ -89,6 +90,7 @@ def evaluate(
         **_distributions(tickets),
         **_confidences(tickets),
         accepted=_accepted(right),
+        promises=_by_promise(judged, right, calibration),
         pending=_pending(judged),
         outside=outside_figures(tickets),
         cost=_cost(right, error_cost, review_cost),
@@ -236,6 +238,18 @@ def _accepted(right: Sequence[bool | None]) -> AcceptedFigures:
         error=errors / n if n else None,
         error_interval=metrics.clopper_pearson(errors, n) if n else None,
     )
+
+
+def _by_promise(
+    judged: Sequence[Judged], right: Sequence[bool | None], calibration: Calibration | None
+) -> tuple[PromisedFigures, ...]:
+    """All together may be within the largest limit while each promise is broken."""
+    answers = [getattr(ticket.outcome, "category", None) for ticket in judged]
+    found = []
+    for promise in calibration.promises if calibration else ():
+        among = _accepted([one if answer in promise.categories else None for one, answer in zip(right, answers, strict=True)])
+        found.append(PromisedFigures(categories=promise.categories, alpha=promise.alpha, **among.model_dump()))
+    return tuple(found)
 
 
 def _cost(right: Sequence[bool | None], error: float, review: float) -> CostFigures:
