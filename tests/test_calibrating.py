@@ -347,6 +347,15 @@ def test_what_a_plan_was_fitted_on_is_not_drawn_again() -> None:
     assert min(planned.pool) >= 300
 
 
+def test_a_draft_routes_nothing() -> None:
+    """It promises nothing, so nothing may be accepted under it."""
+    sorter = triage()
+    rows = classified(sorter, sample(400))
+    draft = plan(sorter, rows, [(row.ticket, row.outcome) for row in classified(sorter, sample(600, seed=5))], alpha=0.1).draft
+    with pytest.raises(InputError, match="promises nothing: a plan, not a calibration"):
+        triage(calibration=draft)
+
+
 NUMBERED = Taxonomy.model_validate({"categories": [{"id": f"c{number}"} for number in range(30)]})
 
 
@@ -470,6 +479,15 @@ def test_tickets_the_engine_knows_are_left_out() -> None:
         calibrate(sorter, classified(sorter, rows[:30]), alpha=0.2)
 
 
+def test_examples_of_the_taxonomy_are_left_out_too() -> None:
+    """Engines learn from them, or are shown them."""
+    rows = sample(400)
+    data = SHOP.model_dump(mode="json")
+    data["categories"][1]["examples"] = [ticket.content.upper() for ticket, _ in rows[:5]]
+    sorter = triage(taxonomy=Taxonomy.model_validate(data))
+    assert calibrate(sorter, classified(sorter, rows), alpha=0.2).labels.left_out == 5
+
+
 def test_copies_stand_on_one_side() -> None:
     """What fits the calibrator is no copy of what carries the promise."""
     rows = classified(triage(), [pair for number, pair in enumerate(sample(260)) for _ in range(1 + (number < 40))])
@@ -515,6 +533,8 @@ def test_levels_out_of_range(alpha: float, delta: float) -> None:
     """One line."""
     with pytest.raises(InputError, match=r"give a number above 0 and at most 0\.5"):
         made(100, alpha=alpha, delta=delta)
+    with pytest.raises(InputError, match="no alpha"):
+        made(100, alpha=())  # type: ignore[arg-type]
 
 
 # -- the file --------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import numpy as np
 
 from llmtriage.calibrating.labelled import answer_of, offered, routed, scored
 from llmtriage.calibration import Calibration, Labels, Promise, Witness
+from llmtriage.errors import InputError
 from llmtriage.outcomes import Pending
 from llmtriage.predictions import Scores
 from llmtriage.probability.candidates import CandidateRule, candidate_rule
@@ -86,6 +87,8 @@ def certified(evidence: Evidence, alpha: float | Sequence[float], delta: float) 
         InputError: There are no tickets, or alpha or delta is out of range.
     """
     alphas = sorted({alpha} if isinstance(alpha, int | float) else set(alpha))
+    if not alphas:
+        raise InputError("no alpha", field="alpha", remedy="give one, or several")
     shared = delta / len(alphas)
     router = _open(evidence)
     found = sealed(evidence, tuple(_grouped(router, evidence, one, shared) for one in alphas), shared)

@@ -149,7 +149,8 @@ def calibrate(
     if look is None:
         _refuse_another_look(path, triage, tickets, limits, delta, answer if draft is None else draft.answer)
     rows = labelled_outcomes(triage, tickets, none_label, quiet=quiet, language=language)
-    facts: dict[str, Any] = {"answer": answer, "drawn": drawn, "file": file.name, "none_label": none_label}
+    name = file.name.encode("utf-8", "replace").decode()  # of a file system that knows other encodings
+    facts: dict[str, Any] = {"answer": answer, "drawn": drawn, "file": name, "none_label": none_label}
     if budget is not None and others_of is not None:
         others, _ = all_outcomes(triage, others_of, others_of, quiet=quiet, language=language, wanted="tickets")
         pairs = [(row.ticket, outcome) for row, outcome in others]
@@ -157,7 +158,7 @@ def calibrate(
     elif draft is None:
         found = fit_and_certify(triage, rows, alpha=limits, delta=delta, look=look, **facts)
     else:
-        found = calibrate_plan(triage, draft, rows, alpha=limits, delta=delta, look=look, file=file.name, none_label=none_label)
+        found = calibrate_plan(triage, draft, rows, alpha=limits, delta=delta, look=look, file=name, none_label=none_label)
     if found.calibration is not None:
         found.calibration.save(path)
     unanswered = sum(getattr(row.outcome, "failure", None) is not None for row in rows)

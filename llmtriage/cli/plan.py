@@ -23,6 +23,8 @@ from llmtriage.cli.options import (
     triage_options,
 )
 
+from llmtriage.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -133,6 +135,8 @@ def plan(
     if wanted is None and labels is None:
         return 1
     n = labels or min(len(pool), wanted or 0)
+    if not n:
+        raise InputError("no ticket can be drawn", file=file, remedy="give more unlabelled tickets")
     if not labels and wanted and n < wanted:
         _say("fewer", language, n=n)
     sheet = _Sheet(path, "focused" if draft else "uniform", label)

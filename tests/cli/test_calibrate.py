@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +123,16 @@ def test_ask_and_evaluate_speak_of_confidence(cli: Cli, files: Path) -> None:
     assert under["settings"]["alpha"] == 0.1
     assert under["accepted"]["n"] > 0
     assert under["log_loss"] != plain["log_loss"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are text")
+def test_a_file_whose_name_is_no_text(cli: Cli, files: Path) -> None:
+    """Found out when everything was asked and paid for, it would be late."""
+    odd = files / os.fsdecode(b"labelled\xff.csv")
+    odd.write_bytes((files / "labelled.csv").read_bytes())
+    done = cli("calibrate", odd, *LEARNT, "--alpha", "0.1", "-o", "c.json", "--quiet")
+    assert done.code == 0, done.err
+    assert json.loads((files / "c.json").read_text(encoding="utf-8"))["labels"]["file"] == "labelled?.csv"
 
 
 def test_tickets_without_an_answer_are_told(cli: Cli, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

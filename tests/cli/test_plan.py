@@ -147,6 +147,14 @@ def test_a_file_with_too_few_tickets_says_so(cli: Cli, files: Path) -> None:
     assert f"only {drawn} tickets of the file can be drawn" in done.out
 
 
+def test_a_file_without_tickets_is_no_sample(cli: Cli, files: Path) -> None:
+    """One line, and no file."""
+    (files / "none.csv").write_text("id,content\n", encoding="utf-8")
+    done = cli("plan", "none.csv", "--alpha", "0.05", "-o", "label.csv")
+    assert (done.code, done.err.strip()) == (2, "llmtriage: none.csv: no ticket can be drawn; give more unlabelled tickets")
+    assert not (files / "label.csv").exists()
+
+
 def test_a_focused_sample_belongs_to_its_plan(cli: Cli, files: Path) -> None:
     """Not to none, not to another, and a plan is no calibration."""
     flags = (*LEARNT, "--alpha", "0.05", "--pilot", "pilot.csv", "--labels", "200")
