@@ -131,8 +131,10 @@ def calibrate(
     from llmtriage.calibrating import calibrate as fit_and_certify
     from llmtriage.calibrating import calibrate_budget, calibrate_plan
     from llmtriage.calibration import Calibration
+    from llmtriage.runner import refuse_overlap
 
     path = new_file(output, file, overwrite=overwrite)
+    refuse_overlap([path], [one for one in (plan, unlabelled, flags["examples"], flags["taxonomy"]) if one is not None])
     refuse_acceptance(flags, "calibrate")
     budget = None if review is None else _budget(review, unlabelled, (alpha, alphas, look, plan))
     limits = _alphas(alpha, alphas) if budget is None else []

@@ -113,6 +113,8 @@ def plan(
     Without --pilot no engine is asked. With it, all tickets of FILE are classified; half of them say where labels are worth most, from the others
     they are drawn.
     """
+    from llmtriage.runner import refuse_overlap
+
     none_label = flags["none_label"]
     language, seed, label = flags["language"], flags["seed"], flags["category_column"] or "category"
     path = new_file(output, file, overwrite=overwrite)
@@ -125,6 +127,7 @@ def plan(
         wanted: int | None = min(len(rows), _USUAL * _least(alpha, delta))
     else:
         plan_path = new_file(plan_file, file, overwrite=overwrite, flag="--plan")
+        refuse_overlap([path, plan_path], [one for one in (pilot, flags["examples"], flags["taxonomy"]) if one is not None])
         known, triage = open_tickets(pilot, flags), make_triage(flags, settings, quiet=quiet)
         found, rows = _focused(
             triage, known, tickets, alpha, delta, answer=answer, quiet=quiet, language=language, none_label=none_label

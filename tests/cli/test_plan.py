@@ -147,6 +147,24 @@ def test_a_file_with_too_few_tickets_says_so(cli: Cli, files: Path) -> None:
     assert f"only {drawn} tickets of the file can be drawn" in done.out
 
 
+def test_no_file_that_is_read_is_written_over(cli: Cli, files: Path) -> None:
+    """Not the pilot's labels, not the examples, and not the sample itself."""
+    before = {name: (files / name).read_bytes() for name in ("pilot.csv", "learn.csv", "all.csv")}
+    drawing = ("plan", "all.csv", *LEARNT, "--alpha", "0.05", "--pilot", "pilot.csv", "--overwrite", "--quiet")
+    making = ("calibrate", "pilot.csv", *LEARNT, "--overwrite", "--quiet")
+    for command in (
+        (*drawing, "-o", "pilot.csv"),
+        (*drawing, "-o", "label.csv", "--plan", "learn.csv"),
+        (*drawing, "-o", "label.csv", "--plan", "label.csv"),
+        (*making, "--alpha", "0.2", "-o", "learn.csv"),
+        (*making, "--review", "0.5", "--unlabelled", "all.csv", "-o", "all.csv"),
+    ):
+        done = cli(*command)
+        assert (done.code, len(done.err.splitlines())) == (2, 1), command
+        assert "name another file for" in done.err
+    assert before == {name: (files / name).read_bytes() for name in before}
+
+
 def test_a_file_without_tickets_is_no_sample(cli: Cli, files: Path) -> None:
     """One line, and no file."""
     (files / "none.csv").write_text("id,content\n", encoding="utf-8")
@@ -175,7 +193,7 @@ def test_a_focused_sample_belongs_to_its_plan(cli: Cli, files: Path) -> None:
     assert done.code == 2
     assert "a plan, not a calibration; label its tickets, then llmtriage calibrate --plan" in done.err
     assert cli(*make, "--plan", "plan.json").code == 0
-    done = cli(*make, "--plan", "c.json", "--overwrite")
+    done = cli(*make, "--plan", "c.json", "-o", "d.json")
     assert "a calibration, not a plan" in done.err
     changed = cli(*make, "--plan", "plan.json", "--overwrite", "--without", "html")
     assert changed.code == 3
