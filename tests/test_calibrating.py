@@ -347,6 +347,17 @@ def test_what_a_plan_was_fitted_on_is_not_drawn_again() -> None:
     assert min(planned.pool) >= 300
 
 
+def test_a_form_letter_of_the_pilot_may_be_drawn_again() -> None:
+    """One ticket in four is the very same text. Without it the sample would be about other tickets than those to come."""
+    sorter = triage()
+    letter = (Ticket(content="refund 0.99 please confirm your address"), "refund")
+    rows = classified(sorter, [letter if place % 4 == 0 else pair for place, pair in enumerate(sample(1200))])
+    everything = [(row.ticket, row.outcome) for row in rows]
+    planned = plan(sorter, rows[:200], everything, alpha=0.3)
+    drawn = [rows[place].ticket.content for place in planned.pool]
+    assert abs(drawn.count(letter[0].content) / len(drawn) * planned.draft.reach - 0.25) < 0.06
+
+
 def test_a_draft_routes_nothing() -> None:
     """It promises nothing, so nothing may be accepted under it."""
     sorter = triage()
