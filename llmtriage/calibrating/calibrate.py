@@ -208,7 +208,9 @@ def plan(
     choosing, others = mixed[: len(left) // 2], mixed[len(left) // 2 :]
     floor, reach = worth_labelling(score[choosing], alpha)
     pool = sorted(others[score[others] >= floor].tolist())
-    above = score[choosing][score[choosing] >= floor]  # not those of the pool: how many are drawn must not depend on what is drawn
+    above = score[choosing][
+        score[choosing] >= floor
+    ]  # not those of the pool: how many are drawn must not depend on what is drawn
     wanted = labels_wanted(above, len(above), alpha, delta) if pool else None
     return Plan(draft=draft.model_copy(update={"floor": floor, "reach": reach}), pool=pool, wanted=wanted)
 

@@ -149,7 +149,7 @@ def calibrate(
     if draft is not None:
         draft.check(triage.contract())  # before anything is asked
     if look is None:
-        _refuse_another_look(path, triage, tickets, limits, delta, answer if draft is None else draft.answer)
+        _refuse_another_look(path, triage, tickets, limits, delta=delta, answer=draft.answer if draft else answer)
     rows = labelled_outcomes(triage, tickets, none_label, quiet=quiet, language=language)
     name = file.name.encode("utf-8", "replace").decode()  # of a file system that knows other encodings
     facts: dict[str, Any] = {"answer": answer, "drawn": drawn, "file": name, "none_label": none_label}
@@ -237,7 +237,7 @@ def _drawn(tickets: TicketFile, taxonomy: Taxonomy, none_label: str | None, plan
 
 
 def _refuse_another_look(
-    path: Path, triage: Triage, tickets: TicketFile, limits: list[float], delta: float, answer: Answer
+    path: Path, triage: Triage, tickets: TicketFile, limits: list[float], *, delta: float, answer: Answer
 ) -> None:
     """Whoever tries until it passes has no promise: the labels of the file that is replaced are not used again unasked.
 

@@ -188,7 +188,10 @@ def _compared(settings: Settings, file: Path, flags: dict[str, Any], against: st
         first=side(judged, report),
         second=side(other_judged, other_report, against),
         difference=difference(
-            (judged, first.triage.taxonomy), (other_judged, second.triage.taxonomy), none_label=flags["none_label"]
+            (judged, first.triage.taxonomy),
+            (other_judged, second.triage.taxonomy),
+            calibrations=(first.triage.calibration, second.triage.calibration),
+            none_label=flags["none_label"],
         ),
         labels=labels,
     )

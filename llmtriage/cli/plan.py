@@ -22,7 +22,6 @@ from llmtriage.cli.options import (
     quiet_option,
     triage_options,
 )
-
 from llmtriage.errors import InputError
 
 if TYPE_CHECKING:

@@ -141,7 +141,9 @@ def test_tickets_without_an_answer_are_told(cli: Cli, files: Path, monkeypatch: 
 
     def some(self: Lexical, batch: list[Question]) -> list[Prediction | Failure]:
         found = zip(batch, answers(self, batch), strict=True)
-        return [Failure(reason="timeout", detail="too slow") if "kitchen" in question.text else answer for question, answer in found]
+        return [
+            Failure(reason="timeout", detail="too slow") if "kitchen" in question.text else answer for question, answer in found
+        ]
 
     monkeypatch.setattr(Lexical, "_answers", some)
     n = sum("kitchen" in row["content"] for row in rows(files / "labelled.csv"))

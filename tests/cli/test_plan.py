@@ -72,7 +72,15 @@ def test_a_labelled_sample_makes_a_calibration(cli: Cli, files: Path) -> None:
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
 def test_whatever_customers_write_comes_back_as_the_sample(cli: Cli, files: Path, suffix: str) -> None:
     """A text that a spreadsheet would run as a formula is written with an apostrophe; NUL cannot stand in a table."""
-    odd = ["=1+1 money back", "@support money back", "- money back\r\nplease", "+ two", "'quoted'", "nul\0nul", "half \ud83d of it"]
+    odd = [
+        "=1+1 money back",
+        "@support money back",
+        "- money back\r\nplease",
+        "+ two",
+        "'quoted'",
+        "nul\0nul",
+        "half \ud83d of it",
+    ]
     tickets = [json.dumps({"id": f"={number}", "content": text}) for number, text in enumerate(odd * 8)]
     (files / "odd.jsonl").write_text("\n".join(tickets), encoding="utf-8")
     assert cli("plan", "odd.jsonl", "--alpha", "0.2", "--labels", "56", "-o", f"label.{suffix}").code == 0

@@ -212,7 +212,8 @@ def test_a_promise_that_is_broken_is_not_hidden_by_a_looser_one() -> None:
     def found(n: int, wrong: int) -> str:
         tickets = [("b", "b")] * 400 + [("a", "a")] * (n - wrong) + [("a", "b")] * wrong
         judged = [
-            Judged(gold=gold, outcome=Accepted(category=said, team=None, confidence=0.9, score=0.9), text="") for said, gold in tickets
+            Judged(gold=gold, outcome=Accepted(category=said, team=None, confidence=0.9, score=0.9), text="")
+            for said, gold in tickets
         ]
         return Page(case(judged, leaves, two).page()).text
 
