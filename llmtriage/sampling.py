@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 COLUMN = "sample"
 UNIFORM = "uniform"
 Kind = Literal["uniform", "focused"]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def drawn(n: int, of: int, seed: int) -> list[int]:
@@ -75,4 +78,9 @@ def checked(names: Sequence[str | None], tickets: Sequence[Ticket]) -> str:
 
 
 def _which(tickets: Sequence[Ticket]) -> str:
-    return digest(sorted([ticket.id or "", ticket.title, ticket.content] for ticket in tickets))
+    return digest(sorted([_bare(text) for text in (ticket.id or "", ticket.title, ticket.content)] for ticket in tickets))
+
+
+def _bare(text: str) -> str:
+    """A text without what becomes of it in a CSV file: an apostrophe before a formula, no NUL, no half of a surrogate pair, other line ends."""
+    return _SURROGATE.sub("\ufffd", text.replace("\0", "").replace("\r\n", "\n")).lstrip("'")

@@ -376,11 +376,13 @@ def _taxonomy(taxonomy: Taxonomy | str | Path | None) -> Taxonomy:
 
 
 def _calibration(calibration: Calibration | str | Path | None) -> Calibration | None:
-    if not isinstance(calibration, str | Path):
-        return calibration
-    from llmtriage.calibration import Calibration
+    if isinstance(calibration, str | Path):
+        from llmtriage.calibration import Calibration
 
-    return Calibration.load(calibration)
+        return Calibration.load(calibration)
+    if calibration is not None and not calibration.promises:
+        raise InputError("promises nothing: a plan, not a calibration", field="calibration", remedy="calibrate first")
+    return calibration
 
 
 def _share(threshold: float | None) -> float | None:

@@ -19,7 +19,7 @@ from llmtriage.calibration import Calibration
 from llmtriage.errors import CalibrationError, InputError
 from llmtriage.predictions import Example, Failure, Prediction, Question, SingleLabel
 from llmtriage.prepare import Preparation
-from llmtriage.probability.certificate import risk_limit
+from llmtriage.probability.certificate import delta_of_look, risk_limit
 from llmtriage.routing import Policy, Router
 from llmtriage.taxonomy import digest
 from llmtriage.testing import ScriptedBackend
@@ -120,6 +120,13 @@ def test_the_evidence_stands_in_the_file() -> None:
     words = f"accepts {share} of tickets; error among them at most 10% with 90% confidence; {promise.errors} errors among the {promise.accepted}"
     assert found.calibration.words.startswith(words)
     assert in_words(found, language="zh").startswith(f"自动接受 {share} 的工单；其中错误至多 10%，把握 90%")
+
+
+def test_the_sentence_claims_no_more_confidence_than_there_is() -> None:
+    """Looks leave odd parts of delta; 99.6 % is not all."""
+    said = {look: in_words(replace(usual(), delta=delta_of_look(0.1, look))) for look in (None, 1, 4)}
+    assert [f"with {sure} confidence" in said[look] for look, sure in ((None, "90%"), (1, "93.92%"), (4, "99.62%"))] == [True] * 3
+    assert "99.99% confidence" in in_words(replace(usual(), delta=1e-6))
 
 
 def test_a_model_without_power_gets_no_promise() -> None:
@@ -331,6 +338,35 @@ def test_labels_drawn_among_the_surest_say_nothing_about_candidates() -> None:
     assert found.calibration.candidates.share is None
 
 
+def test_what_a_plan_was_fitted_on_is_not_drawn_again() -> None:
+    """The pilot comes from the tickets that are drawn from, as it mostly does."""
+    sorter = triage()
+    rows = classified(sorter, sample(900))
+    planned = plan(sorter, rows[:300], [(row.ticket, row.outcome) for row in rows], alpha=0.1)
+    assert planned.pool
+    assert min(planned.pool) >= 300
+
+
+def test_a_form_letter_of_the_pilot_may_be_drawn_again() -> None:
+    """One ticket in four is the very same text. Without it the sample would be about other tickets than those to come."""
+    sorter = triage()
+    letter = (Ticket(content="refund 0.99 please confirm your address"), "refund")
+    rows = classified(sorter, [letter if place % 4 == 0 else pair for place, pair in enumerate(sample(1200))])
+    everything = [(row.ticket, row.outcome) for row in rows]
+    planned = plan(sorter, rows[:200], everything, alpha=0.3)
+    drawn = [rows[place].ticket.content for place in planned.pool]
+    assert abs(drawn.count(letter[0].content) / len(drawn) * planned.draft.reach - 0.25) < 0.06
+
+
+def test_a_draft_routes_nothing() -> None:
+    """It promises nothing, so nothing may be accepted under it."""
+    sorter = triage()
+    rows = classified(sorter, sample(400))
+    draft = plan(sorter, rows, [(row.ticket, row.outcome) for row in classified(sorter, sample(600, seed=5))], alpha=0.1).draft
+    with pytest.raises(InputError, match="promises nothing: a plan, not a calibration"):
+        triage(calibration=draft)
+
+
 NUMBERED = Taxonomy.model_validate({"categories": [{"id": f"c{number}"} for number in range(30)]})
 
 
@@ -454,17 +490,36 @@ def test_tickets_the_engine_knows_are_left_out() -> None:
         calibrate(sorter, classified(sorter, rows[:30]), alpha=0.2)
 
 
+def test_examples_of_the_taxonomy_are_left_out_too() -> None:
+    """Engines learn from them, or are shown them."""
+    rows = sample(400)
+    data = SHOP.model_dump(mode="json")
+    data["categories"][1]["examples"] = [ticket.content.upper() for ticket, _ in rows[:5]]
+    sorter = triage(taxonomy=Taxonomy.model_validate(data))
+    assert calibrate(sorter, classified(sorter, rows), alpha=0.2).labels.left_out == 5
+
+
 def test_copies_stand_on_one_side() -> None:
-    """A text and its copies are either for fitting or for the promise."""
-    rows = classified(triage(), [pair for pair in sample(100) for _ in range(3)])
+    """What fits the calibrator is no copy of what carries the promise."""
+    rows = classified(triage(), [pair for number, pair in enumerate(sample(260)) for _ in range(1 + (number < 40))])
     fitting, certifying = parts(rows, 0)
     assert {row.ticket.id for row in fitting}.isdisjoint({row.ticket.id for row in certifying})
-    assert len(fitting) + len(certifying) == 300
-    assert 50 <= len(fitting) <= 90
+    assert (len(rows), len(certifying)) == (300, 225)
+    assert 50 <= len(fitting) < 75
 
 
-def test_a_form_letter_is_divided_like_other_tickets() -> None:
-    """Two tickets of three differ in a number alone: more than one side can hold."""
+def test_what_carries_the_promise_is_drawn_ticket_by_ticket() -> None:
+    """One ticket in five is the same letter: the promise is never made on a sample without it."""
+    letters = [(Ticket(content=f"refund 0.9 of order {number} as agreed, thank you very much"), "refund") for number in range(60)]
+    rows = classified(triage(), [*letters, *sample(240)])
+    held = [sum("as agreed" in row.outcome.text for row in parts(rows, seed)[1]) for seed in range(12)]
+    assert min(held) >= 35
+    assert max(held) <= 55
+    assert abs(np.mean(held) - 45) < 4
+
+
+def test_a_sample_of_copies_is_divided_all_the_same() -> None:
+    """Two tickets of three differ in a number alone: without them too few would be left to fit on."""
     letters = [
         (Ticket(content=f"refund 0.9 of order {number} as agreed, thank you very much"), "refund") for number in range(200)
     ]
@@ -489,6 +544,8 @@ def test_levels_out_of_range(alpha: float, delta: float) -> None:
     """One line."""
     with pytest.raises(InputError, match=r"give a number above 0 and at most 0\.5"):
         made(100, alpha=alpha, delta=delta)
+    with pytest.raises(InputError, match="no alpha"):
+        made(100, alpha=())  # type: ignore[arg-type]
 
 
 # -- the file --------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -57,8 +58,8 @@ def calibrate(
 ) -> Calibrated:
     """Fit a calibrator and find the lowest threshold that keeps the promise.
 
-    Tickets that stand among the engine's examples are left out. Where the calibrator does not keep the order of tickets, a part of the rest,
-    near-duplicates on one side, is for fitting, and the other for the promise.
+    Tickets that stand among the engine's examples are left out. Where the calibrator does not keep the order of tickets, a random
+    part of the rest is for fitting, without near-duplicates of the other part, which is for the promise.
 
     Args:
         triage: What the tickets were classified with; without calibration and threshold.
@@ -98,7 +99,7 @@ def calibrate_budget(
     Args:
         triage: As for `calibrate`.
         rows: As for `calibrate`.
-        outcomes: Unlabelled tickets with what the engine said: they tell where the threshold lies. Texts that are labelled are left out.
+        outcomes: Unlabelled tickets with what the engine said: they tell where the threshold lies. Those that are labelled are left out.
         review: The share of all tickets that people can read, in (0, 1).
         delta: As for `calibrate`.
         answer: As for `calibrate`.
@@ -117,8 +118,8 @@ def calibrate_budget(
         raise InputError(problem, field="review", remedy="give alpha instead, or remove max_error")
     evidence = divided(triage, rows, answer=answer, drawn=drawn, file=file, seed=seed)
     router = Router(triage.taxonomy, triage.policy, evidence.draft)
-    known = {folded(row.outcome.text) for row in rows}
-    unlabelled = [Labelled(ticket=ticket, gold="", outcome=one) for ticket, one in outcomes if folded(one.text) not in known]
+    unlabelled = [Labelled(ticket=ticket, gold="", outcome=one) for ticket, one in outcomes]
+    unlabelled = [unlabelled[place] for place in _others(unlabelled, rows)]
     if not unlabelled:
         raise InputError("no unlabelled ticket is left", field="unlabelled", remedy="give other tickets than the labelled ones")
     threshold = threshold_for_budget(scored(router, unlabelled)[0], review)
@@ -183,7 +184,7 @@ def plan(
     """Fit a calibrator on some labelled tickets, and find on unlabelled ones where labels decide about acceptance.
 
     One half of the unlabelled tickets, drawn at random, says where; only the other half may be drawn, for labels must not depend on what chose the
-    place.
+    place. Tickets of the pilot are in neither: the calibrator has seen their labels.
 
     Args:
         triage: What the tickets were classified with; without calibration and threshold.
@@ -202,9 +203,29 @@ def plan(
     draft, _ = fitted(triage, unseen(triage, pilot), answer)
     rows = [Labelled(ticket=ticket, gold="", outcome=outcome) for ticket, outcome in outcomes]
     score, _ = scored(Router(triage.taxonomy, triage.policy, draft), rows)
-    mixed = np.random.default_rng(seed).permutation(len(rows))
-    choosing, others = mixed[: len(rows) // 2], mixed[len(rows) // 2 :]
+    left = _others(rows, pilot)
+    mixed = np.random.default_rng(seed).permutation(np.array(left, np.int64))
+    choosing, others = mixed[: len(left) // 2], mixed[len(left) // 2 :]
     floor, reach = worth_labelling(score[choosing], alpha)
     pool = sorted(others[score[others] >= floor].tolist())
-    wanted = labels_wanted(score[pool], len(pool), alpha, delta) if pool else None
+    above = score[choosing][
+        score[choosing] >= floor
+    ]  # not those of the pool: how many are drawn must not depend on what is drawn
+    wanted = labels_wanted(above, len(above), alpha, delta) if pool else None
     return Plan(draft=draft.model_copy(update={"floor": floor, "reach": reach}), pool=pool, wanted=wanted)
+
+
+def _others(rows: Sequence[Labelled], known: Sequence[Labelled]) -> list[int]:
+    """The places of the rows that are none of the known tickets.
+
+    Tickets are known by their texts, and each takes away one: of a form letter that a hundred customers sent, the others still come.
+    """
+    left = Counter(folded(row.outcome.text) for row in known)
+    found = []
+    for place, row in enumerate(rows):
+        text = folded(row.outcome.text)
+        if left[text]:
+            left[text] -= 1
+        else:
+            found.append(place)
+    return found

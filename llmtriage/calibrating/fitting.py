@@ -71,23 +71,23 @@ def divided(triage: Triage, rows: Sequence[Labelled], *, answer: Answer, drawn: 
 
 
 def parts(rows: Sequence[Labelled], seed: int) -> tuple[list[Labelled], list[Labelled]]:
-    """What the calibrator is fitted on, and what the promise is made on: near-duplicates stand in one of them.
+    """What the calibrator is fitted on, and what the promise is made on.
 
-    Near-duplicates of one form letter may be more than one of the two can hold; those are divided like other tickets.
+    Which tickets carry the promise is drawn ticket by ticket: drawn by groups of near-duplicates, a form letter would be wholly among them or not
+    at all, and they would be no sample of the tickets to come. The calibrator is fitted on those of the others that no near-duplicate of these is,
+    unless that leaves less than half of them.
     """
     if any(isinstance(answer_of(row), SingleLabel) for row in rows):
         return list(rows), list(rows)  # a calibrator for single labels keeps the order
-    wanted = min(MOST_FITTED, max(LEAST_TICKETS, round(FITTED_SHARE * len(rows))), len(rows) // 2)
-    groups = np.array(near_duplicate_groups([row.outcome.text for row in rows]))
-    too_large = np.bincount(groups)[groups] > wanted
-    groups[too_large] = groups.max() + 1 + np.arange(too_large.sum())
-    groups = np.unique(groups, return_inverse=True)[1]
-    order = np.random.default_rng(seed).permutation(int(groups.max()) + 1)
-    sizes = np.bincount(groups)[order].cumsum()
-    taken = set(order[: int(np.searchsorted(sizes, max(1, wanted))) + 1].tolist())
-    inside = [group in taken for group in groups.tolist()]
-    fitting = [row for row, is_in in zip(rows, inside, strict=True) if is_in]
-    return fitting, [row for row, is_in in zip(rows, inside, strict=True) if not is_in]
+    wanted = max(1, min(MOST_FITTED, max(LEAST_TICKETS, round(FITTED_SHARE * len(rows))), len(rows) // 2))
+    order = np.random.default_rng(seed).permutation(len(rows))
+    fitting, certifying = sorted(order[:wanted].tolist()), sorted(order[wanted:].tolist())
+    groups = near_duplicate_groups([row.outcome.text for row in rows])
+    promised = {groups[place] for place in certifying}
+    apart = [place for place in fitting if groups[place] not in promised]
+    if 2 * len(apart) >= len(fitting):
+        fitting = apart
+    return [rows[place] for place in fitting], [rows[place] for place in certifying]
 
 
 def fitted(triage: Triage, rows: Sequence[Labelled], answer: Answer) -> tuple[Calibration, Selection]:

@@ -11,6 +11,8 @@ import numpy as np
 from llmtriage.duplicates import folded
 from llmtriage.errors import InputError, UnknownNameError
 from llmtriage.outcomes import Accepted
+from llmtriage.prepare import prepare
+from llmtriage.tickets import Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from llmtriage.outcomes import Outcome
     from llmtriage.predictions import Scores, SingleLabel
     from llmtriage.routing import Router
-    from llmtriage.tickets import Ticket
     from llmtriage.triage import Triage
 
 
@@ -40,8 +41,10 @@ def check_labels(triage: Triage, rows: Sequence[Labelled], none_label: str | Non
 
 
 def unseen(triage: Triage, rows: Sequence[Labelled]) -> list[Labelled]:
-    """The tickets whose text is not among the engine's examples. Raises InputError if there are none."""
+    """The tickets whose text is not among the engine's examples or those of the taxonomy. Raises InputError if there are none."""
+    of_taxonomy = (Ticket(content=text) for node in triage.taxonomy.nodes for text in node.examples)
     known = {folded(example.text) for example in triage.examples}
+    known |= {folded(prepare(example, triage.preparation).text) for example in of_taxonomy}
     fresh = [row for row in rows if folded(row.outcome.text) not in known]
     if not fresh:
         raise InputError("no labelled ticket is left", remedy="give tickets that the engine does not know as examples")

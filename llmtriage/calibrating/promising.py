@@ -10,6 +10,7 @@ import numpy as np
 
 from llmtriage.calibrating.labelled import answer_of, offered, routed, scored
 from llmtriage.calibration import Calibration, Labels, Promise, Witness
+from llmtriage.errors import InputError
 from llmtriage.outcomes import Pending
 from llmtriage.predictions import Scores
 from llmtriage.probability.candidates import CandidateRule, candidate_rule
@@ -86,6 +87,8 @@ def certified(evidence: Evidence, alpha: float | Sequence[float], delta: float) 
         InputError: There are no tickets, or alpha or delta is out of range.
     """
     alphas = sorted({alpha} if isinstance(alpha, int | float) else set(alpha))
+    if not alphas:
+        raise InputError("no alpha", field="alpha", remedy="give one, or several")
     shared = delta / len(alphas)
     router = _open(evidence)
     found = sealed(evidence, tuple(_grouped(router, evidence, one, shared) for one in alphas), shared)
@@ -226,7 +229,8 @@ _SENTENCES = {
 
 def in_words(found: Calibrated, language: str = "en") -> str:
     """What was won, in one sentence; in English or Chinese ("zh")."""
-    words, sure = _SENTENCES[language], f"{1 - found.delta:.0%}"
+    sure = f"{math.floor(1e4 * (1 - found.delta) + 1e-6) / 100:g}%"  # never more than there is
+    words = _SENTENCES[language]
     if len(found.groups) == 1:
         return words["all"].format(share=f"{found.share:.0%}", sure=sure, **_facts(found.groups[0], words))
     parts = (_part(group, words) for group in found.groups)

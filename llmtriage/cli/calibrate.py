@@ -48,6 +48,7 @@ _WORDS = {
         "limit": "alpha {alpha:g}: {says}",
         "nothing": "nothing can be accepted",
         "left_out": "{n} of the tickets stand among the examples and were left out",
+        "unanswered": "{n} of the tickets got no answer: the promise does not speak of such, even if they get one another time",
         "outside": "none of these tickets belongs to the catch-all: the promise is about a world without tickets that belong nowhere",
         "written": "written       {path}",
     },
@@ -62,6 +63,7 @@ _WORDS = {
         "limit": "alpha {alpha:g}：{says}",
         "nothing": "什么都不能接受",
         "left_out": "其中 {n} 张工单在示例中出现，未使用",
+        "unanswered": "其中 {n} 张工单没有得到答案：即使下次得到答案，该保证也不涉及此类工单",
         "outside": "没有一张工单属于兜底类别：该保证不涉及不属于任何类别的工单",
         "written": "已写入        {path}",
     },
@@ -129,8 +131,10 @@ def calibrate(
     from llmtriage.calibrating import calibrate as fit_and_certify
     from llmtriage.calibrating import calibrate_budget, calibrate_plan
     from llmtriage.calibration import Calibration
+    from llmtriage.runner import refuse_overlap
 
     path = new_file(output, file, overwrite=overwrite)
+    refuse_overlap([path], [one for one in (plan, unlabelled, flags["examples"], flags["taxonomy"]) if one is not None])
     refuse_acceptance(flags, "calibrate")
     budget = None if review is None else _budget(review, unlabelled, (alpha, alphas, look, plan))
     limits = _alphas(alpha, alphas) if budget is None else []
@@ -139,13 +143,16 @@ def calibrate(
     others_of = None if unlabelled is None else open_tickets(unlabelled, flags)
     triage = make_triage(flags, settings, quiet=quiet)
     draft = None if plan is None else Calibration.load(plan, plan=True)
+    if draft is not None and answer != draft.answer and _is_given("answer"):
+        raise InputError(f"the plan is for answers of the kind {draft.answer!r}", field="--answer", remedy="leave it out")
     drawn = _drawn(tickets, triage.taxonomy, none_label, draft)
     if draft is not None:
         draft.check(triage.contract())  # before anything is asked
     if look is None:
-        _refuse_another_look(path, triage, tickets, limits, delta)
+        _refuse_another_look(path, triage, tickets, limits, delta=delta, answer=draft.answer if draft else answer)
     rows = labelled_outcomes(triage, tickets, none_label, quiet=quiet, language=language)
-    facts: dict[str, Any] = {"answer": answer, "drawn": drawn, "file": file.name, "none_label": none_label}
+    name = file.name.encode("utf-8", "replace").decode()  # of a file system that knows other encodings
+    facts: dict[str, Any] = {"answer": answer, "drawn": drawn, "file": name, "none_label": none_label}
     if budget is not None and others_of is not None:
         others, _ = all_outcomes(triage, others_of, others_of, quiet=quiet, language=language, wanted="tickets")
         pairs = [(row.ticket, outcome) for row, outcome in others]
@@ -153,9 +160,12 @@ def calibrate(
     elif draft is None:
         found = fit_and_certify(triage, rows, alpha=limits, delta=delta, look=look, **facts)
     else:
-        found = calibrate_plan(triage, draft, rows, alpha=limits, delta=delta, look=look, file=file.name, none_label=none_label)
+        found = calibrate_plan(triage, draft, rows, alpha=limits, delta=delta, look=look, file=name, none_label=none_label)
     if found.calibration is not None:
         found.calibration.save(path)
+    unanswered = sum(getattr(row.outcome, "failure", None) is not None for row in rows)
+    if unanswered:
+        notice(_WORDS[language]["unanswered"].format(n=unanswered), quiet=quiet, language=language)
     if as_json:
         show_json(_as_json(found, output))
     else:
@@ -172,6 +182,10 @@ def refuse_acceptance(flags: dict[str, Any], command: str) -> None:
     ):
         if flags[name]:
             raise InputError(f"not for {command}", field=f"--{name}", remedy=remedy)
+
+
+def _is_given(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
 
 
 def _alphas(one: float | None, several: str | None) -> list[float]:
@@ -222,10 +236,12 @@ def _drawn(tickets: TicketFile, taxonomy: Taxonomy, none_label: str | None, plan
     return drawn
 
 
-def _refuse_another_look(path: Path, triage: Triage, tickets: TicketFile, limits: list[float], delta: float) -> None:
+def _refuse_another_look(
+    path: Path, triage: Triage, tickets: TicketFile, limits: list[float], *, delta: float, answer: Answer
+) -> None:
     """Whoever tries until it passes has no promise: the labels of the file that is replaced are not used again unasked.
 
-    The same once more is no other look.
+    The same once more is no other look; the same with more labels is.
     """
     from llmtriage.calibration import Calibration
     from llmtriage.prepare import prepare
@@ -237,13 +253,14 @@ def _refuse_another_look(path: Path, triage: Triage, tickets: TicketFile, limits
         old = Calibration.load(path)
     except InputError:
         return
+    texts = [digest(prepare(row.ticket, triage.preparation).text) for row in tickets]
     alike = old.contract == dict(triage.contract()) and old.delta == delta / len(limits or [0])
-    if alike and old.promises[0].alpha in limits:
+    if alike and old.promises[0].alpha in limits and (old.answer, old.labels.n) == (answer, len(texts)):
         return
-    known = {witness.text for witness in old.witnesses}
-    if any(digest(prepare(row.ticket, triage.preparation).text) in known for row in tickets):
+    if not {witness.text for witness in old.witnesses}.isdisjoint(texts):
         problem = "some of these labels were looked at before, for the calibration that would be replaced"
-        raise InputError(problem, field="--look", remedy="label a new sample; or add --look 2: what both looks may fail adds up")
+        field, another = ("--look", "add --look 2") if limits else ("--review", "name another file with --output")
+        raise InputError(problem, field=field, remedy=f"label a new sample; or {another}: what both looks may fail adds up")
 
 
 def labelled_outcomes(

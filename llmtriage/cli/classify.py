@@ -123,7 +123,7 @@ def classify(
         show_estimate(triage, tickets, language, as_json=as_json)
         return
     tell_reading(triage, quiet=quiet, language=language)
-    if triage.policy.threshold is None:
+    if triage.policy.threshold is None and triage.calibration is None:
         notice(_WORDS[language]["nothing is accepted"], quiet=quiet, language=language)
     if out is None:
         summary = _to_terminal(triage, tickets, language, max_tickets, as_json=as_json)

@@ -45,6 +45,10 @@ _FLATTERS = {
     "en": "{both} of {n} tickets stand among the examples too: the figures flatter",
     "zh": "{n} 张工单中有 {both} 张也在示例中：数字偏高",
 }
+_CHOSE = {
+    "en": "among these tickets are some that the calibration was made on: the figures flatter",
+    "zh": "这些工单中有制作校准所用的工单：数字偏高",
+}
 
 
 @click.command(short_help="Figures on a labelled file.")
@@ -184,7 +188,10 @@ def _compared(settings: Settings, file: Path, flags: dict[str, Any], against: st
         first=side(judged, report),
         second=side(other_judged, other_report, against),
         difference=difference(
-            (judged, first.triage.taxonomy), (other_judged, second.triage.taxonomy), none_label=flags["none_label"]
+            (judged, first.triage.taxonomy),
+            (other_judged, second.triage.taxonomy),
+            calibrations=(first.triage.calibration, second.triage.calibration),
+            none_label=flags["none_label"],
         ),
         labels=labels,
     )
@@ -274,8 +281,13 @@ def _judged(
 
 
 def _warn_of_overlap(triage: Triage, judged: list[Judged], *, quiet: bool, language: str) -> None:
-    """An engine that has seen the answers looks better than it is."""
+    """An engine that has seen the answers looks better than it is, and so does a threshold that was chosen on them."""
+    from llmtriage.taxonomy import digest
+
     seen = {example.text for example in triage.examples}
     both = sum(ticket.text in seen for ticket in judged)
     if both:
         notice(_FLATTERS[language].format(both=both, n=len(judged)), quiet=quiet, language=language)
+    chose = {witness.text for witness in triage.calibration.witnesses} if triage.calibration else set[str]()
+    if any(digest(ticket.text) in chose for ticket in judged):
+        notice(_CHOSE[language], quiet=quiet, language=language)

@@ -22,6 +22,7 @@ from llmtriage.cli.options import (
     quiet_option,
     triage_options,
 )
+from llmtriage.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,6 +112,8 @@ def plan(
     Without --pilot no engine is asked. With it, all tickets of FILE are classified; half of them say where labels are worth most, from the others
     they are drawn.
     """
+    from llmtriage.runner import refuse_overlap
+
     none_label = flags["none_label"]
     language, seed, label = flags["language"], flags["seed"], flags["category_column"] or "category"
     path = new_file(output, file, overwrite=overwrite)
@@ -123,6 +126,7 @@ def plan(
         wanted: int | None = min(len(rows), _USUAL * _least(alpha, delta))
     else:
         plan_path = new_file(plan_file, file, overwrite=overwrite, flag="--plan")
+        refuse_overlap([path, plan_path], [one for one in (pilot, flags["examples"], flags["taxonomy"]) if one is not None])
         known, triage = open_tickets(pilot, flags), make_triage(flags, settings, quiet=quiet)
         found, rows = _focused(
             triage, known, tickets, alpha, delta, answer=answer, quiet=quiet, language=language, none_label=none_label
@@ -133,6 +137,8 @@ def plan(
     if wanted is None and labels is None:
         return 1
     n = labels or min(len(pool), wanted or 0)
+    if not n:
+        raise InputError("no ticket can be drawn", file=file, remedy="give more unlabelled tickets")
     if not labels and wanted and n < wanted:
         _say("fewer", language, n=n)
     sheet = _Sheet(path, "focused" if draft else "uniform", label)

@@ -18,6 +18,7 @@ from llmtriage.taxonomy import digest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from llmtriage.calibration import Calibration
     from llmtriage.taxonomy import Taxonomy
     from llmtriage.tickets import LabelledTicket
 
@@ -117,16 +118,27 @@ def side(judged: Sequence[Judged], report: Report, setting: str | None = None) -
 
 
 def difference(
-    first: tuple[Sequence[Judged], Taxonomy], second: tuple[Sequence[Judged], Taxonomy], *, none_label: str | None = None
+    first: tuple[Sequence[Judged], Taxonomy],
+    second: tuple[Sequence[Judged], Taxonomy],
+    *,
+    calibrations: tuple[Calibration | None, Calibration | None] = (None, None),
+    none_label: str | None = None,
 ) -> Difference:
-    """Compare two runs over the same tickets in the same order, each with the taxonomy it chose among; `none_label` as for `evaluate`.
+    """Compare two runs over the same tickets in the same order, each with the taxonomy it chose among.
+
+    Args:
+        first: The judged tickets, and what was chosen among.
+        second: The same of the other run.
+        calibrations: What each was routed with, as for `evaluate`.
+        none_label: As for `evaluate`; tickets that belong to no leaf have no log loss.
 
     Raises:
         InputError: The tickets of the two are not the same, or there are none.
     """
     if [ticket.gold for ticket in first[0]] != [ticket.gold for ticket in second[0]]:
         raise InputError("the labels changed between the two runs", remedy="leave the file alone while it is evaluated")
-    one, other = (Tickets(*run, none_label=none_label) for run in (first, second))
+    runs = zip((first, second), calibrations, strict=True)
+    one, other = (Tickets(*run, calibration, none_label=none_label) for run, calibration in runs)
     right, right_too = _right(one), _right(other)
     n, gained, lost = len(right), int(np.sum(right_too & ~right)), int(np.sum(right & ~right_too))
     p = mcnemar(lost, gained)
@@ -172,11 +184,13 @@ def _loss_differences(one: Tickets, other: Tickets) -> Floats | None:
 
 
 def _losses(tickets: Tickets) -> Floats | None:
-    """The log loss of each ticket, as `llmtriage.probability.metrics.log_loss` has it; NaN where there is no answer."""
+    """The log loss of each ticket, as `llmtriage.probability.metrics.log_loss` has it; NaN where there is no answer, or no leaf is the true one."""
     if any(row.predicted is not None and row.probabilities is None for row in tickets.rows):
         return None
     gold = zip(tickets.rows, tickets.gold, strict=True)
-    shares = [np.nan if row.probabilities is None else row.probabilities[place] for row, place in gold]
+    shares = [
+        np.nan if row.probabilities is None or place >= len(tickets.leaves) else row.probabilities[place] for row, place in gold
+    ]
     return np.asarray(-np.log(np.maximum(shares, FLOOR)), dtype=np.float64)
 
 

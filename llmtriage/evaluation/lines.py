@@ -9,7 +9,7 @@ from llmtriage.outcomes import REASON_CODES, Reason
 from llmtriage.terminal import neutral
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from llmtriage.evaluation.report import CategoryFigures, Report
     from llmtriage.evaluation.words import Words
@@ -38,7 +38,7 @@ def identity(report: Report, words: Words) -> Iterator[Line]:
         promised = "alpha" in report.settings
         yield Line("threshold", _threshold(report, words))
         if promised:
-            alpha, sure = percent(share(report, "alpha")), percent(1 - share(report, "delta"))
+            alpha, sure = limit(report, words, percent), percent(1 - share(report, "delta"))
             yield Line("promise", words("promised", alpha=alpha, sure=sure))
     if "examples" in report.settings:
         yield Line("examples", f"{report.settings['examples']}")
@@ -83,6 +83,14 @@ def weakest_first(report: Report) -> list[CategoryFigures]:
     return sorted(report.per_category, key=lambda row: (row.n == 0, 1.0 if row.f1 is None else row.f1))
 
 
+def limit(report: Report, words: Words, shown: Callable[[float], str]) -> str:
+    """What was promised at most, in per cent."""
+    alphas = {promise.alpha for promise in report.promises} or {share(report, "alpha")}
+    if len(alphas) == 1:
+        return shown(*alphas)
+    return words("by answer", low=shown(min(alphas)), high=shown(max(alphas)))
+
+
 def share(report: Report, name: str) -> float:
     """A number among the settings; 0 if it is not there."""
     return float(report.settings.get(name) or 0)
@@ -109,7 +117,7 @@ def _limits_of_error(report: Report, words: Words) -> tuple[str, ...]:
     accepted = report.accepted
     if not accepted.n:
         return ()
-    promised = (words("promised limit", alpha=percent(share(report, "alpha"))),) if "alpha" in report.settings else ()
+    promised = (words("promised limit", alpha=limit(report, words, percent)),) if "alpha" in report.settings else ()
     return (words("share", n=accepted.errors, total=accepted.n), *words.interval(accepted.error_interval), *promised)
 
 

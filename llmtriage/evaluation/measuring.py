@@ -20,6 +20,7 @@ from llmtriage.evaluation.report import (
     CostFigures,
     MurphyFigures,
     PendingFigures,
+    PromisedFigures,
     Report,
     RiskFigures,
 )
@@ -89,6 +90,7 @@ def evaluate(
         **_distributions(tickets),
         **_confidences(tickets),
         accepted=_accepted(right),
+        promises=_by_promise(judged, right, calibration),
         pending=_pending(judged),
         outside=outside_figures(tickets),
         cost=_cost(right, error_cost, review_cost),
@@ -114,8 +116,8 @@ def _promised(calibration: Calibration | None) -> dict[str, float | None]:
     facts = {"alpha": max(promise.alpha for promise in promises), "delta": calibration.delta}
     if len(promises) > 1:  # each with a threshold and a limit of its own; all together are within the largest
         return {**facts, "promises": len(promises)}
-    least = promises[0].threshold
-    return facts if least is None else {"threshold": round(least, 6), **facts}
+    least = calibration.threshold(promises[0].categories[0])
+    return {"threshold": round(least, 6), **facts} if least is not None and math.isfinite(least) else facts
 
 
 def total_usage(outcomes: Sequence[Outcome]) -> dict[str, int | float | None]:
@@ -236,6 +238,18 @@ def _accepted(right: Sequence[bool | None]) -> AcceptedFigures:
         error=errors / n if n else None,
         error_interval=metrics.clopper_pearson(errors, n) if n else None,
     )
+
+
+def _by_promise(
+    judged: Sequence[Judged], right: Sequence[bool | None], calibration: Calibration | None
+) -> tuple[PromisedFigures, ...]:
+    """All together may be within the largest limit while each promise is broken."""
+    answers = [getattr(ticket.outcome, "category", None) for ticket in judged]
+    found = []
+    for promise in calibration.promises if calibration else ():
+        among = _accepted([one if answer in promise.categories else None for one, answer in zip(right, answers, strict=True)])
+        found.append(PromisedFigures(categories=promise.categories, alpha=promise.alpha, **among.model_dump()))
+    return tuple(found)
 
 
 def _cost(right: Sequence[bool | None], error: float, review: float) -> CostFigures:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import platform
 import re
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from llmtriage.calibration import Calibration
     from llmtriage.evaluation.curves import Curves, Decision
-    from llmtriage.evaluation.report import CategoryFigures, Confusion, Report
+    from llmtriage.evaluation.report import AcceptedFigures, CategoryFigures, Confusion, Report
 
 _TEMPLATES = Path(__file__).parent
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib")
@@ -73,7 +74,7 @@ def report_html(
         notes=list(_notes(report, calibration, words)),
         cards=list(_cards(report, words)),
         plots=list(_plots(report, curves, words)),
-        promises=_promises(curves, calibration, words),
+        promises=_promises(report, curves, calibration, words),
         confusions=[_confusion(confusion, curves) for confusion in report.confusions[: plots.MOST_PAIRS]],
         leaves_routed=any(row.accepted for row in report.per_category),
         categories=[_category(row, words) for row in lines.weakest_first(report)],
@@ -130,7 +131,7 @@ def _verdict(report: Report, words: Words) -> dict[str, str]:
         "accepted": f"{accepted.n:,}",
         "errors": f"{accepted.errors:,}",
         "error": percent(accepted.error),
-        "alpha": plots.short_percent(lines.share(report, "alpha")),
+        "alpha": lines.limit(report, words, plots.short_percent),
         "sure": plots.short_percent(1 - lines.share(report, "delta")),
     }
     return {"kind": kind, "badge": words(f"badge {kind}"), "sentence": words(f"verdict {kind}", **facts)}
@@ -143,7 +144,14 @@ def _kind(report: Report) -> str:
     if "alpha" not in report.settings:
         return "wish"
     alpha = lines.share(report, "alpha")
-    if accepted.error <= alpha:
+    several: list[tuple[AcceptedFigures, float]] = [(promise, promise.alpha) for promise in report.promises]
+    found = {_kept(promise, limit) for promise, limit in several or [(accepted, alpha)]}
+    return next(kind for kind in ("broken", "chance", "kept") if kind in found)
+
+
+def _kept(accepted: AcceptedFigures, alpha: float) -> str:
+    """Whether no more than alpha are wrong."""
+    if accepted.error is None or accepted.error_interval is None or accepted.error <= alpha:
         return "kept"
     return "chance" if accepted.error_interval[0] <= alpha else "broken"
 
@@ -239,25 +247,36 @@ def _answers(decision: Decision, words: Words) -> str:
 # -- tables ----------------------------------------------------------------------------------------
 
 
-def _promises(curves: Curves, calibration: Calibration | None, words: Words) -> dict[str, Any] | None:
+def _promises(report: Report, curves: Curves, calibration: Calibration | None, words: Words) -> dict[str, Any] | None:
     if calibration is None or not curves.decisions:
         return None
+    here = {promise.categories: promise for promise in report.promises}
     rows = [
         {
             "answers": _answers(decision, words),
             "numbers": (
                 plots.short_percent(decision.alpha),
-                words("any") if promise.threshold is None else number(promise.threshold),
+                _least(calibration.threshold(promise.categories[0]), words),
                 f"{decision.n:,}",
                 f"{decision.accepted:,}",
                 f"{decision.errors:,}",
                 NONE if decision.tolerated is None else f"{decision.tolerated:,}",
                 f"{decision.delta:.3g}",
+                *_found_here(here.get(promise.categories)),
             ),
         }
         for decision, promise in zip(curves.decisions, calibration.promises, strict=True)
     ]
     return {"sure": plots.short_percent(1 - (calibration.delta or 0)), "rows": rows}
+
+
+def _found_here(accepted: AcceptedFigures | None) -> tuple[str, str]:
+    """How many of the evaluated tickets were accepted, and what share of them is wrong."""
+    return (NONE, NONE) if accepted is None else (f"{accepted.n:,}", percent(accepted.error))
+
+
+def _least(threshold: float | None, words: Words) -> str:
+    return number(threshold) if threshold is not None and math.isfinite(threshold) else words("any")
 
 
 def _confusion(confusion: Confusion, curves: Curves) -> dict[str, Any]:

@@ -31,6 +31,18 @@ class AcceptedFigures(Figures):
     error_interval: Interval | None
 
 
+class PromisedFigures(AcceptedFigures):
+    """What was accepted under one of the promises of a calibration: the same figures, of its answers alone.
+
+    Attributes:
+        categories: The answers that it is about.
+        alpha: The largest share of wrong ones that was promised.
+    """
+
+    categories: tuple[str, ...]
+    alpha: float
+
+
 class PendingFigures(Figures):
     """The tickets that wait for a person, and how many of them for each reason; a ticket may have several.
 
@@ -174,6 +186,7 @@ class Report(Figures):
         label_mass: The mean probability put on all labels together; None where the engine has no such thing.
         sources: How many answers were read in which way.
         confusions: The most frequent ones, at most 20.
+        promises: What was accepted under each promise of the calibration; empty without one.
         run: The fingerprint of all that the outcomes depend on, as in the output of a run.
         settings: What the run was asked to do, such as threshold, number of examples and name of the file.
     """
@@ -214,6 +227,7 @@ class Report(Figures):
     label_mass: float | None
     sources: dict[str, int]
     accepted: AcceptedFigures
+    promises: tuple[PromisedFigures, ...] = ()
     pending: PendingFigures
     outside: OutsideFigures
     cost: CostFigures

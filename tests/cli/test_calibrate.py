@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cli.conftest import Cli
+
+from llmtriage.backends.lexical import LexicalBackend as Lexical
+from llmtriage.predictions import Failure, Prediction, Question
 
 WORDS = {
     "refund": ["money back", "refund my order", "return the lamp", "cashback", "退款", "reimburse me"],
@@ -89,8 +94,9 @@ def test_from_labels_to_routed_tickets(cli: Cli, files: Path) -> None:
     assert shown.startswith(f"candidates    2 to 5 where a ticket waits; the right one among them for {held / n:.0%} of {n} (")
     assert third == "written       c.json"
     assert cli("check", *LEARNT, "--calibration", "c.json").code == 0
-    done = cli("classify", "fresh.csv", *LEARNT, "--calibration", "c.json", "-o", "out.csv", "--quiet")
+    done = cli("classify", "fresh.csv", *LEARNT, "--calibration", "c.json", "-o", "out.csv")
     assert done.code == 0, done.err
+    assert "nothing is accepted" not in done.err
     out = rows(files / "out.csv")
     accepted = [row for row in out if row["outcome"] == "accepted"]
     assert len(accepted) > 30
@@ -117,6 +123,42 @@ def test_ask_and_evaluate_speak_of_confidence(cli: Cli, files: Path) -> None:
     assert under["settings"]["alpha"] == 0.1
     assert under["accepted"]["n"] > 0
     assert under["log_loss"] != plain["log_loss"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are text")
+def test_a_file_whose_name_is_no_text(cli: Cli, files: Path) -> None:
+    """Found out when everything was asked and paid for, it would be late."""
+    odd = files / os.fsdecode(b"labelled\xff.csv")
+    odd.write_bytes((files / "labelled.csv").read_bytes())
+    done = cli("calibrate", odd, *LEARNT, "--alpha", "0.1", "-o", "c.json", "--quiet")
+    assert done.code == 0, done.err
+    assert json.loads((files / "c.json").read_text(encoding="utf-8"))["labels"]["file"] == "labelled?.csv"
+
+
+def test_tickets_without_an_answer_are_told(cli: Cli, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another time they may get one, and nothing is known of those."""
+    answers = Lexical._answers
+
+    def some(self: Lexical, batch: list[Question]) -> list[Prediction | Failure]:
+        found = zip(batch, answers(self, batch), strict=True)
+        return [
+            Failure(reason="timeout", detail="too slow") if "kitchen" in question.text else answer for question, answer in found
+        ]
+
+    monkeypatch.setattr(Lexical, "_answers", some)
+    n = sum("kitchen" in row["content"] for row in rows(files / "labelled.csv"))
+    done = cli(*MAKE)
+    assert done.code == 0, done.err
+    assert f"note: {n} of the tickets got no answer: the promise does not speak of such" in done.err
+
+
+def test_figures_on_the_labels_of_the_calibration_flatter(cli: Cli, files: Path) -> None:
+    """The threshold was chosen on them."""
+    assert cli(*MAKE, "--quiet").code == 0
+    for file, flatters in (("labelled.csv", True), ("fresh.csv", False)):
+        done = cli("evaluate", file, *LEARNT, "--calibration", "c.json")
+        assert done.code == 0, done.err
+        assert ("note: among these tickets are some that the calibration was made on" in done.err) == flatters
 
 
 def test_as_json(cli: Cli, files: Path) -> None:
@@ -233,13 +275,21 @@ def test_trying_until_it_passes_is_not_let_happen(cli: Cli, files: Path) -> None
     write(files / "more.csv", 100, 9)
     added = (files / "more.csv").read_text(encoding="utf-8").partition("\n")[2]
     (files / "more.csv").write_text((files / "labelled.csv").read_text(encoding="utf-8") + added, encoding="utf-8")
-    for file, flags in (("labelled.csv", ("--alpha", "0.05")), ("more.csv", ("--alpha", "0.1", "--shots", "5"))):
+    for file, flags in (
+        ("labelled.csv", ("--alpha", "0.05")),
+        ("labelled.csv", ("--alpha", "0.1", "--answer", "department")),
+        ("more.csv", ("--alpha", "0.1")),
+    ):
         done = cli("calibrate", file, *LEARNT, *flags, "-o", "c.json", "--overwrite", "--quiet")
         assert done.code == 2
         assert "--look: some of these labels were looked at before" in done.err
         assert "label a new sample; or add --look 2" in done.err
         assert (files / "c.json").read_text(encoding="utf-8") == before
     assert cli("calibrate", "labelled.csv", *LEARNT, "--alpha", "0.2", "--look", "2", "-o", "c.json", "--overwrite").code == 0
+    budget = ("--review", "0.4", "--unlabelled", "fresh.csv")
+    done = cli("calibrate", "labelled.csv", *LEARNT, *budget, "-o", "c.json", "--overwrite", "--quiet")
+    assert "--review: some of these labels were looked at before" in done.err
+    assert "or name another file with --output" in done.err
     write(files / "new.csv", 400, 10)
     assert cli("calibrate", "new.csv", *LEARNT, "--alpha", "0.1", "-o", "c.json", "--overwrite").code == 0
 

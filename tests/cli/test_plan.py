@@ -10,6 +10,9 @@ import pytest
 from cli.conftest import Cli
 from cli.test_calibrate import LEARNT, rows, write
 
+from llmtriage.sampling import checked
+from llmtriage.tickets import read_tickets
+
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
@@ -64,6 +67,25 @@ def test_a_labelled_sample_makes_a_calibration(cli: Cli, files: Path) -> None:
     done = cli("calibrate", "label.csv", *LEARNT, "--alpha", "0.1", "-o", "c.json")
     assert done.code == 0, done.err
     assert json.loads((files / "c.json").read_text(encoding="utf-8"))["labels"]["drawn"] == name
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_whatever_customers_write_comes_back_as_the_sample(cli: Cli, files: Path, suffix: str) -> None:
+    """A text that a spreadsheet would run as a formula is written with an apostrophe; NUL cannot stand in a table."""
+    odd = [
+        "=1+1 money back",
+        "@support money back",
+        "- money back\r\nplease",
+        "+ two",
+        "'quoted'",
+        "nul\0nul",
+        "half \ud83d of it",
+    ]
+    tickets = [json.dumps({"id": f"={number}", "content": text}) for number, text in enumerate(odd * 8)]
+    (files / "odd.jsonl").write_text("\n".join(tickets), encoding="utf-8")
+    assert cli("plan", "odd.jsonl", "--alpha", "0.2", "--labels", "56", "-o", f"label.{suffix}").code == 0
+    drawn = [(row.ticket, row.ticket.value("sample")) for row in read_tickets(files / f"label.{suffix}")]
+    assert checked([name for _, name in drawn], [ticket for ticket, _ in drawn]).startswith("uniform-56-")
 
 
 def test_rows_that_were_removed_or_added_are_refused(cli: Cli, files: Path) -> None:
@@ -133,6 +155,32 @@ def test_a_file_with_too_few_tickets_says_so(cli: Cli, files: Path) -> None:
     assert f"only {drawn} tickets of the file can be drawn" in done.out
 
 
+def test_no_file_that_is_read_is_written_over(cli: Cli, files: Path) -> None:
+    """Not the pilot's labels, not the examples, and not the sample itself."""
+    before = {name: (files / name).read_bytes() for name in ("pilot.csv", "learn.csv", "all.csv")}
+    drawing = ("plan", "all.csv", *LEARNT, "--alpha", "0.05", "--pilot", "pilot.csv", "--overwrite", "--quiet")
+    making = ("calibrate", "pilot.csv", *LEARNT, "--overwrite", "--quiet")
+    for command in (
+        (*drawing, "-o", "pilot.csv"),
+        (*drawing, "-o", "label.csv", "--plan", "learn.csv"),
+        (*drawing, "-o", "label.csv", "--plan", "label.csv"),
+        (*making, "--alpha", "0.2", "-o", "learn.csv"),
+        (*making, "--review", "0.5", "--unlabelled", "all.csv", "-o", "all.csv"),
+    ):
+        done = cli(*command)
+        assert (done.code, len(done.err.splitlines())) == (2, 1), command
+        assert "name another file for" in done.err
+    assert before == {name: (files / name).read_bytes() for name in before}
+
+
+def test_a_file_without_tickets_is_no_sample(cli: Cli, files: Path) -> None:
+    """One line, and no file."""
+    (files / "none.csv").write_text("id,content\n", encoding="utf-8")
+    done = cli("plan", "none.csv", "--alpha", "0.05", "-o", "label.csv")
+    assert (done.code, done.err.strip()) == (2, "llmtriage: none.csv: no ticket can be drawn; give more unlabelled tickets")
+    assert not (files / "label.csv").exists()
+
+
 def test_a_focused_sample_belongs_to_its_plan(cli: Cli, files: Path) -> None:
     """Not to none, not to another, and a plan is no calibration."""
     flags = (*LEARNT, "--alpha", "0.05", "--pilot", "pilot.csv", "--labels", "200")
@@ -144,6 +192,7 @@ def test_a_focused_sample_belongs_to_its_plan(cli: Cli, files: Path) -> None:
         ((), "these tickets were drawn where labels are worth most, not among all; name the plan"),
         (("--plan", "other.json"), "name the plan of this sample"),
         (("--plan", "known.csv"), "not whole: no JSON"),
+        (("--plan", "plan.json", "--answer", "department"), "--answer: the plan is for answers of the kind 'leaf'"),
     ):
         done = cli(*make, *extra)
         assert (done.code, len(done.err.splitlines())) == (2, 1)
@@ -152,7 +201,7 @@ def test_a_focused_sample_belongs_to_its_plan(cli: Cli, files: Path) -> None:
     assert done.code == 2
     assert "a plan, not a calibration; label its tickets, then llmtriage calibrate --plan" in done.err
     assert cli(*make, "--plan", "plan.json").code == 0
-    done = cli(*make, "--plan", "c.json", "--overwrite")
+    done = cli(*make, "--plan", "c.json", "-o", "d.json")
     assert "a calibration, not a plan" in done.err
     changed = cli(*make, "--plan", "plan.json", "--overwrite", "--without", "html")
     assert changed.code == 3

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from evaluation.paged import calibrated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from llmtriage.evaluation import Judged, comparison, evaluate
 from llmtriage.evaluation.comparison import Comparison, difference, labels_of, side
 from llmtriage.evaluation.comparison_text import comparison_text, verdicts
 from llmtriage.probability import metrics
+from llmtriage.probability.calibrators import ScoreCalibrator
 from llmtriage.tickets import LabelledTicket
 
 AB = Taxonomy.from_labels(["a", "b"])
@@ -74,6 +76,24 @@ def test_turned_round_everything_changes_its_sign(rows: list[tuple[str, float, f
     turned = {"first": "second", "second": "first", None: None}
     assert one.more_accurate == turned[other.more_accurate]
     assert one.only_first_right == other.only_second_right
+
+
+def test_the_difference_is_that_of_calibrated_answers() -> None:
+    """A bias may change the first choice: what is compared is what the two reports are about."""
+    turned = ScoreCalibrator("bias").fit(np.log([[0.6, 0.4]] * 80), [1] * 80)
+    made = calibrated().model_copy(update={"calibrator": turned.to_dict()})
+    rows = [judged("b", 0.6)] * 12
+    one, other = evaluate(rows, AB), evaluate(rows, AB, calibration=made)
+    found = difference((rows, AB), (rows, AB), calibrations=(None, made))
+    assert (found.accuracy, other.accuracy - one.accuracy) == (1.0, 1.0)
+    assert found.log_loss == pytest.approx((other.log_loss or 0) - (one.log_loss or 0))
+
+
+def test_tickets_of_no_category_are_wrong_on_both_sides() -> None:
+    """They have no log loss, as in the report."""
+    rows = [judged("a", 0.9), judged("oos", 0.6), judged("b", 0.2)]
+    found = difference((rows, AB), (rows, AB), none_label="oos")
+    assert (found.accuracy, found.n_log_loss) == (0.0, evaluate(rows, AB, none_label="oos").n_scored) == (0.0, 2)
 
 
 def test_few_tickets_have_no_interval_of_log_loss() -> None:

@@ -14,11 +14,13 @@ import pytest
 from evaluation.paged import HOSTILE, LONG, MADE, NAMES, Case, calibrated, case, cases, drawn, page_of, promise, tree, usual
 
 from llmtriage.errors import UnknownNameError
-from llmtriage.evaluation import page, plots, report_html
+from llmtriage.evaluation import Judged, page, plots, report_html
 from llmtriage.evaluation.inline_svg import inline
 from llmtriage.evaluation.page import _without_places
 from llmtriage.evaluation.words import _WORDS, Words
+from llmtriage.outcomes import Accepted
 from llmtriage.probability.certificate import certify_at
+from llmtriage.taxonomy import Taxonomy
 
 VOID = {"meta", "wbr", "br", "link", "img"}
 
@@ -202,6 +204,26 @@ def test_the_verdict(accepted: int, wrong: int, settings: dict[str, Any], says: 
     assert says in verdict(accepted, wrong, **settings)
 
 
+def test_a_promise_that_is_broken_is_not_hidden_by_a_looser_one() -> None:
+    """All together are within the larger limit."""
+    leaves = Taxonomy.from_labels(["a", "b"])
+    two = calibrated(("a", promise(alpha=0.05, n=4000)), ("b", promise(n=90, alpha=0.2, seed=3)))
+
+    def found(n: int, wrong: int) -> str:
+        tickets = [("b", "b")] * 400 + [("a", "a")] * (n - wrong) + [("a", "b")] * wrong
+        judged = [
+            Judged(gold=gold, outcome=Accepted(category=said, team=None, confidence=0.9, score=0.9), text="")
+            for said, gold in tickets
+        ]
+        return Page(case(judged, leaves, two).page()).text
+
+    assert "Within the promise" in found(100, 4)
+    assert "Above the promise, as chance allows" in found(100, 6)
+    text = found(100, 20)
+    assert "20 of those 500 are wrong (4.0 %); at most 5 % to 20 % (by answer) was promised. Calibrate anew" in text
+    assert "100 20.0 %" in text
+
+
 def test_what_must_be_known_before_the_figures_are_believed() -> None:
     """Few tickets, none that belongs nowhere, labels of the promise without such, answers that are missing."""
     text = Page(page_of("no answers")).text
@@ -242,6 +264,16 @@ def test_a_threshold_that_was_fixed_beforehand_is_said_to_be() -> None:
     limit = f"{100 * fixed.alpha:.4g} %"
     assert f"of the 100 labelled tickets that reach it 20 are wrong. That many tell that the error is at most {limit}." in text
     assert f"at most {limit} was promised" in text
+
+
+def test_any_confidence_above_the_floor_of_a_plan_is_not_any() -> None:
+    """All labelled tickets were accepted, but they were drawn above it."""
+    leaves, made = tree(4), calibrated(("other", promise()))
+    (all_accepted,) = (one.model_copy(update={"threshold": None}) for one in made.promises)
+    focused = made.model_copy(update={"promises": (all_accepted,), "floor": 0.61})
+    found = case(drawn(50, leaves, calibrated=True), leaves, focused)
+    assert found.report.settings["threshold"] == 0.61
+    assert "all 10 % 0.610 400" in Page(found.page()).text
 
 
 def test_everything_needed_to_repeat_it_and_no_secret() -> None:
