@@ -14,8 +14,8 @@ change little and a category without a ticket keeps its scores. The fit minimise
 | matrix | a, b, D | 2, 1 | changes | changes |
 
 A `ConfidenceCalibrator` turns the confidence c of a first choice into the chance that it is right; no distribution can be made of
-that. `beta`: the logit is a ln c - b ln(1 - c) + m with a, b >= 0. `platt`: the case a = b, at least 0.001. Priors: sd 2 around
-(1, 1, 0). The first choice is kept, and so is the order: exactly by platt, up to new ties by beta.
+that. `beta`: the logit is a ln c - b ln(1 - c) + m with a, b at least 0.000001. `platt`: the case a = b, at least 0.001. Priors: sd 2 around
+(1, 1, 0). The first choice is kept, and so is the order, but for confidences within 1e-7 of 0 or of 1.
 
 A method that keeps the order may share its labels with a certificate; any other must be fitted on labels of its own.
 
@@ -51,7 +51,7 @@ SCORE_METHODS: Mapping[str, Prior] = {
 }
 """From the smallest to the largest."""
 
-LEAST_WEIGHTS: Mapping[str, tuple[float, ...]] = {"beta": (0.0, 0.0), "platt": (1e-3,)}
+LEAST_WEIGHTS: Mapping[str, tuple[float, ...]] = {"beta": (1e-6, 1e-6), "platt": (1e-3,)}
 """The methods for confidences, with the least value of each weight."""
 
 
@@ -275,7 +275,7 @@ class ConfidenceCalibrator(_Estimator):
     objective_: float
 
     keeps_order = True
-    """Tickets have the same order by confidence as before, but for ties that beta may make."""
+    """Tickets have the same order by confidence as before, but for those within 1e-7 of 0 or of 1."""
 
     def __init__(self, method: str = "beta") -> None:
         self.method = method

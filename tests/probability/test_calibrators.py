@@ -184,6 +184,16 @@ def test_a_confidence_keeps_its_place(method: str, pairs: list[tuple[float, bool
     assert (fitted.weights_ >= LEAST_WEIGHTS[method]).all()
 
 
+@pytest.mark.parametrize("method", list(LEAST_WEIGHTS))
+def test_a_confidence_that_says_nothing_makes_no_ties(method: str) -> None:
+    """Labels must not choose which tickets are alike: where the best slope would be none or falling, the order still stays."""
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.01, 0.99, 300)
+    for right in (rng.random(300) < 0.7, confidence < 0.3, np.ones(300, bool)):
+        after = ConfidenceCalibrator(method).fit(confidence, right).predict(np.sort(confidence))
+        assert (np.diff(after) > 0).all()
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(2, 6), st.integers(1, 30), st.integers(0, 999))
 def test_a_temperature_keeps_the_first_choice(k: int, n: int, seed: int) -> None:
