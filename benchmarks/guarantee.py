@@ -4,7 +4,7 @@ python benchmarks/guarantee.py LLM-OUTPUTS --write
 
 LLM-OUTPUTS is a folder whose CSV files (at any depth) hold one answer of a model a row: either `correct,confidence`, or a `gold` letter and the
 scores of the options behind it. From each file n labelled tickets are drawn with replacement, each method sets a threshold on them, and the whole
-file is the truth. MAPIE takes part where it is installed (pip install mapie), with fewer draws.
+file is the truth. MAPIE takes part with --mapie where it is installed (pip install mapie), on the first draws.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import math
 import os
 import platform
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,7 @@ LARGEST_PART = 0.7  # of a file: a larger sample is not drawn from it
 LEAST_ORACLE = 0.05  # coverage is told of files of which the best threshold accepts more
 QUANTILES = 20
 UNLABELLED = 3000
+MAPIE_DRAWS = 20
 
 
 @dataclass(frozen=True)
@@ -63,23 +66,36 @@ class Outputs:
 
 
 def read(path: Path) -> Outputs:
-    """One file. Columns behind the options are left out, whatever they are called."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
-    head, body = rows[0], rows[1:]
+    """One file."""
+    head, *body = _rows(path)
     if "confidence" in head:
         score = np.array([float(row[head.index("confidence")]) for row in body])
         loss = np.array([1 - float(row[head.index("correct")]) for row in body])
     else:
-        first = next(place for place, name in enumerate(head) if name.startswith("logit_"))
-        options = sorted({row[head.index("gold")] for row in body} | set("ABCDEF"))
-        shares = softmax(np.array([[float(cell) for cell in row[first : first + len(options)]] for row in body]), axis=1)
-        score = shares.max(axis=1)
-        loss = np.array(
-            [options[top] != row[head.index("gold")] for top, row in zip(shares.argmax(axis=1), body, strict=True)], float
-        )
+        logits, gold = with_logits(path)
+        shares = softmax(logits, axis=1)
+        score, loss = shares.max(axis=1), (shares.argmax(axis=1) != gold).astype(float)
+    return ordered(str(path.parent.name + "/" + path.stem), score, loss)
+
+
+def ordered(name: str, score: Floats, loss: Floats) -> Outputs:
+    """Outputs in any order."""
     order = np.argsort(-score, kind="stable")
-    return Outputs(str(path.parent.name + "/" + path.stem), score[order], loss[order])
+    return Outputs(name, score[order], loss[order])
+
+
+def with_logits(path: Path) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """The scores of the options, and the places of the true ones. Columns behind the options are left out, whatever they are called."""
+    head, *body = _rows(path)
+    first = next(place for place, name in enumerate(head) if name.startswith("logit_"))
+    options = sorted({row[head.index("gold")] for row in body} | set("ABCDEF"))
+    logits = np.array([[float(cell) for cell in row[first : first + len(options)]] for row in body])
+    return logits, np.array([options.index(row[head.index("gold")]) for row in body])
+
+
+def _rows(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
 
 
 # -- the methods: from labelled tickets, surest first, to a threshold ------------------------------
@@ -150,7 +166,7 @@ METHODS: dict[str, tuple[str, Callable[[Floats, Floats, float], Threshold]]] = {
     "split": ("LTT, split, fixed sequence", split_sequence),
     "ours": ("**ours, uniform labels**", ours),
 }
-FOCUSED = "**ours, focused labels**"
+FOCUSED, MAPIE = "**ours, focused labels**", f"MAPIE, precision, default grid ({MAPIE_DRAWS} draws)"
 
 
 def focused(outputs: Outputs, n: int, alpha: float, rng: np.random.Generator) -> Threshold:
@@ -174,7 +190,9 @@ def mapie(score: Floats, loss: Floats, alpha: float) -> Threshold:
     controller = BinaryClassificationController(
         lambda x: np.column_stack([1 - x[:, 0], x[:, 0]]), "precision", target_level=1 - alpha, confidence_level=1 - DELTA
     )
-    controller.calibrate(score[:, None], right)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns where it finds no valid threshold
+        controller.calibrate(score[:, None], right)
     valid = np.asarray(controller.valid_predict_params, float)
     return float(valid.min()) if len(valid) else math.inf
 
@@ -221,7 +239,7 @@ Key = tuple[str, int, float, str]  # method, n, alpha, file
 
 
 def measured(files: Sequence[Outputs], options: argparse.Namespace) -> dict[Key, Tally]:
-    """All methods on the same draws; focused labels and MAPIE on draws of their own number."""
+    """All methods on the same draws; MAPIE on the first of them, focused labels on half as many draws of their own."""
     found: dict[Key, Tally] = defaultdict(Tally)
     for number, outputs in enumerate(files):
         for n in options.sizes:
@@ -240,7 +258,7 @@ def _draw_all(found: dict[Key, Tally], outputs: Outputs, n: int, options: argpar
                 found[name, n, alpha, outputs.name].add(outputs, method(score, loss, alpha), alpha)
             if draw < options.draws // 2:
                 found["focused", n, alpha, outputs.name].add(outputs, focused(outputs, n, alpha, rng), alpha)
-            if options.mapie and n == 1000 and draw < 20:
+            if options.mapie and draw < MAPIE_DRAWS:
                 found["mapie", n, alpha, outputs.name].add(outputs, mapie(score, loss, alpha), alpha)
 
 
@@ -253,7 +271,7 @@ def table(found: dict[Key, Tally], files: Sequence[Outputs], n: int, options: ar
     yield f"|---|{'---|' * len(options.alphas)}"
     titles = {name: title for name, (title, _) in METHODS.items()} | {
         "focused": FOCUSED,
-        "mapie": "MAPIE, precision, default grid (20 draws)",
+        "mapie": MAPIE,
     }
     for name, title in titles.items():
         cells = [_cell(found, files, name, n, alpha) for alpha in options.alphas]
@@ -278,12 +296,15 @@ def against(found: dict[Key, Tally]) -> Iterator[str]:
     """Ours against the others that keep a promise, draw by draw: the mean difference in coverage, and where it is behind by two standard errors."""
     yield "| against | better / alike / worse, of files, n and alphas | mean difference in coverage | where worse |"
     yield "|---|---|---|---|"
-    for name in ("sgr", "bonferroni", "split"):
+    for name, title in {**{name: METHODS[name][0] for name in ("sgr", "bonferroni", "split")}, "mapie": MAPIE}.items():
+        if not any(method == name for method, *_ in found):
+            continue
         differences, worse, better, alike = [], [], 0, 0
         for (method, n, alpha, file), tally in found.items():
             if method != "ours":
                 continue
-            gap = np.array(tally.coverage) - np.array(found[name, n, alpha, file].coverage)
+            theirs = np.array(found[name, n, alpha, file].coverage)
+            gap = np.array(tally.coverage[: len(theirs)]) - theirs
             error = gap.std(ddof=1) / math.sqrt(len(gap))
             differences.append(gap.mean())
             if gap.mean() < -2 * error:
@@ -293,7 +314,7 @@ def against(found: dict[Key, Tally]) -> Iterator[str]:
             else:
                 alike += 1
         listed = "; ".join(worse) or "nowhere"
-        yield f"| {METHODS[name][0]} | {better} / {alike} / {len(worse)} | {np.mean(differences):+.4f} | {listed} |"
+        yield f"| {title} | {better} / {alike} / {len(worse)} | {np.mean(differences):+.4f} | {listed} |"
 
 
 TEMPLATE = """\
@@ -305,7 +326,7 @@ Command:
 {command}
 ```
 
-{date}; {cores} cores, Python {python}, numpy {numpy}; {seconds:.0f} s. {files} files, {draws} draws of each; focused labels half as many.
+{date}; {cores} cores, Python {python}, {packages}; {seconds:.0f} s. {files} files, {draws} draws of each; focused labels half as many.
 
 Each cell: the share of draws whose promise is broken (the true share of errors among the accepted exceeds alpha), mean over the files,
 with its standard error and the worst file; then, in bold, the coverage as a part of what the best threshold of that file would accept,
@@ -332,7 +353,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--alphas", type=float, nargs="+", default=ALPHAS)
     parser.add_argument("--files", type=int, help="the first so many files (default: all)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--mapie", action="store_true", help="with MAPIE, for n = 1,000")
+    parser.add_argument("--mapie", action="store_true", help=f"with MAPIE, on the first {MAPIE_DRAWS} draws")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
     return parser.parse_args()
 
@@ -350,7 +371,7 @@ def main() -> None:
         date=datetime.now(tz=UTC).date().isoformat(),
         cores=os.cpu_count(),
         python=platform.python_version(),
-        numpy=np.__version__,
+        packages=", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", *["mapie"] * options.mapie)),
         seconds=time.perf_counter() - start,
         files=len(files),
         draws=options.draws,
