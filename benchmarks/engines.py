@@ -405,9 +405,9 @@ Command:
 OF_THE_FIXTURE = """
 ## The model
 
-It has 3 MB and knows the prompts of llmtriage alone, so the `openai` row says what such a client costs, not how well it sorts. There, and where a
-rationale is asked for, which it learnt badly, it often writes on until its limit of tokens: those two rows cost more than with a model
-that ends its answers. A token costs next to nothing here: what vLLM and the client do around it in Python weighs more than with a large model on a
+It has 3 MB and knows the prompts of llmtriage alone, so the `openai` row says what such a client costs, not how well it sorts. There it often
+writes on until its limit of tokens: that row costs more than with a model that ends its answers. A token costs next to nothing here:
+what vLLM and the client do around it in Python weighs more than with a large model on a
 GPU, where the tokens of an answer weigh most. The script measures that too, see its first lines.
 """
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
+import json
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 from support import ROOT
 
@@ -13,14 +19,18 @@ from llmtriage import Settings
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = ROOT / "benchmarks" / "clients.py"
 SMALL = ["--n", "24", "--warm-up", "8", "--in-flight", "4", "--rounds", "1"]
 
 
-def run(*options: str) -> subprocess.CompletedProcess[str]:
-    """The script, on a few tickets."""
-    command = [sys.executable, str(SCRIPT), *SMALL, *options]
+def script(name: str, *options: str | Path) -> subprocess.CompletedProcess[str]:
+    """A script, run to its end."""
+    command = [sys.executable, str(ROOT / "benchmarks" / name), *map(str, options)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100, cwd=ROOT)
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    """What clients cost, on a few tickets."""
+    return script("clients.py", *SMALL, *options)
 
 
 def rows(page: str) -> dict[str, list[str]]:
@@ -108,3 +118,126 @@ def test_what_scikit_learn_cannot_fit_is_said_before_anything_is_measured() -> N
         done.stderr
         == "a category has no ticket to calibrate with, and scikit-learn's calibrator cannot be fitted: more --labels\n"
     )
+
+
+# -- promises on made-up outputs -------------------------------------------------------------------
+
+
+def imported(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A script as a module."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module(name)
+
+
+def write(path: Path, head: list[str], rows: list[list[Any]]) -> None:
+    """A CSV file, with its folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([head, *rows])
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """Two models with scores of six options, and one with a confidence alone."""
+    rng = np.random.default_rng(0)
+    for name, pull in (("sure", 3.0), ("unsure", 1.0)):
+        gold = rng.integers(0, 6, 400)
+        logits = rng.normal(0, 1, (400, 6)) + pull * np.eye(6)[gold]
+        rows = [["ABCDEF"[true], *map(str, row)] for true, row in zip(gold, logits, strict=True)]
+        write(tmp_path / "outputs" / "options" / f"{name}.csv", ["gold", *(f"logit_{letter}" for letter in "ABCDEF")], rows)
+    confidence = rng.random(300)
+    judged = [[int(rng.random() < chance), chance] for chance in confidence]
+    write(tmp_path / "outputs" / "choices" / "plain.csv", ["correct", "confidence"], judged)
+    return tmp_path / "outputs"
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """A set of three categories in two departments, and tickets that belong nowhere."""
+    rng = np.random.default_rng(1)
+    words = {
+        "refund": "money back paid twice",
+        "parcel": "box late lost street",
+        "login": "password code account",
+        "oos": "weather song joke",
+    }
+    for name, n in (("train", 80), ("dev", 240)):
+        rows = []
+        for number in range(n):
+            category = list(words)[number % 4]
+            told = category if rng.random() < 0.8 else str(rng.choice(list(words)))
+            rows.append([f"{' '.join(rng.choice(words[told].split(), 3))} {number}", category])
+        write(tmp_path / "shop" / f"{name}.csv", ["text", "category"], rows)
+    departments = {"sales": ["refund", "parcel"], "tech": ["login"]}
+    (tmp_path / "shop" / "domains.json").write_text(json.dumps(departments), encoding="utf-8")
+    return tmp_path / "shop"
+
+
+class TakesTheUpperHalf:
+    """MAPIE's controller, as far as it is used here: every threshold from one half on is valid."""
+
+    def __init__(self, _: Any, risk: str, *, target_level: float, confidence_level: float) -> None:
+        self.told = (risk, target_level, confidence_level)
+
+    def calibrate(self, scores: Any, right: Any) -> None:
+        assert self.told == ("precision", 0.8, 0.9)
+        assert scores.shape == (100, 1)
+        assert set(right) <= {0, 1}
+        self.valid_predict_params = np.array([0.9, 0.5])
+
+
+def test_methods_are_compared_on_the_same_draws(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MAPIE takes part in the first twenty of them; against it only these count."""
+    guarantee = imported("guarantee", monkeypatch)
+    monkeypatch.setitem(sys.modules, "mapie.risk_control", SimpleNamespace(BinaryClassificationController=TakesTheUpperHalf))
+    files = [guarantee.read(path) for path in sorted(outputs.rglob("*.csv"))]
+    assert [file.name for file in files] == ["choices/plain", "options/sure", "options/unsure"]
+    assert [len(file.score) for file in files] == [300, 400, 400]
+    options = SimpleNamespace(draws=22, sizes=[100, 1000], alphas=[0.2], seed=0, mapie=True)
+    found = guarantee.measured(files, options)
+    assert {n for _, n, _, _ in found} == {100}  # the others are too small for more
+    theirs = found["mapie", 100, 0.2, "options/sure"]
+    assert len(theirs.coverage) == 20
+    assert set(theirs.coverage) == {float((files[1].score >= 0.5).mean())}
+    assert len(found["ours", 100, 0.2, "options/sure"].coverage) == 22
+    assert len(list(guarantee.table(found, files, 100, options))) == 2 + len(guarantee.METHODS) + 2
+    assert [line.split(" | ")[0] for line in guarantee.against(found)][2:] == [
+        f"| {title}" for title in ("SGR", "LTT, 20 quantiles, Bonferroni", "LTT, split, fixed sequence", guarantee.MAPIE)
+    ]
+
+
+def test_rules_for_the_parts_are_measured(outputs: Path, labelled: Path) -> None:
+    """Every rule on both halves; the one in use does not differ from itself, and a file with a confidence alone is left out."""
+    sizes = ["--draws", "2", "--world-draws", "1", "--sizes", "60", "120", "--alphas", "0.2"]
+    done = script("parts.py", outputs, labelled, *sizes)
+    assert done.returncode == 0, done.stderr
+    assert "chosen on: sure; shop, few examples; shop, many examples." in done.stdout.lower()
+    assert "confirmed on: unsure." in done.stdout.lower()
+    own = [line for line in done.stdout.splitlines() if line.startswith("| **llmtriage** | ")]
+    assert own[0].split(" | ")[1:3] == ["+0.000 ± 0.000"] * 2
+    assert len(own) == 1 + 2 * 4
+    assert "nan" not in done.stdout
+
+
+def test_calibrate_and_evaluate_are_measured_as_users_type_them(labelled: Path) -> None:
+    """A row for few and for all examples, leaf and department; and what calibrate says of each."""
+    done = script("datasets.py", labelled, "--labelled", "160", "--draws", "1", "--shots", "3", "--alphas", "0.2")
+    assert done.returncode == 0, done.stderr
+    cells = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| shop | ")]
+    cells = cells[: len(cells) // 2]  # they are printed as they come, and again in the table
+    assert [row[1:4] for row in cells] == [[shots, answer, "0.2"] for shots in ("3", "all") for answer in ("leaf", "department")]
+    said = [line for line in done.stdout.splitlines() if line.startswith("- shop, ")]
+    assert len(said) == len(cells)
+    for row, sentence in zip(cells, said, strict=True):
+        assert ("accepts" in sentence) == (row[4] == "1 of 1")
+        assert (row[5] == "-") == (row[4] == "0 of 1")
+        assert ("no promise with these 160 labels" in sentence) == (row[4] == "0 of 1")
+
+
+@pytest.mark.parametrize("name", ["parts", "datasets"])
+def test_the_pages_were_written_by_these_scripts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last measured tables have the rows and columns of the script."""
+    module = imported(name, monkeypatch)
+    page = module.PAGE.read_text(encoding="utf-8")
+    assert all(f"\n| {rule} | " in page for rule in getattr(module, "RULES", ()))
+    assert getattr(module, "HEADER", "") in page

@@ -15,6 +15,7 @@ import pytest
 
 from llmtriage import Accepted, Pending, Taxonomy, Ticket, Triage
 from llmtriage.calibrating import Calibrated, Labelled, calibrate, calibrate_budget, calibrate_plan, in_words, parts, plan, scored
+from llmtriage.calibrating.fitting import fitted_part
 from llmtriage.calibration import Calibration
 from llmtriage.errors import CalibrationError, InputError
 from llmtriage.predictions import Example, Failure, Prediction, Question, SingleLabel
@@ -528,6 +529,12 @@ def test_a_sample_of_copies_is_divided_all_the_same() -> None:
     assert len(fitting) == 75
     assert len(certifying) == 225
     assert 30 < sum("as agreed" in row.outcome.text for row in fitting) < 65
+
+
+@pytest.mark.parametrize(("n", "fitted"), [(1, 1), (2, 1), (60, 30), (150, 50), (1000, 250), (100_000, 1000)])
+def test_how_many_fit_the_calibrator(n: int, fitted: int) -> None:
+    """A quarter, at least 50 and at most 1,000; never more than half, but of a single one."""
+    assert fitted_part(n) == fitted
 
 
 def test_one_ticket_and_none() -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from llmtriage.triage import Triage
 
-FITTED_SHARE, MOST_FITTED = 0.25, 1000  # of the labels, where the calibrator needs labels of its own
+FITTED_SHARE, MOST_FITTED = 0.25, 1000  # of the labels, where the calibrator needs labels of its own: benchmarks/parts.md
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ def parts(rows: Sequence[Labelled], seed: int) -> tuple[list[Labelled], list[Lab
     """
     if any(isinstance(answer_of(row), SingleLabel) for row in rows):
         return list(rows), list(rows)  # a calibrator for single labels keeps the order
-    wanted = max(1, min(MOST_FITTED, max(LEAST_TICKETS, round(FITTED_SHARE * len(rows))), len(rows) // 2))
+    wanted = fitted_part(len(rows))
     order = np.random.default_rng(seed).permutation(len(rows))
     fitting, certifying = sorted(order[:wanted].tolist()), sorted(order[wanted:].tolist())
     groups = near_duplicate_groups([row.outcome.text for row in rows])
@@ -88,6 +88,11 @@ def parts(rows: Sequence[Labelled], seed: int) -> tuple[list[Labelled], list[Lab
     if 2 * len(apart) >= len(fitting):
         fitting = apart
     return [rows[place] for place in fitting], [rows[place] for place in certifying]
+
+
+def fitted_part(n: int) -> int:
+    """How many of n labelled tickets fit the calibrator, at least 1; the others are for the promise."""
+    return max(1, min(MOST_FITTED, max(LEAST_TICKETS, round(FITTED_SHARE * n)), n // 2))
 
 
 def fitted(triage: Triage, rows: Sequence[Labelled], answer: Answer) -> tuple[Calibration, Selection]:
