@@ -66,7 +66,7 @@ def _number(number: int, n: int) -> tuple[int, int]:
 RULES: dict[str, Callable[[int], tuple[int, int]]] = {
     "none, raw confidence": lambda _: (0, 0),
     **{f"{share:g}": partial(_share, share) for share in (0.1, 0.15, 0.2, 0.25, 0.33, 0.5)},
-    **{f"{number:,} tickets": partial(_number, number) for number in (50, 200, 1000, 2500)},
+    **{f"{number:,} tickets": partial(_number, number) for number in (50, 200, 1000)},
     OWN: lambda n: (fitted_part(n),) * 2,
     SHARED: lambda n: (n, 0),
 }

@@ -44,9 +44,12 @@ class Seen:
     asked: list[str] = field(default_factory=list)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser; without one, the test is skipped and the reason told."""
+    """The browser; without one, the test is skipped and the reason told.
+
+    Playwright's event loop runs in this thread as long as it is there, so it ends with the module: other tests have loops of their own.
+    """
     if _PROGRAM is None:
         pytest.skip("no Chromium here: install chromium, or name it in CHROMIUM")
     with sync_playwright() as playwright:
