@@ -88,7 +88,7 @@ def test_diff_as_json(cli: Cli, files: Path) -> None:
     done = cli("taxonomy", "diff", "old.yaml", "new.yaml", "--json")
     data = json.loads(done.out)
     assert (done.code, done.err) == (1, "")
-    assert data.keys() == {"changes", "carried", "waiting", "guesses", "unknown"}
+    assert data.keys() == {"changes", "carried", "waiting", "turned", "guesses", "unknown"}
     assert data["changes"][0] == {"kind": "renamed", "old": ["refund"], "new": ["退货退款"], "details": []}
     assert data["carried"] == {"refund": "退货退款", "other": "other"}
     assert data["waiting"]["parcel"] == {"reason": "split", "candidates": ["late", "lost"]}
@@ -105,6 +105,19 @@ def test_diff_of_the_same_and_of_what_is_all_carried(cli: Cli, files: Path) -> N
     done = cli("taxonomy", "diff", "renamed.yaml", "old.yaml")
     assert "7 -> login, " in done.out
     assert "write was: ['7'] at login" in done.out
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "turned    7 meant login and means 7 now\n"), ("zh", "改义      7 原指 login，现指 7\n")]
+)
+def test_diff_of_an_id_that_is_used_again(cli: Cli, files: Path, language: str, said: str) -> None:
+    """Exit code 1, for its old labels would mean something else."""
+    (files / "was.yaml").write_text(TAXONOMY.replace("{id: login,", "{id: login, was: '7',"), encoding="utf-8")
+    (files / "again.yaml").write_text(TAXONOMY + "  - {id: '7'}\n", encoding="utf-8")
+    done = cli("taxonomy", "diff", "was.yaml", "again.yaml", "--language", language)
+    assert (done.code, done.out.splitlines(keepends=True)[-1]) == (1, said)
+    data = json.loads(cli("taxonomy", "diff", "was.yaml", "again.yaml", "--json").out)
+    assert data["turned"] == {"7": {"before": "login", "now": "7"}}
 
 
 def test_diff_of_a_broken_file(cli: Cli, files: Path) -> None:
