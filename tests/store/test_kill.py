@@ -18,37 +18,15 @@ import pytest
 
 TICKETS = 2000
 _DRIVER = Path(__file__).parent / "killed.py"
-_WORDS = [
-    "refund",
-    "parcel",
-    "late",
-    "broken",
-    "login",
-    "password",
-    "invoice",
-    "charged",
-    "twice",
-    "cancel",
-    "order",
-    "退款",
-    "发票",
-    "登录",
-    "快递",
-    "密码",
-    "订单",
-    "please",
-    "thank",
-    "you",
-    "the",
-    "my",
-]
+_WORDS = "refund parcel late broken login password invoice charged twice cancel order please thank you 退款 发票 登录 快递 密码".split()
+_COUNTS = sorted(random.Random(7).sample(range(1, 36), 10))  # noqa: S311
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """2,000 tickets, and what an unbroken run makes of them."""
     folder = tmp_path_factory.mktemp("kill")
-    draw = random.Random(1)
+    draw = random.Random(1)  # noqa: S311
     rows = [f'{n},"{" ".join(draw.choices(_WORDS, k=20))}, {n}\nsecond line"' for n in range(TICKETS)]
     (folder / "tickets.csv").write_text("id,content\n" + "\n".join(rows) + "\n", encoding="utf-8")
     run("never", 0, folder, "unbroken")
@@ -118,13 +96,15 @@ def same_probes(folder: Path, request: pytest.FixtureRequest) -> str:
 
 
 def test_killed_after_a_commit(folder: Path, same_probes: str) -> None:
+    """What is on disk counts; the output may lag behind it."""
     assert run("after-commit", 3, folder, same_probes) is None
     assert finish(folder, same_probes) >= 3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", sorted(random.Random(7).sample(range(1, 36), 10)))
+@pytest.mark.parametrize("count", _COUNTS)
 def test_killed_after_any_commit(folder: Path, same_probes: str, count: int) -> None:
+    """At ten moments of the run, drawn once."""
     assert run("after-commit", count, folder, same_probes) is None
     assert finish(folder, same_probes) >= count
 
@@ -132,6 +112,7 @@ def test_killed_after_any_commit(folder: Path, same_probes: str, count: int) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 9, 30])
 def test_killed_within_a_transaction(folder: Path, same_probes: str, count: int) -> None:
+    """Half a transaction is none: no outcome without its place in the queue."""
     assert run("in-transaction", count, folder, same_probes) is None
     finish(folder, same_probes)
 
@@ -139,6 +120,7 @@ def test_killed_within_a_transaction(folder: Path, same_probes: str, count: int)
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 777, 2000])
 def test_killed_within_a_row_of_the_output(folder: Path, same_probes: str, count: int) -> None:
+    """The half row is cut off; its outcome is known."""
     assert run("in-row", count, folder, same_probes) is None
     assert finish(folder, same_probes) >= count
 
@@ -146,5 +128,6 @@ def test_killed_within_a_row_of_the_output(folder: Path, same_probes: str, count
 @pytest.mark.slow
 @pytest.mark.parametrize("wait", [0.0, 0.05, 0.2])
 def test_killed_by_the_clock(folder: Path, same_probes: str, wait: float) -> None:
+    """Wherever that is."""
     run("never", 0, folder, same_probes, wait=wait)
     finish(folder, same_probes)
