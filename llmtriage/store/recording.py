@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from llmtriage.outcomes import Pending
 from llmtriage.store import schema
-from llmtriage.store.records import outcome_row, storable, text_hmac, ticket_key, uncertainty
+from llmtriage.store.records import name, outcome_row, storable, text_hmac, ticket_key, uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ class Recorder:
         key: The store's key.
         source: Where the tickets come from: ids of two sources are never the same ticket.
         kept: What is stored of texts.
-        opened_at: The last queue entry when this process began. An open entry up to this one gives way to a newer text of its ticket; of two
+        opened_at: The last outcome when this process began. An open entry for one up to this gives way to a newer text of its ticket; of two
             texts with one id that come in one run, both wait.
     """
 
@@ -104,11 +104,11 @@ class _Group:
         return {
             "source": self._recorder.source,
             "key": key,
-            "external_id": None if ticket.numbered else _storable(ticket.id),
+            "external_id": None if ticket.numbered or ticket.id is None else name(ticket.id),
             "channel": _storable(ticket.channel),
             "language": _storable(ticket.language),
-            "customer": _storable(ticket.customer),
-            "metadata": {storable(name): storable(value) for name, value in ticket.metadata.items()},
+            "customer": None if ticket.customer is None else name(ticket.customer),
+            "metadata": {storable(key): storable(value) for key, value in ticket.metadata.items()},
             "received_at": self._at,
         }
 
@@ -191,12 +191,14 @@ class _Group:
             self._connection.execute(moved.values(ended), rows)
 
     def _gives_way(self, entry: Any, newest: Mapping[int, int]) -> bool:
-        return bool(entry.id <= self._recorder.opened_at or entry.ticket_text_id == newest[entry.ticket_id])
+        return bool(entry.outcome_id <= self._recorder.opened_at or entry.ticket_text_id == newest[entry.ticket_id])
 
     def _entries_before(self, written: Sequence[_Written]) -> Sequence[Any]:
         entries = schema.queue_entry.c
         tickets = {one.ticket for one in written}
-        chosen = sa.select(entries.id, entries.ticket_id, entries.ticket_text_id, entries.lane, entries.state)
+        chosen = sa.select(
+            entries.id, entries.ticket_id, entries.ticket_text_id, entries.outcome_id, entries.lane, entries.state
+        ).order_by(entries.id)
         return self._connection.execute(chosen.where(entries.ticket_id.in_(tickets), entries.state != "withdrawn")).all()
 
     def _answered(self, written: Sequence[_Written]) -> set[int]:
