@@ -24,7 +24,7 @@ _entry, _outcome, _ticket, _text, _review = (
     schema.review.c,
 )
 OPEN = _entry.state == sa.literal_column("'open'")  # written out: else SQLite does not see that its index of open entries fits
-_OF_TICKET = (
+OF_TICKET = (
     _ticket.external_id,
     _ticket.channel,
     _ticket.language.label("ticket_language"),
@@ -74,7 +74,7 @@ def items() -> sa.Select[Any]:
         .join(schema.ticket_text, _entry.ticket_text_id == _text.id)
         .outerjoin(schema.outcome, _entry.outcome_id == _outcome.id)
     )
-    return sa.select(schema.queue_entry, *_OF_TICKET, *_SEEN).select_from(joined)
+    return sa.select(schema.queue_entry, *OF_TICKET, *_SEEN).select_from(joined)
 
 
 def item_of(row: Any, at: int) -> Item:
@@ -167,7 +167,7 @@ def labels() -> sa.Select[Any]:
         .join(schema.ticket_text, standing.c.ticket_text_id == _text.id)
         .outerjoin(schema.queue_entry, standing.c.queue_entry_id == _entry.id)
     )
-    return sa.select(standing, *_OF_TICKET, _entry.sample, first.label("first")).select_from(joined).order_by(standing.c.id)
+    return sa.select(standing, *OF_TICKET, _entry.sample, first.label("first")).select_from(joined).order_by(standing.c.id)
 
 
 def label_of(row: Any) -> Label:
