@@ -261,6 +261,29 @@ class Taxonomy(_Strict):
         tops = self.heirs.get(category_id) or ((category_id,) if category_id in self else ())
         return tuple(dict.fromkeys(node.id for top in tops for node in self[top].walk() if not node.children))
 
+    def leaf(self, label: str, *, file: str | Path | None = None, line: int | None = None, field: str | None = None) -> str:
+        """The id of the leaf that a label means.
+
+        Args:
+            label: The id of a leaf, or a former one that is carried.
+            file: Where it was written, for the error.
+            line: The line in that file.
+            field: The argument it was given to.
+
+        Raises:
+            InputError: It means several leaves: a person has to say which.
+            UnknownNameError: It is no category.
+        """
+        carried = self.carried(label)
+        if carried is not None:
+            return carried
+        candidates = ", ".join(self.candidates(label))
+        if not candidates:
+            known = [leaf.id for leaf in self.leaves]
+            raise UnknownNameError.among("category", label, known, file=file, line=line, field=field)
+        problem = f"the category {short(label)!r} {'has sub-categories' if label in self else 'was split'}"
+        raise InputError(problem, file=file, line=line, field=field, remedy=f"name one of them: {short(candidates, 200)}")
+
     # -- identity ------------------------------------------------------------------------------
 
     @cached_property
