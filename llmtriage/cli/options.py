@@ -179,8 +179,10 @@ triage_options = _together(
     click.option("--votes", type=click.IntRange(2, 100), help="Answers that are sampled where votes are read [5]."),
     click.option("--rationale", is_flag=True, help="Ask a chat model why, before it chooses."),
     click.option("--without", multiple=True, metavar="STEP", help="Leave out a step of preparation; may be repeated."),
-    click.option("--keep", multiple=True, metavar="KIND", help="Personal data that the engine may see; may be repeated."),
-    click.option("--redact", multiple=True, metavar="KIND=PATTERN", help="Hide this too; may be repeated."),
+    click.option("--keep", multiple=True, metavar="KIND", help="A kind of personal data that is not hidden; may be repeated."),
+    click.option(
+        "--redact", multiple=True, metavar="KIND=PATTERN", help="Hide what this pattern finds as [KIND_1]; may be repeated."
+    ),
     click.option("--concurrency", type=click.IntRange(1, 1024), help="Requests in flight, at most [64]."),
     timeout_option,
     click.option("--attempts", type=click.IntRange(1, 10), help="Requests for one ticket, at most [3]."),

@@ -28,7 +28,7 @@ _HIDDEN: Final = "\x00"
 _MOST_NAMES: Final = 20
 _SAME_PHONE: Final = 10
 """Last digits by which a phone is known, with its country or without."""
-_FOLDED: Final = {
+_FOLDED: Final[dict[int, int | str]] = {
     **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in "，！；？"},
     **dict.fromkeys(map(ord, "‐‑‒–—−"), "-"),
     **dict.fromkeys(map(ord, "\u00a0\u3000"), " "),
@@ -133,7 +133,8 @@ def _without(text: str, places: Sequence[Place]) -> str:
     """`text` with places blanked out that are found already, at its old length."""
     if not places:
         return text
-    parts, position = [], 0
+    parts: list[str] = []
+    position = 0
     for place in sorted(places):
         parts += (text[position : place.start], _HIDDEN * (place.end - place.start))
         position = place.end
@@ -222,7 +223,8 @@ def _same(kind: str, value: str) -> str:
 def _replaced(text: str, places: Sequence[Place], numbers: _Numbers) -> str:
     if not places:
         return text
-    parts, position = [], 0
+    parts: list[str] = []
+    position = 0
     for place in places:
         parts += (text[position : place.start], numbers.placeholder(place.kind, text[place.start : place.end]))
         position = place.end

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from llmtriage.prepare.personal.postal import addresses
-from llmtriage.prepare.personal.people import names
 from llmtriage.prepare.personal.numbers import bank_cards, cn_ids, ibans, phones, plates
+from llmtriage.prepare.personal.people import names
+from llmtriage.prepare.personal.postal import addresses
 from llmtriage.prepare.personal.web import emails, urls
 
 if TYPE_CHECKING:

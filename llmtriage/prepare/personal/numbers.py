@@ -1,6 +1,6 @@
-"""Numbers that name a person or an account: identity cards, bank cards, IBAN, phones, licence plates.
+r"""Numbers that name a person or an account: identity cards, bank cards, IBAN, phones, licence plates.
 
-No `\\b`: between a Chinese character and a digit there is no word boundary. What stands directly before a number decides where the
+No `\b`: between a Chinese character and a digit there is no word boundary. What stands directly before a number decides where the
 format leaves doubt: a cue word ("phone", 卡号) makes it one, "order no." or 运单号 unmakes it.
 """
 
@@ -9,27 +9,31 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from llmtriage.prepare.personal.words import either
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from llmtriage.prepare.personal import Found
 
-_BEGIN: Final = r"(?<![0-9A-Za-z*])(?<![0-9A-Za-z][-./_#,])(?<![$¥€£])"
-_END: Final = r"(?![0-9A-Za-z*])(?![-./_][0-9A-Za-z])(?!,\d{3})(?! ?(?:元|块|美元|件|[MGK]B|kg|USD|EUR|RMB))"
+_BEGIN: Final = r"(?<![0-9A-Za-z*])(?<![0-9][-._])(?<![A-Za-z][-_#])(?<![$¥€£])"
+_END: Final = r"(?![0-9A-Za-z*])(?![-._][0-9])(?![-_][A-Za-z])(?!,\d{3}(?!\d))(?! ?(?:元|块|美元|件|[MGK]B|kg|USD|EUR|RMB))"
 _LOOK_BACK: Final = 40
 _SEVERAL_DIGITS: Final = re.compile(r"[0-9][0-9 .()*xX•/-]{4,}[0-9Xx]")
 """Where there is no such run, there is none of these numbers but plates."""
 _LINK: Final = r"(?:号码?|號碼?|编号|編號|是|为|為|改成|改为|换成|填|no\.?|nr\.?|num(?:ber)?|id|code|is|was|to|at|on|[\s:=)#№\"'“(（【\[-])*+"
 """What may stand between a cue word and its number."""
-_OTHER: Final = re.compile(
-    r"(?:订单|訂單|单号|單號|运单|快递|物流|包裹|工单|流水|交易|发票|税号|编号|編號|型号|序列号|批号|批次|条码|条形码|商品|货号|会员|设备|机身|合同|案件|版本"
-    r"|代码|代碼|取件码|验证码|预约|报修|保单|工号|学号|邮编|积分|金额|余额|会员卡|礼品卡|充值卡|购物卡|电话卡|流量卡|qq"
-    r"|\b(?:order|tracking|waybill|parcel|shipment|package|invoice|ticket|case|ref(?:erence)?|transaction|serial|model|barcode|part|item|product"
-    r"|batch|lot|booking|confirmation|receipt|contract|policy|version|firmware|build|error|code|sku|ean|upc|isbn|imei|s/?n|po|rma|so|mac|zip|awb|amount|balance|total"
-    r"|(?:gift|member(?:ship)?|loyalty|sim|reward|store|library) card))"
-    rf"{_LINK}\Z",
-    re.IGNORECASE,
+_OTHER_CHINESE: Final = either(
+    "订单 訂單 单号 單號 运单 快递 物流 包裹 工单 流水 交易 发票 税号 编号 編號 型号 序列号 批号 批次 条码 条形码 商品 货号 会员 设备 机身 "
+    "合同 案件 版本 代码 代碼 取件码 验证码 预约 报修 保单 工号 学号 邮编 积分 金额 余额 会员卡 礼品卡 充值卡 购物卡 电话卡 流量卡 qq"
 )
+_OTHER_ENGLISH: Final = either(
+    "order tracking waybill parcel shipment package invoice ticket case ref(?:erence)? transaction serial model barcode item product batch lot "
+    "booking confirmation receipt contract policy version firmware build error code sku ean upc isbn imei s/?n po rma mac zip awb "
+    "amount balance total "
+    "(?:gift|member(?:ship)?|loyalty|sim|reward|store|library)\\scard"
+)
+_OTHER: Final = re.compile(rf"(?:{_OTHER_CHINESE}|\b{_OTHER_ENGLISH}){_LINK}\Z", re.IGNORECASE)
 
 
 def _before(text: str, start: int) -> str:
@@ -183,10 +187,14 @@ _PHONE: Final = re.compile(
     re.IGNORECASE,
 )
 _PERHAPS_PHONE: Final = re.compile(rf"{_PHONE_BEGIN}\(?[0-9](?:[ .()/-]{{0,2}}[0-9*]){{6,14}}{_EXTENSION}{_END}", re.IGNORECASE)
+_PHONE_CUE_CHINESE: Final = either(
+    "电话 電話 手机 手機 座机 固话 联系方式 聯絡方式 致电 拨打 来电 回电 打给我 打我 传真 (?:新|旧|原|联系|这个|我的|我)号码? 微信 短信"
+)
 _PHONE_CUE: Final = re.compile(
-    r"(?:电话|電話|手机|手機|座机|固话|联系方式|聯絡方式|致电|拨打|来电|回电|打给我|打我|传真|(?:新|旧|原|联系|这个|我的|我)号码?|微信|短信"
-    r"|\b(?:(?:call|ring|text|phone|reach|contact)(?: me| us| him| her| back| today| now| please)*|phone|mobile|mob|cell(?:phone)?|tel(?:ephone)?|fax|landline"
-    rf"|whats ?app|(?:my|his|her|our|new|best|contact|the|a) (?:[a-z]+ )?(?:number|no)|ph|[tmp](?=[:.]))\.?){_LINK}\Z",
+    rf"(?:{_PHONE_CUE_CHINESE}|\b(?:(?:call|ring|text|phone|reach|contact)(?: me| us| him| her| back| today| now| please)*|phone|mobile|mob"
+    r"|cell(?:phone)?|tel(?:ephone)?|fax|landline|whats ?app|(?:my|his|her|our|new|best|contact)"
+    r" (?:(?:new|old|other|best|contact|direct|mobile|phone|cell|home|work|office) )?(?:number|no)(?:'s)?|ph|[tmp](?=[:.]))\.?)"
+    rf"{_LINK}\Z",
     re.IGNORECASE,
 )
 _SERVICE: Final = re.compile(r"[48]00\d{7}|1?8(?:00|33|44|55|66|77|88)\d{7}|(?:0800|0808)\d{6,7}|95\d{3}")
@@ -221,7 +229,7 @@ def phones(text: str) -> Iterator[Found]:
 # -- licence plates ------------------------------------------------------------------------------
 
 _PLATE: Final = re.compile(
-    "(?<![全最更崭翻刷创清重])[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼滬遼魯蘇贛鄂陝閩貴粵寧瓊][A-HJ-NP-Za-hj-np-z][ ·•.-]?"
+    "(?<![全最更崭翻刷创清重])[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼滬遼魯蘇贛鄂陝閩貴粵寧瓊] ?[A-HJ-NP-Za-hj-np-z][ ·•.-]?"
     "(?=[A-Za-z0-9]{0,5}[0-9])(?:[A-HJ-NP-Za-hj-np-z0-9]{5,6}|[A-HJ-NP-Za-hj-np-z0-9]{4}[挂学警港澳])(?![0-9A-Za-z])"
 )
 _CUED_PLATE: Final = re.compile(
@@ -233,7 +241,8 @@ _CUED_PLATE: Final = re.compile(
 )
 _SHAPED_PLATE: Final = re.compile(
     r"\b(?i:plates?|registration|reg|parked|parking|my car|my van|vehicle)\b[^.;\n0-9]{0,25}?(?<![0-9A-Za-z-])"
-    r"([A-Z]{2}[0-9]{2} ?[A-Z]{3}|[A-Z]{3}[ -][0-9]{3,4}|[0-9][A-Z]{3}[0-9]{3}|[A-Z]{1,3}-[A-Z]{1,2} ?[0-9]{1,4}|[0-9]{3}[ -][A-Z]{3})(?![0-9A-Za-z-])"
+    r"([A-Z]{2}[0-9]{2} ?[A-Z]{3}|[A-Z]{3}[ -][0-9]{3,4}|[0-9][A-Z]{3}[0-9]{3}|[A-Z]{1,3}-[A-Z]{1,2} ?[0-9]{1,4}|[0-9]{3}[ -][A-Z]{3})"
+    r"(?![0-9A-Za-z-])"
 )
 _PLATE_HINT: Final = re.compile("[Pp](?:late|LATE|ark)|[Rr]eg|REG|[Mm]y (?:car|van)|[Vv]ehicle|车牌|車牌|(?:[Cc]ar|[Vv]an) r")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from llmtriage.prepare.personal.words import either
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -43,8 +45,10 @@ def emails(text: str) -> Iterator[Found]:
 
 _END: Final = rf"\s<>\"`，。；！？、《》「」【】“”‘’\x00{_HAN}"
 _REST: Final = rf"[^{_END}]*+"
-_ENDS: Final = "com|cn|net|org|edu|gov|io|co|uk|de|fr|jp|hk|tw|us|eu|au|ca|in|me|cc|tv|ly|gl|to|app|dev|top|xyz|shop|store|info|biz|site|link|vip|club"
-_NAME: Final = rf"(?:[A-Za-z0-9][A-Za-z0-9-]{{0,62}}\.){{1,5}}(?:{_ENDS})(?![A-Za-z0-9-])"
+_ENDS: Final = either(
+    "com cn net org edu gov io co uk de fr jp hk tw us eu au ca in me cc tv ly gl to app dev top xyz shop store info biz site link vip club"
+)
+_NAME: Final = rf"(?:[A-Za-z0-9][A-Za-z0-9-]{{0,62}}\.){{1,5}}{_ENDS}(?![A-Za-z0-9-])"
 _BEFORE: Final = r"(?<![A-Za-z0-9@_.-])(?<![A-Za-z0-9]/)"
 _URL: Final = re.compile(
     rf"(?<![A-Za-z0-9])(?:[a-z][a-z0-9+.-]{{1,15}}://(?:(?:[{_HAN}A-Za-z0-9-]{{1,63}}\.){{1,5}}(?:{_HAN_ENDS}))?{_REST}|www\.{_REST})"
