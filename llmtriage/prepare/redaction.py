@@ -14,7 +14,7 @@ from llmtriage.prepare.personal import CUED, FORMATTED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from llmtriage.prepare.personal import Found
+    from llmtriage.prepare.personal import Detector, Found
 
 __all__ = ["KINDS", "Place", "Redaction", "find", "redact"]
 
@@ -100,21 +100,24 @@ def _find_all(texts: Sequence[str], redaction: Redaction) -> list[list[Place]]:
 
 
 def _find_one(text: str, redaction: Redaction) -> list[Place]:
+    if not text:
+        return []
     if "[" in text:
         text = _PLACEHOLDER.sub(_blank, text)
-    places = _apart(text, (Place(*at, kind) for kind, pattern in redaction.patterns.items() for at in _own(text, kind, pattern)))
-    text = _without(text, places)
-    formatted = _apart(
-        text, (Place(*at, kind) for kind, detector in FORMATTED.items() if kind not in redaction.keep for at in detector(text))
-    )
-    places += formatted
-    text = _without(text, formatted)
-    for kind, detector in CUED.items():
-        if kind not in redaction.keep:
-            cued = _apart(text, (Place(*at, kind) for at in detector(text)))
-            places += cued
-            text = _without(text, cued)
+    places: list[Place] = []
+    for detectors in _in_turn(redaction):
+        found = _apart(text, (Place(*at, kind) for kind, detector in detectors for at in detector(text)))
+        places += found
+        text = _without(text, found)
     return sorted(places)
+
+
+def _in_turn(redaction: Redaction) -> Iterator[list[tuple[str, Detector]]]:
+    """The detectors, one group after the other: what one has found the next do not see."""
+    yield [(kind, functools.partial(_own, kind=kind, pattern=pattern)) for kind, pattern in redaction.patterns.items()]
+    yield [(kind, detector) for kind, detector in FORMATTED.items() if kind not in redaction.keep]
+    for kind, detector in CUED.items():
+        yield [] if kind in redaction.keep else [(kind, detector)]
 
 
 def _apart(text: str, places: Iterable[Place]) -> list[Place]:
