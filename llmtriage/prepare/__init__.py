@@ -13,7 +13,7 @@ from llmtriage.errors import UnknownNameError
 from llmtriage.prepare.characters import invisible, one_line, unicode, whitespace
 from llmtriage.prepare.html import html_text
 from llmtriage.prepare.mail import quotes, reply_prefixes
-from llmtriage.prepare.redaction import Redaction, redact
+from llmtriage.prepare.redaction import Hidden, Redaction, hidden, redact
 from llmtriage.prepare.signature import signature
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     _Named = tuple[str, Callable[[str], str]]
 
-__all__ = ["STEP_NAMES", "Preparation", "Prepared", "Redaction", "prepare"]
+__all__ = ["STEP_NAMES", "Hidden", "Preparation", "Prepared", "Redaction", "prepare", "without_personal_data"]
 
 _VERSION: Final = 2
 """Raised whenever a step gives another text than before: a calibration holds for one preparation."""
@@ -90,28 +90,42 @@ class Prepared:
     Attributes:
         text: Title and content, prepared, with an empty line between; without a title that the content begins with.
         steps_that_changed_something: Their names, in order.
+        values: Placeholders of personal data with what they stand for, in order, also those that a later step took away.
     """
 
     text: str = field(repr=False)
     steps_that_changed_something: tuple[str, ...]
+    values: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def hidden(self) -> tuple[Hidden, ...]:
+        """What stands behind the placeholders in the text, in order: for the eyes of those who may see it, and for no engine."""
+        return hidden(self.text, self.values)
 
 
 def prepare(ticket: Ticket, preparation: Preparation) -> Prepared:
     """Prepare the text of `ticket`. Never raises, takes time linear in the text, and changes prepared text no more."""
     changed: set[str] = set()
     title, content = ticket.title, ticket.content
+    values: list[tuple[str, str]] = []
     for _ in range(_ROUNDS):
         content = _stable(content, _steps_of_content(preparation), changed)
         title = _stable(title, _steps_of_title(preparation), changed) if title else ""
         title = "" if _begins_with(content, title) else title
         if _REDACT not in preparation.steps:
             break
-        before = title, content
-        title, content = redact(before, preparation.redaction)
-        if (title, content) == before:
+        redacted = redact((title, content), preparation.redaction)
+        if not redacted.values:
             break
+        title, content = redacted.texts
+        values += redacted.values
         changed.add(_REDACT)
-    return Prepared(_joined(title, content), tuple(name for name in STEP_NAMES if name in changed))
+    return Prepared(_joined(title, content), tuple(name for name in STEP_NAMES if name in changed), tuple(values))
+
+
+def without_personal_data(text: str, preparation: Preparation) -> str:
+    """A text that was prepared elsewhere, with personal data hidden if that is a step."""
+    return redact((text,), preparation.redaction).texts[0] if _REDACT in preparation.steps else text
 
 
 @functools.cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from llmtriage.prepare.personal import Detector, Found
 
-__all__ = ["KINDS", "Place", "Redaction", "find", "redact"]
+__all__ = ["KINDS", "Hidden", "Place", "Redacted", "Redaction", "find", "hidden", "redact"]
 
 KINDS: Final = (*FORMATTED, *CUED)
 """What is found. Their names in capitals stand in the placeholders."""
@@ -73,10 +73,56 @@ class Place(NamedTuple):
     kind: str
 
 
-def redact(texts: Sequence[str], redaction: Redaction) -> tuple[str, ...]:
+class Redacted(NamedTuple):
+    """The texts of one ticket with placeholders.
+
+    Attributes:
+        texts: In their order.
+        values: Each placeholder with what it stands for, as that was written there, in the order of the texts.
+    """
+
+    texts: tuple[str, ...]
+    values: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A placeholder in a prepared text, and what it stands for.
+
+    Attributes:
+        start: Where the placeholder begins.
+        end: Where it ends.
+        value: What stood there.
+    """
+
+    start: int
+    end: int
+    value: str = field(repr=False)
+
+
+def redact(texts: Sequence[str], redaction: Redaction) -> Redacted:
     """The texts of one ticket with placeholders: the same value has the same one in all of them. Placeholders that are there stay."""
     numbers = _Numbers(texts)
-    return tuple(_replaced(text, places, numbers) for text, places in zip(texts, _find_all(texts, redaction), strict=True))
+    replaced = tuple(_replaced(text, places, numbers) for text, places in zip(texts, _find_all(texts, redaction), strict=True))
+    return Redacted(replaced, tuple(numbers.values))
+
+
+def hidden(text: str, values: Iterable[tuple[str, str]]) -> tuple[Hidden, ...]:
+    """What the placeholders in `text` stand for; those that a customer wrote stand for nothing.
+
+    Args:
+        text: With placeholders. Of what was redacted, a beginning may be gone since, such as a title.
+        values: Of all that was redacted; see `Redacted`.
+    """
+    written: defaultdict[str, list[str]] = defaultdict(list)
+    for placeholder, value in values:
+        written[placeholder].append(value)
+    found = []
+    for match in reversed([*_PLACEHOLDER.finditer(text)]):
+        if spellings := written.get(match[0]):
+            value = spellings.pop() if len(spellings) > 1 else spellings[0]
+            found.append(Hidden(*match.span(), value))
+    return tuple(reversed(found))
 
 
 def find(text: str, redaction: Redaction) -> list[Place]:
@@ -204,6 +250,7 @@ class _Numbers:
     def __init__(self, texts: Iterable[str]) -> None:
         self._last: Counter[str] = Counter()
         self._given: dict[tuple[str, str], str] = {}
+        self.values: list[tuple[str, str]] = []
         for text in texts:
             for label, number in _PLACEHOLDER.findall(text) if "[" in text else ():
                 self._last[label] = max(self._last[label], int(number))
@@ -215,6 +262,7 @@ class _Numbers:
             label = kind.upper()
             self._last[label] += 1
             self._given[kind, same] = f"[{label}_{self._last[label]}]"
+        self.values.append((self._given[kind, same], value))
         return self._given[kind, same]
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cli.conftest import chat
 
 if TYPE_CHECKING:
-    from cli.conftest import Cli
+    from cli.conftest import Cli, Serve
 
 TEXT = "我叫王芳，电话13800138000，mail bob@example.com, SO-123456"
 
@@ -40,6 +42,26 @@ def test_more_can_be_hidden(cli: Cli) -> None:
     """Under a name of one's own."""
     pytest.importorskip("re2")
     assert shown(cli, "--redact", r"order=\bSO-[0-9]{6}").endswith("mail [EMAIL_1], [ORDER_1]")
+
+
+def test_model_cache_and_logs_see_placeholders_alone(
+    cli: Cli, serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of the tickets and of the examples, those of all tickets and those of one; also where the server fails."""
+    caplog.set_level(logging.DEBUG)
+    (tmp_path / "some.csv").write_text(f'id,title,content\n1,王芳的退款,"{TEXT}"\n2,,"{TEXT} again"\n', encoding="utf-8")
+    learn = 'content,category\n我叫李雷，电话13900139000，mail li@example.org，退款,refund\n"I\'m Bob Smith, +44 20 7946 0958: where is it?",parcel\n'
+    (tmp_path / "learn.csv").write_text(learn, encoding="utf-8")
+    server = serve(lambda number: (200, chat('{"category": "refund"}') if number > 1 else b"no JSON"))
+    flags = ["--examples", "learn.csv", "--selector", "nearest", "--reply-cache", "replies.db", "-o", "out.jsonl"]
+    done = cli("classify", "some.csv", "--backend", server.backend, *flags)
+    assert done.code == 0
+    sent = json.dumps(server.bodies, ensure_ascii=False)
+    assert all(f"[{kind}_1]" in sent for kind in ("NAME", "PHONE", "EMAIL"))
+    seen = sent + done.out + done.err + caplog.text + (tmp_path / "replies.db").read_bytes().decode("utf-8", "replace")
+    for value in ("王芳", "13800138000", "bob@", "李雷", "13900139000", "li@", "Bob Smith", "7946"):
+        assert value not in seen
+    assert "王芳" in (tmp_path / "out.jsonl").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

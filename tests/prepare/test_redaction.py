@@ -15,7 +15,8 @@ from support import ROOT
 from llmtriage.errors import InputError, MissingExtraError, UnknownNameError
 from llmtriage.prepare import STEP_NAMES, Preparation, Redaction, prepare
 from llmtriage.prepare.personal import CUED, FORMATTED
-from llmtriage.prepare.redaction import KINDS, Place, find, redact
+from llmtriage.prepare.redaction import KINDS, Hidden, Place, find, redact
+from llmtriage.prepare.redaction import hidden as standing_behind
 from llmtriage.tickets import Ticket
 
 ALL = Redaction()
@@ -26,7 +27,14 @@ CASES: list[dict[str, Any]] = [
 
 def hidden(text: str, redaction: Redaction = ALL) -> str:
     """The text with placeholders."""
-    return redact([text], redaction)[0]
+    return redact([text], redaction).texts[0]
+
+
+def put_back(text: str, places: tuple[Hidden, ...]) -> str:
+    """The text with values in the place of placeholders."""
+    ends = [0, *(place.end for place in places)]
+    parts = [text[end : place.start] + place.value for end, place in zip(ends, places, strict=False)]
+    return "".join((*parts, text[ends[-1] :]))
 
 
 # -- what is found -------------------------------------------------------------------------------
@@ -77,6 +85,39 @@ def test_a_cut_title_shows_no_half_number() -> None:
     """It goes before anything is hidden in the content."""
     ticket = Ticket(title="call 138001...", content="call 13800138000 now")
     assert prepare(ticket, Preparation()).text == "call [PHONE_1] now"
+
+
+# -- what was hidden -----------------------------------------------------------------------------
+
+
+def test_what_stands_behind_a_placeholder() -> None:
+    """Each as it was written there; nothing stands behind what a customer wrote."""
+    prepared = prepare(
+        Ticket(title="王芳", content="[PHONE_1]？我叫王芳，电话138-0013-8000。１３８００１３８０００"), Preparation()
+    )
+    assert prepared.text == "[NAME_1]\n\n[PHONE_1]？我叫[NAME_1]，电话[PHONE_2]。[PHONE_2]"
+    assert [(prepared.text[place.start : place.end], place.value) for place in prepared.hidden] == [
+        ("[NAME_1]", "王芳"),
+        ("[NAME_1]", "王芳"),
+        ("[PHONE_2]", "138-0013-8000"),
+        ("[PHONE_2]", "13800138000"),
+    ]
+
+
+def test_a_title_that_is_gone_takes_its_values_along() -> None:
+    """Where the same value is written in another way in the content, that is the one that stands there."""
+    prepared = prepare(Ticket(title="Call 138-0013-8000", content="call 13800138000 now"), Preparation())
+    assert prepared.text == "call [PHONE_1] now"
+    assert [place.value for place in prepared.hidden] == ["13800138000"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
+def test_the_cases_with_their_values_are_the_texts_before(case: dict[str, Any]) -> None:
+    """After all steps too."""
+    prepared = prepare(Ticket(content=case["text"]), Preparation())
+    before = prepare(Ticket(content=case["text"]), Preparation(tuple(step for step in STEP_NAMES if step != "redact")))
+    assert put_back(prepared.text, prepared.hidden) == before.text
+    assert bool(prepared.hidden) == ("redact" in prepared.steps_that_changed_something)
 
 
 # -- settings ------------------------------------------------------------------------------------
@@ -209,7 +250,7 @@ def test_prepared_text_is_not_changed_again(title: str, content: str) -> None:
     once = prepare(Ticket(content=content), Preparation())
     assert prepare(Ticket(content=once.text), Preparation()).text == once.text
     both = redact((title, content), ALL)
-    assert len(both) == 2
+    assert len(both.texts) == 2
     assert ("redact" in once.steps_that_changed_something) or not re.search(r"\[(PHONE|EMAIL)_\d+\]", once.text) or "[" in content
 
 
@@ -224,6 +265,14 @@ def test_places_are_apart_and_in_order(text: str) -> None:
     assert re.fullmatch(r"\[[A-Z_]+_\d+\]".join(map(re.escape, between)), hidden(text), re.DOTALL)
 
 
+@given(TEXTS)
+@settings(max_examples=150, deadline=None)
+def test_values_in_the_place_of_placeholders_are_the_text_before(text: str) -> None:
+    """Whatever it is."""
+    done = redact([text], ALL)
+    assert put_back(done.texts[0], standing_behind(done.texts[0], done.values)) == text
+
+
 @given(st.text(st.sampled_from("abc xyz,我要退款订单的")))
 def test_text_without_digits_signs_or_cues_is_left_alone(text: str) -> None:
     """Whatever its letters."""
@@ -236,7 +285,7 @@ def test_nothing_of_a_value_is_left(case: dict[str, Any]) -> None:
     prepared = prepare(Ticket(content=case["text"]), Preparation())
     for value in case["entities"]:
         assert value["text"] not in prepared.text
-        assert value["text"] not in repr(prepared)
+        assert value["text"] not in repr(prepared) + repr(prepared.hidden)
 
 
 ADVERSARIES = {
@@ -314,9 +363,10 @@ def seconds(text: str, repeats: int, kind: str | None = None) -> float:
 
 @pytest.mark.parametrize("unit", ADVERSARIES.values(), ids=ADVERSARIES)
 def test_time_is_linear_in_the_text(unit: str) -> None:
-    """Sixteen times the text takes far less than the 256 times of a quadratic algorithm."""
+    """Sixteen times the text takes far less than the 256 times of a quadratic algorithm; something else may have taken the time once."""
     small, large = text_of(unit, 6_250), text_of(unit, 100_000)
-    assert seconds(large, 1) < 80 * max(seconds(small, 3), 1e-4)
+    limit = 80 * max(seconds(small, 3), 1e-4)
+    assert any(seconds(large, 1) < limit for _ in range(3))
 
 
 @pytest.mark.slow

@@ -137,12 +137,13 @@ _PATTERNS: Final = (
 )
 _HINTED: Final = tuple((pattern, tuple(hints.split())) for pattern, hints in _PATTERNS)
 """Each with words of which it needs one: looking for these first takes a third of the time."""
+_HINTED_BY_ASCII: Final = tuple((pattern, hints) for pattern, hints in _HINTED if any(hint.isascii() for hint in hints))
 
 
 def names(text: str) -> Iterator[Found]:
     """Names behind cue words such as 收件人 or "my name is", and with a title such as 女士 or Mrs."""
     small = text.lower()
-    for pattern, hints in _HINTED:
+    for pattern, hints in _HINTED_BY_ASCII if text.isascii() else _HINTED:
         if any(hint in small for hint in hints):
             for match in pattern.finditer(text):
                 yield match.span(match.lastindex or 0)
