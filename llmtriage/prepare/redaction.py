@@ -158,12 +158,14 @@ def _find_one(text: str, redaction: Redaction) -> list[Place]:
     return sorted(places)
 
 
-def _in_turn(redaction: Redaction) -> Iterator[list[tuple[str, Detector]]]:
+@functools.lru_cache(maxsize=64)
+def _in_turn(redaction: Redaction) -> Sequence[Sequence[tuple[str, Detector]]]:
     """The detectors, one group after the other: what one has found the next do not see."""
-    yield [(kind, functools.partial(_own, kind=kind, pattern=pattern)) for kind, pattern in redaction.patterns.items()]
-    yield [(kind, detector) for kind, detector in FORMATTED.items() if kind not in redaction.keep]
-    for kind, detector in CUED.items():
-        yield [] if kind in redaction.keep else [(kind, detector)]
+    patterns = redaction.patterns.items()
+    own: list[tuple[str, Detector]] = [(kind, functools.partial(_own, kind=kind, pattern=pattern)) for kind, pattern in patterns]
+    formatted = [(kind, detector) for kind, detector in FORMATTED.items() if kind not in redaction.keep]
+    cued = [[(kind, detector)] for kind, detector in CUED.items() if kind not in redaction.keep]
+    return own, formatted, *cued
 
 
 def _apart(text: str, places: Iterable[Place]) -> list[Place]:

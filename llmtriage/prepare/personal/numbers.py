@@ -1,7 +1,8 @@
 r"""Numbers that name a person or an account: identity cards, bank cards, IBAN, phones, licence plates.
 
 No `\b`: between a Chinese character and a digit there is no word boundary. What stands directly before a number decides where the
-format leaves doubt: a cue word ("phone", 卡号) makes it one, "order no." or 运单号 unmakes it.
+format leaves doubt: a cue word ("phone", 卡号) makes it one, "order no." or 运单号 unmakes it. Where a pattern begins with
+(?=[...]), that is for speed alone.
 """
 
 from __future__ import annotations
@@ -175,7 +176,7 @@ _MOBILE_GROUPS: Final = frozenset(
     ((11,), (3, 4, 4), (3, 8), (4, 4, 3), (4, 3, 4), (3, 3, 5), (5, 6), (7, 4), (3, 2, 2, 2, 2), (1,) * 11)
 )
 _PHONE: Final = re.compile(
-    rf"(?:(?<![0-9A-Za-z+])(?:\+|00(?=86|85[23]|886|44|49|33|1[2-9]))[1-9][0-9]{{0,3}}(?:[ .()/-]{{0,2}}[0-9]){{6,13}}"
+    rf"(?=[(+0-9])(?:(?<![0-9A-Za-z+])(?:\+|00(?=86|85[23]|886|44|49|33|1[2-9]))[1-9][0-9]{{0,3}}(?:[ .()/-]{{0,2}}[0-9]){{6,13}}"
     # landlines in China, with their area
     rf"|{_PHONE_BEGIN}(?:\(0[1-9][0-9]{{1,2}}\) ?|0[1-9][0-9]{{1,2}}[ -])[2-9][0-9]{{2,3}}[ -]?[0-9]{{4}}"
     # North America
@@ -186,7 +187,9 @@ _PHONE: Final = re.compile(
     rf"{_EXTENSION}{_END}",
     re.IGNORECASE,
 )
-_PERHAPS_PHONE: Final = re.compile(rf"{_PHONE_BEGIN}\(?[0-9](?:[ .()/-]{{0,2}}[0-9*]){{6,14}}{_EXTENSION}{_END}", re.IGNORECASE)
+_PERHAPS_PHONE: Final = re.compile(
+    rf"(?=[(0-9]){_PHONE_BEGIN}\(?[0-9](?:[ .()/-]{{0,2}}[0-9*]){{6,14}}{_EXTENSION}{_END}", re.IGNORECASE
+)
 _PHONE_CUE_CHINESE: Final = either(
     "电话 電話 手机 手機 座机 固话 联系方式 聯絡方式 致电 拨打 来电 回电 打给我 打我 传真 (?:新|旧|原|联系|这个|我的|我)号码? 微信 短信"
 )
@@ -229,7 +232,7 @@ def phones(text: str) -> Iterator[Found]:
 # -- licence plates ------------------------------------------------------------------------------
 
 _PLATE: Final = re.compile(
-    "(?<![全最更崭翻刷创清重])[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼滬遼魯蘇贛鄂陝閩貴粵寧瓊] ?[A-HJ-NP-Za-hj-np-z][ ·•.-]?"
+    "[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼滬遼魯蘇贛鄂陝閩貴粵寧瓊](?<![全最更崭翻刷创清重].) ?[A-HJ-NP-Za-hj-np-z][ ·•.-]?"
     "(?=[A-Za-z0-9]{0,5}[0-9])(?:[A-HJ-NP-Za-hj-np-z0-9]{5,6}|[A-HJ-NP-Za-hj-np-z0-9]{4}[挂学警港澳])(?![0-9A-Za-z])"
 )
 _CUED_PLATE: Final = re.compile(
@@ -244,12 +247,14 @@ _SHAPED_PLATE: Final = re.compile(
     r"([A-Z]{2}[0-9]{2} ?[A-Z]{3}|[A-Z]{3}[ -][0-9]{3,4}|[0-9][A-Z]{3}[0-9]{3}|[A-Z]{1,3}-[A-Z]{1,2} ?[0-9]{1,4}|[0-9]{3}[ -][A-Z]{3})"
     r"(?![0-9A-Za-z-])"
 )
-_PLATE_HINT: Final = re.compile("[Pp](?:late|LATE|ark)|[Rr]eg|REG|[Mm]y (?:car|van)|[Vv]ehicle|车牌|車牌|(?:[Cc]ar|[Vv]an) r")
+_PLATE_HINT: Final = re.compile(
+    "(?=[PpRrMmVvCc车車])(?:[Pp](?:late|LATE|ark)|[Rr]eg|REG|[Mm]y (?:car|van)|[Vv]ehicle|车牌|車牌|(?:[Cc]ar|[Vv]an) r)"
+)
 
 
 def plates(text: str) -> Iterator[Found]:
     """Chinese licence plates by their format, all others behind a cue word."""
-    for match in _PLATE.finditer(text):
+    for match in () if text.isascii() else _PLATE.finditer(text):
         yield match.span()
     if _PLATE_HINT.search(text):
         for pattern in (_CUED_PLATE, _SHAPED_PLATE):

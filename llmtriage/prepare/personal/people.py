@@ -144,6 +144,13 @@ def names(text: str) -> Iterator[Found]:
     """Names behind cue words such as 收件人 or "my name is", and with a title such as 女士 or Mrs."""
     small = text.lower()
     for pattern, hints in _HINTED_BY_ASCII if text.isascii() else _HINTED:
-        if any(hint in small for hint in hints):
+        if _holds_one(small, hints):
             for match in pattern.finditer(text):
                 yield match.span(match.lastindex or 0)
+
+
+def _holds_one(text: str, hints: tuple[str, ...]) -> bool:
+    for hint in hints:  # noqa: SIM110 - this takes half the time of any()
+        if hint in text:
+            return True
+    return False

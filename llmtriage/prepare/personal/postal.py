@@ -57,7 +57,11 @@ _LAST: Final = re.compile(
     )
 )
 """What an address ends with."""
-_CHINESE_HINT: Final = re.compile(rf"{_PLACE} ?[0-9A-Za-z零一二三四五六七八九十百东西南北中]|住|址|家在|[寄送发货递搬][到往至]")
+_FIRST: Final = "(?=[路街道巷胡村小社新花家公苑屯庄园園大广廣城府湾中工科学医宿校区區住址寄送发货递搬])"
+"""What a hint begins with: looked for first, as that is quick."""
+_CHINESE_HINT: Final = re.compile(
+    rf"{_FIRST}(?:{_PLACE} ?[0-9A-Za-z零一二三四五六七八九十百东西南北中]|住|址|家在|[寄送发货递搬][到往至])"
+)
 
 
 def _chinese(text: str) -> Iterator[Found]:

@@ -51,8 +51,8 @@ _ENDS: Final = either(
 _NAME: Final = rf"(?:[A-Za-z0-9][A-Za-z0-9-]{{0,62}}\.){{1,5}}{_ENDS}(?![A-Za-z0-9-])"
 _BEFORE: Final = r"(?<![A-Za-z0-9@_.-])(?<![A-Za-z0-9]/)"
 _URL: Final = re.compile(
-    rf"(?<![A-Za-z0-9])(?:[a-z][a-z0-9+.-]{{1,15}}://(?:(?:[{_HAN}A-Za-z0-9-]{{1,63}}\.){{1,5}}(?:{_HAN_ENDS}))?{_REST}|www\.{_REST})"
-    rf"|{_BEFORE}{_NAME}(?::\d{{1,5}})?[/?#]{_REST}",
+    rf"(?-i:(?=[A-Za-z0-9]))(?:(?<![A-Za-z0-9])(?:[a-z][a-z0-9+.-]{{1,15}}://(?:(?:[{_HAN}A-Za-z0-9-]{{1,63}}\.){{1,5}}(?:{_HAN_ENDS}))?{_REST}|www\.{_REST})"
+    rf"|{_BEFORE}{_NAME}(?::\d{{1,5}})?[/?#]{_REST})",
     re.IGNORECASE,
 )
 _BARE: Final = re.compile(
