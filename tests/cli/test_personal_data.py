@@ -64,6 +64,23 @@ def test_model_cache_and_logs_see_placeholders_alone(
     assert "王芳" in (tmp_path / "out.jsonl").read_text(encoding="utf-8")
 
 
+def test_a_store_of_redacted_texts_holds_placeholders_alone(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another holds the text as received, for reviewers."""
+    monkeypatch.delenv("LLMTRIAGE_NO_STORE")
+    (tmp_path / "some.csv").write_text(f'id,content\n1,"{TEXT}"\n', encoding="utf-8")
+    for kept in ("redacted", "original"):
+        flags = ["--store", f"{kept}.db", "--store-text", kept, "--quiet", "-o", f"{kept}.csv"]
+        assert cli("classify", "some.csv", *flags).code == 0
+    redacted, original = (
+        b"".join(path.read_bytes() for path in sorted(tmp_path.glob(f"{kept}.db*"))).decode("utf-8", "replace")
+        for kept in ("redacted", "original")
+    )
+    assert "[NAME_1]" in redacted
+    for value in ("王芳", "13800138000", "bob@example.com"):
+        assert value in original
+        assert value not in redacted
+
+
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
