@@ -75,6 +75,28 @@ def test_placeholders(text: str, expected: str) -> None:
     assert hidden(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("卡号4111111111111111扣款两次", "卡号[BANK_CARD_1]扣款两次", id="no word boundary"),
+        pytest.param("卡号4111111111111112扣款", "卡号[BANK_CARD_1]扣款", id="a mistyped card behind its word"),
+        pytest.param("电话１３８００１３８０００，ｂｏｂ＠example.com", "电话[PHONE_1]，[EMAIL_1]", id="full width"),
+        pytest.param("用户@例子.公司", "[EMAIL_1]", id="Chinese domain"),
+        pytest.param("号码440524188001010014", "号码[CN_ID_1]", id="a county that is no more"),
+        pytest.param("身份证130503670401001", "身份证[CN_ID_1]", id="an identity card of 15 digits"),
+        pytest.param("号码130503670401001", "号码130503670401001", id="15 digits without the word"),
+        pytest.param("快递SF1381234567890，订单12345678901234567890", None, id="waybill and order"),
+        pytest.param("条码6901234567892", None, id="a bar code that passes Luhn"),
+        pytest.param("13:45:00报错，版本1.10.13.138", None, id="time and version"),
+        pytest.param("打400-820-8820、110、12315都没人接", None, id="service lines"),
+        pytest.param("张三说可以退", None, id="a name without a cue"),
+    ],
+)
+def test_traps(text: str, expected: str | None) -> None:
+    """What is often overlooked, and what is often taken for personal data."""
+    assert hidden(text) == (expected or text)
+
+
 def test_title_and_content_share_the_numbering() -> None:
     """Also names that only one of them gives away."""
     ticket = Ticket(title="王芳 13800138000", content="我叫王芳，电话139 0013 9000或138 0013 8000")
