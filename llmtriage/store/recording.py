@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llmtriage.remembering import Decision, Run
     from llmtriage.store.database import Database
     from llmtriage.store.records import Kept
+    from llmtriage.tickets import Ticket
 
 Rows = list[dict[str, Any]]
 
@@ -108,9 +109,15 @@ class _Group:
             "channel": _storable(ticket.channel),
             "language": _storable(ticket.language),
             "customer": None if ticket.customer is None else name(ticket.customer),
-            "metadata": {storable(key): storable(value) for key, value in ticket.metadata.items()},
+            "metadata": self._metadata(ticket),
             "received_at": self._at,
         }
+
+    def _metadata(self, ticket: Ticket) -> dict[str, str]:
+        """Nobody looks for personal data in it, so it is kept only where the text is kept as received."""
+        if self._recorder.kept != "original":
+            return {}
+        return {storable(key): storable(value) for key, value in ticket.metadata.items()}
 
     def _write_texts(self, tickets: Mapping[str, int]) -> dict[tuple[int, bytes], int]:
         """The texts of the group by ticket and hash."""
