@@ -82,7 +82,7 @@ class _Places:
 
     def of(self, hashes: Hashes) -> npt.NDArray[np.intp]:
         """The first place of a hash as large as each, or behind the last one."""
-        places = self._begins[hashes >> np.uint32(16)]
+        places: npt.NDArray[np.intp] = self._begins[hashes >> np.uint32(16)]
         if len(self.vocabulary):
             for _ in range(self._most):
                 places += (self.vocabulary.take(places, mode="clip") < hashes) & (places < len(self.vocabulary))
