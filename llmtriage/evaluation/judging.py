@@ -34,6 +34,14 @@ class Judged:
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+def accepted_right(ticket: Judged, taxonomy: Taxonomy) -> bool | None:
+    """Whether a ticket was accepted where it belongs; None if it was not accepted."""
+    if not isinstance(ticket.outcome, Accepted):
+        return None
+    above = taxonomy.path(ticket.gold) if ticket.gold in taxonomy else ()
+    return any(node.id == ticket.outcome.category for node in above)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A judged ticket with the engine's top leaf, its share for every leaf and its number for the top one, as far as given."""

@@ -77,13 +77,15 @@ def business(report: Report, words: Words) -> Iterator[Line]:
     if found.minutes_saved_per_1000 is not None:
         facts = {name: _rate(getattr(found, f"minutes_{name}")) for name in ("manual", "review", "repair")}
         formula = words("minutes formula", waiting=waiting, errors=errors, **facts)
-        interval = words.interval(found.minutes_saved_interval, amount)
-        yield Line("minutes_saved", amount(found.minutes_saved_per_1000), (*interval, formula))
+        yield Line("minutes_saved", amount(found.minutes_saved_per_1000), words.interval(found.minutes_saved_interval, amount))
+        yield Line("", f"= {formula}")
     if found.error_cost_per_1000 is not None:
         formula = words("cost formula", errors=errors, cost=_rate(found.error_cost))
-        yield Line("error_cost", amount(found.error_cost_per_1000), (*words.interval(found.error_cost_interval, amount), formula))
+        yield Line("error_cost", amount(found.error_cost_per_1000), words.interval(found.error_cost_interval, amount))
+        yield Line("", f"= {formula}")
     if found.net_per_1000 is not None:
-        yield Line("net", amount(found.net_per_1000), (words("net formula", wage=_rate(found.wage_per_hour)),))
+        yield Line("net", amount(found.net_per_1000))
+        yield Line("", f"= {words('net formula', wage=_rate(found.wage_per_hour))}")
 
 
 def _rate(value: float | None) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from llmtriage.errors import short
 from llmtriage.evaluation.business import Rates, business_figures
-from llmtriage.evaluation.judging import Judged, Tickets
+from llmtriage.evaluation.judging import Judged, Tickets, accepted_right
 from llmtriage.evaluation.outside import outside_figures
 from llmtriage.evaluation.report import (
     CategoryFigures,
@@ -90,7 +90,7 @@ def evaluate(
         InputError: No tickets, a true category that is not a leaf, scores that do not fit the taxonomy, or a cost out of range.
     """
     tickets = Tickets(judged, taxonomy, calibration, none_label=none_label)
-    right = [_accepted_right(ticket, taxonomy) for ticket in judged]
+    right = [accepted_right(ticket, taxonomy) for ticket in judged]
     return Report(
         n=len(judged),
         **_answers(tickets),
@@ -245,14 +245,6 @@ def _ranking(confidence: Floats, right: Floats) -> dict[str, Any]:
             RiskFigures(risk=risk, coverage=found.coverage, threshold=_existing(found.threshold)) for risk, found in reached
         ),
     }
-
-
-def _accepted_right(ticket: Judged, taxonomy: Taxonomy) -> bool | None:
-    """Whether a ticket was accepted where it belongs; None if it was not accepted."""
-    if not isinstance(ticket.outcome, Accepted):
-        return None
-    above = taxonomy.path(ticket.gold) if ticket.gold in taxonomy else ()
-    return any(node.id == ticket.outcome.category for node in above)
 
 
 def _by_promise(

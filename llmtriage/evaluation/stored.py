@@ -140,6 +140,8 @@ def judged_predictions(
             raise InputError(problem, file=stored.path, remedy="label it in one of the two files")
         text = prepare(row.ticket, steps).text
         outcome = _outcome(row, text, router, stored.path.stem)
+        if not stored.named:
+            outcome = replace(outcome, candidates=())  # nobody was shown "right"
         found.append(Judged(gold=row.gold, outcome=outcome, text=text, fields=sliced_fields(row.ticket, text, by)))
     return found
 
