@@ -5,6 +5,7 @@
     * UnknownNameError      a name (category, backend, column, key) that does not exist
     * MissingExtraError     an optional package is not installed
   * CalibrationError        a calibration was made under something else
+  * StoreError              the store cannot be read or written; what was committed is kept
   * BackendError            the engine as a whole cannot work; the run stops
     * BackendUnavailableError
     * BackendRefusedError   wrong key, no permission, unknown model, no money
@@ -113,6 +114,28 @@ class CalibrationError(LlmtriageError):
         return (type(self), (self.differs,))
 
 
+class StoreError(LlmtriageError):
+    """The store cannot be read or written now: disk full, locked, gone. What was committed before is kept, and a run can go on later.
+
+    Args:
+        problem: What is wrong, without a full stop.
+        store: Its file, or its address without the password.
+        remedy: How to mend it, without a full stop.
+    """
+
+    exit_code = 5
+
+    def __init__(self, problem: str, *, store: str, remedy: str | None = None) -> None:
+        self.problem = problem
+        self.store = store
+        self.remedy = remedy
+        super().__init__(_joined(f"{store}: {problem}", remedy))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """So that it crosses a process boundary."""
+        return (_store_error, (self.problem, self.store, self.remedy))
+
+
 class BackendError(LlmtriageError):
     """The engine as a whole cannot work, so the run stops; tickets that were decided stay decided.
 
@@ -163,6 +186,10 @@ class StoppedError(BackendError):
     """The run stops before its end, on purpose, and can go on later: a budget or a quota is spent, or the server stayed away."""
 
     exit_code = 5
+
+
+def _store_error(problem: str, store: str, remedy: str | None) -> StoreError:
+    return StoreError(problem, store=store, remedy=remedy)
 
 
 def short(text: str, limit: int = 60) -> str:

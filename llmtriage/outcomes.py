@@ -18,6 +18,7 @@ ReasonCode = Literal[
     "too_short",
     "none_of_these",
     "low_label_mass",
+    "probe",
     EngineReason,
 ]
 REASON_CODES: tuple[ReasonCode, ...] = get_args(ReasonCode)
@@ -30,6 +31,10 @@ _SENTENCES: dict[ReasonCode, tuple[str, str]] = {
     "too_short": ("Too little text to decide on.", "文字太少，无法判断。"),
     "none_of_these": ("It seems to belong to none of the categories.", "似乎不属于任何类别。"),
     "low_label_mass": ("The model wanted to answer something other than a category.", "模型想回答的不是任何类别。"),
+    "probe": (
+        "Drawn by chance: a person decides, without seeing what the model says.",
+        "随机抽取：由人工独立判断，不显示模型的意见。",
+    ),
     "refused": ("The model or its content filter refused to answer.", "模型或其内容过滤拒绝回答。"),
     "unknown_label": ("The model named a category that does not exist.", "模型给出了不存在的类别。"),
     "truncated": ("The model's answer was cut off.", "模型的回答被截断。"),
@@ -78,7 +83,8 @@ class Accepted:
         candidates: At most five categories, most probable first.
         ticket_id: The ticket's id.
         text: What the model saw.
-        prediction: What the engine answered.
+        prediction: What the engine answered; None where it was not asked in this run.
+        recalled: Whether the store knew the outcome, so that nothing was asked.
     """
 
     category: str
@@ -90,6 +96,7 @@ class Accepted:
     ticket_id: str | None = None
     text: str = field(default="", repr=False)
     prediction: Prediction | None = field(default=None, repr=False)
+    recalled: bool = field(default=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +114,7 @@ class Pending:
         text: What the model saw, or would have seen.
         prediction: What the engine answered, if it did.
         failure: Why it did not, if it failed.
+        recalled: Whether the store knew the outcome, so that nothing was asked.
     """
 
     suggestion: str | None
@@ -119,6 +127,7 @@ class Pending:
     text: str = field(default="", repr=False)
     prediction: Prediction | None = field(default=None, repr=False)
     failure: Failure | None = field(default=None, repr=False)
+    recalled: bool = field(default=False, repr=False, compare=False)
 
     def why(self, language: str = "en") -> str:
         """All reasons in words, in English or Chinese ("zh"), which puts no blank between sentences."""
@@ -126,3 +135,16 @@ class Pending:
 
 
 Outcome = Accepted | Pending
+
+
+def blind(outcome: Outcome) -> Pending:
+    """What is told of a probe: that a person decides, and nothing that could lead this person."""
+    return Pending(
+        suggestion=None,
+        reasons=(Reason(code="probe"),),
+        ticket_id=outcome.ticket_id,
+        text=outcome.text,
+        prediction=outcome.prediction,
+        failure=getattr(outcome, "failure", None),
+        recalled=outcome.recalled,
+    )

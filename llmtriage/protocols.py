@@ -6,7 +6,12 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
     from llmtriage.predictions import Example, Failure, Prediction, Question
+    from llmtriage.remembering import Decision, Known
+    from llmtriage.tickets import Ticket
 
 
 @runtime_checkable
@@ -50,3 +55,20 @@ class Selector(Protocol):
 
         Called in a thread of its own, for one ticket after another.
         """
+
+
+class Store(Protocol):
+    """Keeps what was decided, so that it outlives a run and nothing is asked twice. Called from several threads."""
+
+    @property
+    def name(self) -> str:
+        """What people read."""
+
+    def recall(self, tickets: Sequence[tuple[Ticket, str]]) -> Sequence[Known | None]:
+        """What is known of tickets, each with its run (`Triage.run_of`), in their order. Raises StoreError."""
+
+    def record(self, decisions: Sequence[Decision]) -> Future[None]:
+        """Keep decisions, all of them or none. The future is done when they outlive a kill; it may hold a StoreError."""
+
+    def draw(self, ticket: Ticket, name: str) -> float:
+        """A number in [0, 1) that belongs to this ticket and this name, the same whenever it is asked for, and that nobody can foresee."""

@@ -86,7 +86,7 @@ class Spent:
         requests: Sent, retries and repairs included.
         asked: Tickets that an engine was asked about in this run.
         answers: Of these, answered.
-        known: Tickets whose answer was known: the same request before, or the reply cache.
+        known: Tickets whose answer was known: the store, the same request before, or the reply cache.
         forgiven: Answers that named their category a little otherwise.
         prompt_tokens: As far as the servers told.
         cached_tokens: Of these, in the servers' prefix caches.
@@ -106,6 +106,7 @@ class Spent:
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
+        self.known += outcome.recalled
         answer = outcome.prediction or getattr(outcome, "failure", None)
         if answer is None:
             return

@@ -31,6 +31,7 @@ class Ticket:
         language: A language code, if known.
         customer: The caller's name for the customer.
         metadata: Any other fields, as text.
+        numbered: Whether the id is only the number of its row in a file, which another file has too.
     """
 
     content: str = field(repr=False)
@@ -40,6 +41,7 @@ class Ticket:
     language: str | None = None
     customer: str | None = field(default=None, repr=False)
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+    numbered: bool = field(default=False, repr=False, compare=False)
 
     def value(self, name: str) -> str | None:
         """The field `name` that rules may look at: channel, language, customer or any metadata, in any case."""
@@ -204,10 +206,12 @@ class _Found:
 
     def read(self, row: Row, number: int) -> TicketRow:
         own = {self.id, self.title, self.content, self.category, self.channel, self.language, self.customer}
+        own_id = self._cell(row, self.id).strip()
         ticket = Ticket(
             content=self._cell(row, self.content),
             title=self._cell(row, self.title),
-            id=self._cell(row, self.id).strip() or str(number),
+            id=own_id or str(number),
+            numbered=not own_id,
             channel=self._cell(row, self.channel).strip() or None,
             language=self._cell(row, self.language).strip() or None,
             customer=self._cell(row, self.customer).strip() or None,

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from llmtriage import backends
+from llmtriage.backends.batching import batches
 from llmtriage.errors import BackendError, InputError
 from llmtriage.examples import balanced, read_examples
 from llmtriage.predictions import Example, Question
 from llmtriage.prepare import Preparation, prepare
 from llmtriage.prompting import Prompt
+from llmtriage.remembering import Decision, Memory, Run
 from llmtriage.routing import Policy, Router
 from llmtriage.selecting import NEAREST, Selection
 from llmtriage.settings import Settings, load_settings
@@ -24,27 +27,34 @@ from llmtriage.taxonomy import Taxonomy, digest
 from llmtriage.tickets import Ticket
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
     from llmtriage.calibration import Calibration
-    from llmtriage.outcomes import Outcome, Pending
+    from llmtriage.outcomes import Outcome
     from llmtriage.predictions import Failure, Prediction
-    from llmtriage.protocols import Backend, Selector
+    from llmtriage.protocols import Backend, Selector, Store
     from llmtriage.selecting import SelectorName
 
 _log = logging.getLogger(__name__)
 
+_TOGETHER = 256  # tickets that are looked up, or kept, together
 _HELD = 1024  # tickets between preparation and routing, at most
 PROMPT_EXAMPLES = 20
 
 
 @dataclass(slots=True)
 class _Slot:
-    """A ticket on its way, in its place in the order."""
+    """A ticket on its way, in its place in the order.
+
+    Attributes:
+        decided: The outcome, where no engine need be asked.
+        kept: Whether the store holds this outcome of this ticket already.
+    """
 
     ticket: Ticket
     text: str = field(repr=False)
-    gated: Pending | None
+    decided: Outcome | None
+    kept: bool = False
     answer: asyncio.Future[Prediction | Failure] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -75,6 +85,8 @@ class Triage:
         rationale: bool = False,
         settings: Settings | None = None,
         cache_dir: str | Path | None = None,
+        store: Store | str | Path | None = None,
+        probe: float | None = None,
     ) -> None:
         """Put the parts together; nothing is sent and nothing is fitted yet.
 
@@ -97,9 +109,12 @@ class Triage:
             rationale: Ask a chat model why, before it chooses.
             settings: Of engines; None: from the environment.
             cache_dir: Where an engine may keep what it fitted; None: nowhere.
+            store: Where outcomes are kept and recalled, or its path or address (see `llmtriage.store.SqlStore`); None: nowhere.
+            probe: The share of all tickets that a person decides blind, in (0, 1]; needs a store.
 
         Raises:
             InputError: A file, a name or a value cannot be used.
+            StoreError: The store cannot be read or written now.
         """
         if policy is not None and threshold is not None:
             raise InputError("given twice", field="threshold", remedy="give it in the policy or by itself")
@@ -120,6 +135,8 @@ class Triage:
         self.backend = self._backend(backend, cache_dir)
         self._loop = PrivateLoop()
         self._fits = False  # the calibration was found to fit
+        self._memory = _memory(store, probe)
+        self._run: Run | None = None
 
     # -- one ticket ----------------------------------------------------------------------------
 
@@ -151,30 +168,49 @@ class Triage:
         return self._stream(as_async(tickets), online=False)
 
     async def _stream(self, tickets: AsyncIterator[Ticket | str], *, online: bool) -> AsyncIterator[Outcome]:
+        if self._memory is None:
+            async for _, outcome in self._decided(tickets, online=online):
+                yield outcome
+            return
+        run = await self._asettled_run()
+        async with aclosing(batches(self._decided(tickets, online=online), _TOGETHER)) as groups:
+            async for group in groups:
+                told = [self._memory.told(slot.ticket, outcome) for slot, outcome in group]
+                new = [
+                    Decision(slot.ticket, outcome, run, self._run_of(slot.ticket, run), probe)
+                    for (slot, outcome), (_, probe) in zip(group, told, strict=True)
+                    if not slot.kept
+                ]
+                await self._memory.record(new)
+                for outcome, _ in told:
+                    yield outcome
+
+    async def _decided(self, tickets: AsyncIterator[Ticket | str], *, online: bool) -> AsyncIterator[tuple[_Slot, Outcome]]:
+        """What routing says of each ticket."""
         if self.calibration is not None and not self._fits:
             await self.asettle()
         slots: Puts[_Slot] = Puts(_HELD)
         slots.fill(self._ask(tickets, slots, online=online))
         try:
             while (slot := await slots.get()) is not None:
-                yield slot.gated or self.router.route(slot.ticket, slot.text, await slot.answer)
+                yield slot, slot.decided or self.router.route(slot.ticket, slot.text, await slot.answer)
         finally:
             await slots.close()
 
     async def _ask(self, tickets: AsyncIterator[Ticket | str], slots: Puts[_Slot], *, online: bool) -> None:
-        """Put a slot for each ticket and fill it when the engine has answered; a gated ticket is not asked about."""
+        """Put a slot for each ticket and fill it when the engine has answered; a gated or known ticket is not asked about."""
         asked: deque[_Slot] = deque()
         all_asked = False
 
         async def questions() -> AsyncIterator[Question]:
             nonlocal all_asked
-            async for ticket in tickets:
-                slot = self._slot(_ticket(ticket))
-                if slot.gated is None:
-                    asked.append(slot)
-                await slots.put(slot)
-                if slot.gated is None:
-                    yield await self._question(slot.text)
+            async with aclosing(self._slots(tickets)) as waiting:
+                async for slot in waiting:
+                    if slot.decided is None:
+                        asked.append(slot)
+                    await slots.put(slot)
+                    if slot.decided is None:
+                        yield await self._question(slot.text)
             all_asked = True
 
         try:
@@ -194,6 +230,23 @@ class Triage:
             broken = self._broken("it answered fewer questions than it was asked")
             _fail(asked, broken)
             raise broken
+
+    async def _slots(self, tickets: AsyncIterator[Ticket | str]) -> AsyncGenerator[_Slot, None]:
+        """A slot for each ticket, with what is known of it."""
+        if self._memory is None:
+            async for ticket in tickets:
+                yield self._slot(_ticket(ticket))
+            return
+        run = await self._asettled_run()
+        async with aclosing(batches(tickets, _TOGETHER)) as groups:
+            async for group in groups:
+                slots = [self._slot(_ticket(ticket)) for ticket in group]
+                keys = [self._run_of(slot.ticket, run) for slot in slots]
+                known = await self._memory.recall([slot.ticket for slot in slots], [slot.text for slot in slots], keys)
+                for slot, found in zip(slots, known, strict=True):
+                    if found is not None:
+                        slot.decided, slot.kept = found.outcome, found.own
+                    yield slot
 
     async def _question(self, text: str) -> Question:
         """What the engine is asked. Choosing takes milliseconds, the first time seconds, so it is done beside the loop."""
@@ -271,8 +324,11 @@ class Triage:
         Raises:
             BackendError: The engine cannot work, where that was not known yet.
         """
+        return self._fingerprint(self.contract())
+
+    def _fingerprint(self, contract: Mapping[str, str]) -> Mapping[str, str]:
         own = {"calibration": self.calibration.hash} if self.calibration else {}
-        return {**self.contract(), **own}
+        return {**contract, **own, **(self._memory.fingerprint() if self._memory else {})}
 
     def _contract(self) -> Mapping[str, str]:
         chosen = self.selection.fingerprint() if self._reads_prompts else {}
@@ -284,15 +340,30 @@ class Triage:
             "policy": self.router.fingerprint,
         }
 
-    @cached_property
+    @property
+    def run(self) -> Run:
+        """All that outcomes depend on, under a short name. Raises BackendError if the engine cannot work."""
+        return self._run or self._loop.run(self._asettled_run())
+
+    @property
     def run_id(self) -> str:
         """The fingerprint in 16 hex digits."""
-        return digest(dict(self.fingerprint()))
+        return self.run.id
+
+    async def _asettled_run(self) -> Run:
+        if self._run is None:
+            await self._know_the_engine()
+            fingerprint = self._fingerprint(self._contract())
+            self._run = Run(digest(dict(fingerprint)), self.backend.name, fingerprint)
+        return self._run
 
     def run_of(self, ticket: Ticket) -> str:
         """What the outcome of this ticket depends on besides its text: the run, and the fields that rules look at."""
+        return self._run_of(ticket, self.run)
+
+    def _run_of(self, ticket: Ticket, run: Run) -> str:
         values = self.router.looked_at(ticket)
-        return f"{self.run_id}-{digest(values)[:8]}" if values else self.run_id
+        return f"{run.id}-{digest(values)[:8]}" if values else run.id
 
     def close(self) -> None:
         """Close the connections that sync calls opened."""
@@ -383,6 +454,18 @@ def _calibration(calibration: Calibration | str | Path | None) -> Calibration | 
     if calibration is not None and not calibration.promises:
         raise InputError("promises nothing: a plan, not a calibration", field="calibration", remedy="calibrate first")
     return calibration
+
+
+def _memory(store: Store | str | Path | None, probe: float | None) -> Memory | None:
+    if store is None:
+        if probe is not None:
+            raise InputError("a blind review needs a store", field="probe", remedy="name one")
+        return None
+    if isinstance(store, str | Path):
+        from llmtriage.store import SqlStore
+
+        store = SqlStore(store)
+    return Memory(store, probe)
 
 
 def _share(threshold: float | None) -> float | None:

@@ -49,6 +49,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
         if name.startswith(("LLMTRIAGE_", "OPENAI_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("LLMTRIAGE_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("LLMTRIAGE_NO_STORE", "1")  # a test that wants a store says so: else the next run would ask nothing
 
 
 @pytest.fixture

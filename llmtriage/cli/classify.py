@@ -17,13 +17,15 @@ from llmtriage.cli.options import (
     file_argument,
     json_option,
     make_triage,
+    open_store,
     open_tickets,
     overwrite_option,
     quiet_option,
+    store_options,
     triage_options,
 )
 from llmtriage.cli.reading import tell_reading
-from llmtriage.errors import BackendError, InputError, LlmtriageError, short
+from llmtriage.errors import BackendError, InputError, LlmtriageError, StoreError, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from llmtriage.outcomes import Outcome
     from llmtriage.runner import AnyRow, Spent, Summary
     from llmtriage.settings import Price, Settings
+    from llmtriage.store import SqlStore
     from llmtriage.tickets import TicketFile, TicketRow
     from llmtriage.triage import Triage
 
@@ -46,6 +49,7 @@ _WORDS = {
         "empty": "the file holds no tickets: the result is empty",
         "outcomes": "outcomes: ",
         "waiting": "those that wait: ",
+        "store": "they wait in {name}: llmtriage review",
         "rate_limited": "the server asks to wait: {seconds:.0f} s",
         "backend_unavailable": "the server does not work: tried again in {seconds:.0f} s",
         "spent": "{asked} asked, {known} known without a request; {requests} requests, "
@@ -65,6 +69,7 @@ _WORDS = {
         "empty": "文件中没有工单：结果为空",
         "outcomes": "结果：",
         "waiting": "待人工确认：",
+        "store": "等待人工的工单在 {name} 中：llmtriage review",
         "rate_limited": "服务器要求等待：{seconds:.0f} 秒",
         "backend_unavailable": "服务器没有响应：{seconds:.0f} 秒后重试",
         "spent": "询问 {asked}，无需请求 {known}；请求 {requests} 次，输入 {prompt_tokens} token（前缀缓存 {cached_tokens}），输出 {output_tokens}",
@@ -89,6 +94,7 @@ _WORDS = {
 @bom_option
 @column_options
 @triage_options
+@store_options
 @json_option
 @quiet_option
 @click.pass_obj
@@ -118,7 +124,9 @@ def classify(
     refuse_overlap([path for path in (out, pending) if path], [path for path in (file, flags["examples"]) if path])
     language = flags["language"]
     tickets = open_tickets(file, flags)
-    triage = make_triage(flags, settings, quiet=quiet)
+    probe = flags.pop("probe")
+    store = open_store(flags, wanted=not estimate)
+    triage = make_triage(flags, settings, quiet=quiet, store=store, probe=None if estimate else probe)
     if estimate:
         show_estimate(triage, tickets, language, as_json=as_json)
         return
@@ -133,7 +141,7 @@ def classify(
     if as_json and out is not None:
         show_json({**summary.to_json(), "cost": summary.spent.cost(price_of(triage))})
     elif not quiet:
-        _report(summary, out, pending, language, price_of(triage))
+        _report(summary, out, pending, store, language=language, price=price_of(triage))
     remember_rate(triage, summary)
     _tell_repeated_ids(summary, quiet=quiet, language=language)
 
@@ -161,7 +169,7 @@ def _to_file(
 
         try:
             return classify_file(triage, tickets, out, pending=pending, language=language, most=most, progress=progress, **how)
-        except (BackendError, KeyboardInterrupt) as stop:
+        except (BackendError, StoreError, KeyboardInterrupt) as stop:
             _tell_stop(stop, latest, tickets, out, price_of(triage))
             raise
         except InputError as error:
@@ -184,7 +192,7 @@ def _to_terminal(triage: Triage, tickets: TicketFile, language: str, most: int |
                 show_json_line(outcome_cells(row, outcome, run=triage.run_of(row.ticket), language=language))
             else:
                 click.echo(line(row, outcome, language, widths))
-    except (BackendError, KeyboardInterrupt) as stop:
+    except (BackendError, StoreError, KeyboardInterrupt) as stop:
         _tell_stop(stop, summary, tickets, None, price_of(triage))
         raise
     return summary
@@ -295,7 +303,9 @@ def _tell_repeated_ids(summary: Summary, *, quiet: bool, language: str) -> None:
         notice(told, quiet=quiet, language=language)
 
 
-def _report(summary: Summary, out: Path | None, pending: Path | None, language: str, price: Price | None) -> None:
+def _report(
+    summary: Summary, out: Path | None, pending: Path | None, store: SqlStore | None, *, language: str, price: Price | None
+) -> None:
     words = _WORDS[language]
     facts = {"accepted": summary.accepted, "pending": summary.pending, "seconds": summary.seconds}
     share = summary.accepted / summary.tickets if summary.tickets else 0.0
@@ -304,6 +314,7 @@ def _report(summary: Summary, out: Path | None, pending: Path | None, language: 
     lines += _spent(summary.spent, price, words)
     lines += [words["outcomes"] + plain(out)] if out else []
     lines += [words["waiting"] + plain(pending)] if pending else []
+    lines += [words["store"].format(name=plain(store.name))] if store and summary.pending else []
     for text in lines:
         click.echo(text, err=True)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llmtriage.predictions import Example
     from llmtriage.prepare import Preparation
     from llmtriage.settings import Settings
+    from llmtriage.store import SqlStore
     from llmtriage.taxonomy import Taxonomy
     from llmtriage.tickets import Columns, TicketFile
     from llmtriage.triage import Triage
@@ -102,6 +103,29 @@ column_options = _together(
     click.option("--id-column", help="Column of the ticket's name [id, else the row's number]."),
     click.option("--category-column", help="Column of the label [category]."),
     click.option("--encoding", help="Encoding of the file [UTF-8, else GB18030]."),
+)
+
+STORE = "llmtriage.db"
+store_option = click.option(
+    "--store",
+    default=STORE,
+    show_default=True,
+    help="What was decided and what waits: a file, or postgresql://USER@HOST/DATABASE.",
+)
+store_options = _together(
+    store_option,
+    click.option("--no-store", is_flag=True, help="Keep nothing but the output file."),
+    click.option(
+        "--store-text",
+        type=click.Choice(["original", "redacted", "none"]),
+        default="original",
+        show_default=True,
+        help="What is stored of a ticket's text.",
+    ),
+    click.option("--source", default="", help="Where the tickets come from: ids of two sources are never the same ticket."),
+    click.option(
+        "--probe", type=Number(0, 1, min_open=True), help="The share of all tickets that a person decides blind, such as 0.02."
+    ),
 )
 
 triage_options = _together(
@@ -220,8 +244,34 @@ def make_taxonomy(path: Path | None, *, quiet: bool, language: str = "en") -> Ta
     return Taxonomy.sample()
 
 
-def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool) -> Triage:
-    """A `Triage` from the flags of `triage_options`, which are taken out of `flags`, and of `column_options` if there."""
+def open_store(flags: dict[str, Any], *, wanted: bool = True) -> SqlStore | None:
+    """The store of the flags of `store_options`, which are taken out of `flags`; None for none. It is closed when the command ends."""
+    given = {key: flags.pop(key) for key in ("store", "no_store", "store_text", "source")}
+    if given["no_store"]:
+        _refuse_both("store")
+    if given["no_store"] or not wanted:
+        return None
+    from llmtriage.store import SqlStore
+
+    store = SqlStore(given["store"], source=given["source"], kept=given["store_text"])
+    click.get_current_context().call_on_close(store.close)
+    return store
+
+
+def _refuse_both(name: str) -> None:
+    if click.get_current_context().get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+        raise InputError("--store and --no-store exclude each other", remedy="leave one of them out")
+
+
+def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool, **more: Any) -> Triage:
+    """A `Triage` from the flags of `triage_options`, which are taken out of `flags`, and of `column_options` if there.
+
+    Args:
+        flags: As click read them.
+        settings: Of engines.
+        quiet: No notices.
+        more: Further arguments of `Triage`.
+    """
     from llmtriage.routing import Policy
     from llmtriage.settings import default_cache_dir
     from llmtriage.triage import Triage
@@ -239,6 +289,7 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool) -> Tr
         settings=settings.with_flags(**engine),
         cache_dir=default_cache_dir(),
         **given,
+        **more,
     )
     click.get_current_context().call_on_close(triage.close)
     return triage

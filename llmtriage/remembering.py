@@ -1,0 +1,101 @@
+"""What a `Triage` does with a store: it asks nothing twice, and tells an outcome when it is kept. With it the blind review by chance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from llmtriage.errors import InputError
+from llmtriage.outcomes import Outcome, blind
+
+if TYPE_CHECKING:
+    from llmtriage.protocols import Store
+    from llmtriage.tickets import Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the outcomes of a run depend on.
+
+    Attributes:
+        id: Its fingerprint in short.
+        backend: The engine's name.
+        fingerprint: All of it; no keys, no ticket text.
+    """
+
+    id: str
+    backend: str
+    fingerprint: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One ticket as it was decided.
+
+    Attributes:
+        ticket: As received.
+        outcome: What routing said, also of a probe.
+        run: What decided.
+        run_key: What the outcome depends on besides the text: `Triage.run_of`.
+        probe: The probability with which the ticket was drawn for a blind review; None where it was not drawn.
+    """
+
+    ticket: Ticket
+    outcome: Outcome
+    run: Run
+    run_key: str
+    probe: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a store knows about a ticket.
+
+    Attributes:
+        outcome: What routing said of the same text in the same run.
+        own: Whether of this very ticket; else of another one with this text.
+    """
+
+    outcome: Outcome
+    own: bool
+
+
+class Memory:
+    """A store, and the share of tickets that are drawn for a blind review."""
+
+    def __init__(self, store: Store, probe: float | None = None) -> None:
+        """Use `store`.
+
+        Args:
+            store: Where outcomes are kept.
+            probe: The share of all tickets that a person decides blind, in (0, 1]; None: none.
+
+        Raises:
+            InputError: `probe` is no such share.
+        """
+        if probe is not None and not 0 < probe <= 1:
+            raise InputError(f"{probe} is no share above 0", field="probe", remedy="give one like 0.02, or leave it out")
+        self.store, self.probe = store, probe
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """What outcomes depend on because of it."""
+        return {} if self.probe is None else {"probe": f"{self.probe:g}"}
+
+    async def recall(self, tickets: Sequence[Ticket], texts: Sequence[str], run_keys: Sequence[str]) -> list[Known | None]:
+        """What is known of each ticket, whose prepared texts are `texts`. Raises StoreError."""
+        pairs = list(zip(tickets, run_keys, strict=True))
+        known = await asyncio.to_thread(self.store.recall, pairs)
+        return [one and replace(one, outcome=replace(one.outcome, text=text)) for one, text in zip(known, texts, strict=True)]
+
+    def told(self, ticket: Ticket, outcome: Outcome) -> tuple[Outcome, float | None]:
+        """What is told of a ticket, and the probability with which it was drawn, if it was."""
+        if self.probe is None or self.store.draw(ticket, "probe") >= self.probe:
+            return outcome, None
+        return blind(outcome), self.probe
+
+    async def record(self, decisions: Sequence[Decision]) -> None:
+        """Keep decisions; they are on disk when it returns. Raises StoreError."""
+        if decisions:
+            await asyncio.wrap_future(self.store.record(decisions))

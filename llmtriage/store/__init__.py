@@ -1,0 +1,5 @@
+"""What was decided, what waits, and what people answered."""
+
+from llmtriage.store.store import SqlStore
+
+__all__ = ["SqlStore"]

@@ -1,0 +1,227 @@
+"""Connections: SQLite or PostgreSQL, what each needs to be safe, and its errors in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.dialects import postgresql, sqlite
+
+from llmtriage.errors import InputError, MissingExtraError, StoreError, short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BUSY_SECONDS = 5
+_POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?://")
+_HEADER = b"SQLite format 3\0"
+
+
+class Database:
+    """One store's connections. Writers take turns; readers see the last commit.
+
+    Attributes:
+        name: What people read: the file, or the address without the password.
+        path: The file; None for a server.
+        engine: SQLAlchemy's.
+    """
+
+    def __init__(self, where: str | Path, *, create: bool = True, busy_seconds: float = _BUSY_SECONDS) -> None:
+        """Prepare the connections; a file is made if there is none and `create` says so.
+
+        Args:
+            where: The path of an SQLite file, or the URL of a PostgreSQL database.
+            create: Whether to make a file that is missing.
+            busy_seconds: How long to wait for another writer.
+
+        Raises:
+            InputError: It cannot be used.
+            MissingExtraError: PostgreSQL without its driver.
+        """
+        url = str(where)
+        self.path = None if _POSTGRESQL.match(url) else Path(url)
+        if self.path is None:
+            self.engine = _postgresql(url)
+            self.name = self.engine.url.render_as_string(hide_password=True)
+        else:
+            self.name = str(self.path)
+            _usable(self.path, create=create)
+            self.engine = _sqlite(self.path, busy_seconds)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection to read with. Raises StoreError."""
+        with self._told(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction: all of it is kept, or nothing. Raises StoreError."""
+        with self._told(), self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def changing_tables(self) -> Iterator[sa.Connection]:
+        """A transaction in which tables may be made anew.
+
+        SQLite changes a table by copying it and dropping the old one; with foreign keys on, dropping deletes or refuses the rows that
+        point to it. So they are off meanwhile, and every reference is checked at the end.
+        """
+        with self._told(), self.engine.connect().execution_options(writes=True) as connection:
+            if self.path is not None:
+                _set(connection.connection.driver_connection, "foreign_keys=OFF")  # type: ignore[arg-type]
+            try:
+                with connection.begin():
+                    yield connection
+                    self._check_references(connection)
+            finally:
+                if self.path is not None:
+                    _set(connection.connection.driver_connection, "foreign_keys=ON")  # type: ignore[arg-type]
+
+    def _check_references(self, connection: sa.Connection) -> None:
+        if self.path is None:
+            return
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        if broken:
+            raise StoreError(
+                f"{len(broken)} rows of {broken[0][0]} would point nowhere",
+                store=self.name,
+                remedy="nothing was changed; tell us",
+            )
+
+    def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+        """An insert that can say what happens where the row is there already."""
+        return postgresql.insert(table) if self.engine.dialect.name == "postgresql" else sqlite.insert(table)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.IntegrityError:
+            raise
+        except exc.DBAPIError as error:
+            raise told(error, self.name) from error
+
+
+def told(error: exc.DBAPIError, name: str) -> StoreError:
+    """What a driver's error means, without what was to be written."""
+    code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or ""
+    known = [meaning for beginning, meaning in _MEANINGS.items() if code.startswith(beginning)]
+    first = (str(error.orig).splitlines() or [type(error.orig).__name__])[0]
+    unknown = (short(_without_values(first), 200), "see whether the store can be reached and written")
+    problem, remedy = known[0] if known else unknown
+    return StoreError(problem, store=name, remedy=remedy)
+
+
+_MEANINGS = {
+    "SQLITE_FULL": ("the disk is full", "make room and go on; what was committed is kept"),
+    "SQLITE_IOERR": ("the disk cannot be written or read", "see whether it is full or gone; what was committed is kept"),
+    "SQLITE_BUSY": ("another program holds the store", "wait for it to end, or name another store"),
+    "SQLITE_LOCKED": ("another program holds the store", "wait for it to end, or name another store"),
+    "SQLITE_READONLY": ("it is read-only", "give write permission for the file and its folder, or use --no-store"),
+    "SQLITE_CANTOPEN": ("the file cannot be opened", "see whether its folder is there and may be written, or use --no-store"),
+    "SQLITE_NOTADB": ("this is no database of llmtriage", "name another file with --store"),
+    "SQLITE_CORRUPT": ("the file is damaged", "put a backup in its place, or name another store"),
+    "53100": ("the server's disk is full", "make room and go on; what was committed is kept"),
+    "25006": ("the server takes no writes", "name the primary server"),
+    "28": ("the server refuses this user", "mend user and password in the address"),
+    "3D000": ("there is no such database", "make it with createdb, or mend the address"),
+    "42501": ("this user may not write there", "give it the rights on the schema"),
+    "08": ("the server cannot be reached", "see whether it runs and the address is right"),
+    "57P": ("the server ended the connection", "start it again and go on; what was committed is kept"),
+}
+
+
+def _without_values(message: str) -> str:
+    """A driver's message without what stands in quotes or brackets: it may be a ticket's."""
+    return re.sub(r'"[^"]*"|\([^)]*\)=\([^)]*\)', "...", message)
+
+
+def _usable(path: Path, *, create: bool) -> None:
+    """See whether the file is a database, or make an empty one that its owner alone may read."""
+    if path.is_dir():
+        raise InputError("this is a folder", file=path, field="--store", remedy="name a file")
+    if not path.exists():
+        if not create:
+            raise InputError("there is no store", file=path, field="--store", remedy="classify a file first, or name another one")
+        _make(path)
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(len(_HEADER))
+    except OSError as error:
+        raise InputError(
+            f"cannot be read ({error.strerror})", file=path, field="--store", remedy="mend its permissions"
+        ) from None
+    if start and start != _HEADER:
+        raise InputError("this is no database", file=path, field="--store", remedy="name another file")
+
+
+def _make(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        pass  # another run was quicker
+    except OSError as error:
+        remedy = "name a file in a folder that may be written, or use --no-store"
+        raise InputError(f"cannot be made ({error.strerror})", file=path, field="--store", remedy=remedy) from None
+
+
+def _sqlite(path: Path, busy_seconds: float) -> sa.Engine:
+    engine = sa.create_engine(
+        sa.URL.create("sqlite+pysqlite", database=str(path)),
+        connect_args={"timeout": busy_seconds, "check_same_thread": False},
+        hide_parameters=True,
+        json_serializer=_json,
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _connected(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # else the driver begins transactions by itself, and others than asked for
+        _set(connection, "foreign_keys=ON", "secure_delete=ON", "synchronous=FULL")
+        try:
+            _set(connection, "journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith("attempt to write a readonly"):
+                raise
+
+    @sa.event.listens_for(engine, "begin")
+    def _began(connection: sa.Connection) -> None:
+        # A reader that became a writer could not wait for another one: https://sqlite.org/lang_transaction.html
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _set(connection: sqlite3.Connection, *settings: str) -> None:
+    cursor = connection.cursor()
+    for setting in settings:
+        cursor.execute(f"PRAGMA {setting}")
+    cursor.close()
+
+
+def _postgresql(url: str) -> sa.Engine:
+    try:
+        address = sa.make_url(_POSTGRESQL.sub("postgresql+psycopg://", url, count=1))
+    except exc.ArgumentError:
+        remedy = "write it like postgresql://user@host/database"
+        raise InputError("not the address of a database", field="--store", remedy=remedy) from None
+    try:
+        return sa.create_engine(address, hide_parameters=True, json_serializer=_json, pool_pre_ping=True)
+    except ModuleNotFoundError:
+        raise MissingExtraError.of("postgres", "a store in PostgreSQL") from None
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,290 @@
+"""Decisions into tables: one transaction for a group of them, each statement over all of the group."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from llmtriage.outcomes import Pending
+from llmtriage.store import schema
+from llmtriage.store.records import outcome_row, storable, text_hmac, ticket_key, uncertainty
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from llmtriage.remembering import Decision, Run
+    from llmtriage.store.database import Database
+    from llmtriage.store.records import Kept
+
+Rows = list[dict[str, Any]]
+
+_GOLDEN = 0.6180339887498949
+
+
+def now() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Writes what one process decides.
+
+    Attributes:
+        database: Where to.
+        key: The store's key.
+        source: Where the tickets come from: ids of two sources are never the same ticket.
+        kept: What is stored of texts.
+        opened_at: The last queue entry when this process began. An open entry up to this one gives way to a newer text of its ticket; of two
+            texts with one id that come in one run, both wait.
+    """
+
+    database: Database
+    key: bytes
+    source: str
+    kept: Kept
+    opened_at: int
+
+    def record(self, decisions: Sequence[Decision]) -> None:
+        """Keep the decisions, with their places in the queue; those that are there already are left as they are. Raises StoreError."""
+        runs = {decision.run.id: decision.run for decision in decisions}
+        with self.database.writing() as connection:
+            for run in runs.values():
+                _Group(self, connection, run, [one for one in decisions if one.run.id == run.id]).write()
+
+
+class _Group:
+    """One transaction."""
+
+    def __init__(self, recorder: Recorder, connection: sa.Connection, run: Run, decisions: Sequence[Decision]) -> None:
+        self._recorder, self._connection, self._run = recorder, connection, run
+        self._insert = recorder.database.insert
+        self._at = now()
+        by_key = {}
+        for decision in decisions:
+            digest = text_hmac(recorder.key, decision.ticket)
+            by_key[ticket_key(decision.ticket, digest), digest, decision.run_key] = decision
+        self._decisions = by_key
+
+    def write(self) -> None:
+        self._write_run()
+        tickets = self._write_tickets()
+        texts = self._write_texts(tickets)
+        places = {(texts[tickets[key], digest], run_key): one for (key, digest, run_key), one in self._decisions.items()}
+        of_text = {text: ticket for (ticket, _), text in texts.items()}
+        written = self._write_outcomes(places, of_text)
+        if not written:
+            return
+        self._write_entries(written)
+        self._write_events(written)
+        self._count(written)
+
+    def _write_run(self) -> None:
+        from llmtriage import __version__
+
+        row: dict[str, Any] = {"id": self._run.id, "backend": self._run.backend, "fingerprint": dict(self._run.fingerprint)}
+        row |= {"version": __version__, "started_at": self._at}
+        self._connection.execute(self._insert(schema.run).on_conflict_do_nothing(), row)
+
+    def _write_tickets(self) -> dict[str, int]:
+        """The tickets of the group by their keys."""
+        rows = {key: self._ticket_row(key, decision) for (key, _, _), decision in self._decisions.items()}
+        insert = self._insert(schema.ticket)
+        changing = {name: insert.excluded[name] for name in ("channel", "language", "customer", "metadata")}
+        insert = insert.on_conflict_do_update(index_elements=["source", "key"], set_={**changing, "erased_at": None})
+        found = self._connection.execute(insert.returning(schema.ticket.c.key, schema.ticket.c.id), list(rows.values()))
+        return {row.key: row.id for row in found}
+
+    def _ticket_row(self, key: str, decision: Decision) -> dict[str, Any]:
+        ticket = decision.ticket
+        return {
+            "source": self._recorder.source,
+            "key": key,
+            "external_id": None if ticket.numbered else _storable(ticket.id),
+            "channel": _storable(ticket.channel),
+            "language": _storable(ticket.language),
+            "customer": _storable(ticket.customer),
+            "metadata": {storable(name): storable(value) for name, value in ticket.metadata.items()},
+            "received_at": self._at,
+        }
+
+    def _write_texts(self, tickets: Mapping[str, int]) -> dict[tuple[int, bytes], int]:
+        """The texts of the group by ticket and hash."""
+        rows = {(tickets[key], digest): self._text(decision) for (key, digest, _), decision in self._decisions.items()}
+        common = {"kept": self._recorder.kept, "received_at": self._at}
+        values = [{"ticket_id": ticket, "hmac": digest, **texts, **common} for (ticket, digest), texts in rows.items()]
+        insert = self._insert(schema.ticket_text)
+        # Nothing changes, but only a row that is written is returned.
+        insert = insert.on_conflict_do_update(index_elements=["ticket_id", "hmac"], set_={"hmac": insert.excluded.hmac})
+        table = schema.ticket_text.c
+        found = self._connection.execute(insert.returning(table.ticket_id, table.hmac, table.id), values)
+        return {(row.ticket_id, bytes(row.hmac)): row.id for row in found}
+
+    def _text(self, decision: Decision) -> dict[str, str | None]:
+        if self._recorder.kept == "none":
+            return {"title": None, "content": None}
+        if self._recorder.kept == "redacted":
+            return {"title": "", "content": storable(decision.outcome.text)}
+        return {"title": storable(decision.ticket.title), "content": storable(decision.ticket.content)}
+
+    def _write_outcomes(self, places: Mapping[tuple[int, str], Decision], of_text: Mapping[int, int]) -> list[_Written]:
+        """Those of the outcomes that were not there."""
+        values = [
+            {
+                "ticket_id": of_text[text],
+                "ticket_text_id": text,
+                "run_id": self._run.id,
+                "run_key": run_key,
+                "probe": decision.probe,
+                "created_at": self._at,
+                **outcome_row(decision.outcome),
+            }
+            for (text, run_key), decision in places.items()
+        ]
+        table = schema.outcome.c
+        insert = self._insert(schema.outcome).on_conflict_do_nothing(
+            index_elements=[table.ticket_text_id, table.run_key], index_where=table.final
+        )
+        found = self._connection.execute(insert.returning(table.id, table.ticket_text_id, table.run_key), values)
+        return [_Written(row.id, of_text[row[1]], row[1], places[row[1], row[2]]) for row in found]
+
+    def _write_entries(self, written: Sequence[_Written]) -> None:
+        """A place in the queue for each that waits, unless a person has answered, or it is drawn already. A ticket keeps the place it has."""
+        before = self._entries_before(written)
+        answered = self._answered(written)
+        drawn = {entry.ticket_text_id for entry in before if entry.lane == "probe"}
+        waiting = {one.ticket: one for one in written if _waits(one, answered, drawn)}
+        newest = {one.ticket: one.text for one in written}
+        moved, gone = {}, []
+        for entry in before:
+            if entry.lane != "pending" or entry.state != "open" or not self._gives_way(entry, newest):
+                continue
+            one = waiting.get(entry.ticket_id)
+            if one and one.decision.probe is None and one.outcome not in moved:
+                moved[one.outcome] = entry.id
+            else:
+                gone.append(entry.id)
+        self._withdraw(gone)
+        self._move([{"entry": moved[one.outcome], **_place(one)} for one in waiting.values() if one.outcome in moved])
+        rows = [
+            {**_place(one), **self._entry(one)} for one in written if _waits(one, answered, drawn) and one.outcome not in moved
+        ]
+        if rows:
+            self._connection.execute(schema.queue_entry.insert(), rows)
+
+    def _withdraw(self, entries: Sequence[int]) -> None:
+        if entries:
+            table = schema.queue_entry
+            self._connection.execute(table.update().where(table.c.id.in_(entries)).values(state="withdrawn"))
+
+    def _move(self, rows: Rows) -> None:
+        """Let entries stand for newer outcomes. Who holds one has seen another text, so the lease ends."""
+        if rows:
+            table = schema.queue_entry
+            names = [name for name in rows[0] if name != "entry"]
+            moved = table.update().where(table.c.id == sa.bindparam("entry")).values({name: sa.bindparam(name) for name in names})
+            ended = {"lease_owner": None, "lease_until": None, "lease_token": table.c.lease_token + 1}
+            self._connection.execute(moved.values(ended), rows)
+
+    def _gives_way(self, entry: Any, newest: Mapping[int, int]) -> bool:
+        return bool(entry.id <= self._recorder.opened_at or entry.ticket_text_id == newest[entry.ticket_id])
+
+    def _entries_before(self, written: Sequence[_Written]) -> Sequence[Any]:
+        entries = schema.queue_entry.c
+        tickets = {one.ticket for one in written}
+        chosen = sa.select(entries.id, entries.ticket_id, entries.ticket_text_id, entries.lane, entries.state)
+        return self._connection.execute(chosen.where(entries.ticket_id.in_(tickets), entries.state != "withdrawn")).all()
+
+    def _answered(self, written: Sequence[_Written]) -> set[int]:
+        """The texts whose category a person has told."""
+        texts = {one.text for one in written}
+        standing = schema.standing().where(schema.review.c.ticket_text_id.in_(texts)).subquery()
+        return set(self._connection.scalars(sa.select(standing.c.ticket_text_id)))
+
+    def _entry(self, one: _Written) -> dict[str, Any]:
+        probe = one.decision.probe
+        return {
+            "lane": "pending" if probe is None else "probe",
+            "sample": None,
+            "blind": probe is not None,
+            "inclusion_p": probe,
+            "state": "open",
+            "round": 1,
+            "enqueued_at": self._at,
+            "lease_token": 0,
+        }
+
+    def _write_events(self, written: Sequence[_Written]) -> None:
+        kinds = {True: "probe", False: "outcome"}
+        rows = [
+            {
+                "at": self._at,
+                "actor": "run",
+                "kind": kinds[one.decision.probe is not None],
+                "subject": "ticket",
+                "subject_id": one.ticket,
+                "data": {"outcome": one.outcome},
+            }
+            for one in written
+        ]
+        self._connection.execute(schema.event.insert(), rows)
+
+    def _count(self, written: Sequence[_Written]) -> None:
+        """The counts of the day, which stay when outcomes and tickets go."""
+        day = int(datetime.fromtimestamp(self._at / 1e6, UTC).strftime("%Y%m%d"))
+        counts: dict[tuple[str, str], int] = {}
+        for one in written:
+            row = outcome_row(one.decision.outcome)
+            place = ("probe" if one.decision.probe is not None else row["kind"], row["category"] or "")
+            counts[place] = counts.get(place, 0) + 1
+        add_counts(self._connection, self._insert, day, counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """An outcome that was not there before."""
+
+    outcome: int
+    ticket: int
+    text: int
+    decision: Decision
+
+
+def _waits(one: _Written, answered: set[int], drawn: set[int]) -> bool:
+    if one.text in drawn:
+        return False
+    return one.decision.probe is not None or (isinstance(one.decision.outcome, Pending) and one.text not in answered)
+
+
+def _place(one: _Written) -> dict[str, Any]:
+    """What an entry of the queue says of its outcome: of a probe nothing that tells what a model thinks."""
+    place = {
+        "outcome_id": one.outcome,
+        "ticket_id": one.ticket,
+        "ticket_text_id": one.text,
+        "language": _storable(one.decision.ticket.language),
+    }
+    outcome = one.decision.outcome
+    if one.decision.probe is not None or not isinstance(outcome, Pending):
+        # It stands anywhere among the others.
+        return {**place, "reasons": " probe ", "category": None, "rank": -((one.outcome * _GOLDEN) % 1.0)}
+    codes = " ".join(reason.code for reason in outcome.reasons)
+    return {**place, "reasons": f" {codes} ", "category": outcome.suggestion, "rank": -uncertainty(outcome)}
+
+
+def add_counts(connection: sa.Connection, insert: Any, day: int, counts: Mapping[tuple[str, str], int]) -> None:
+    """Add to the counts of a day, by kind and category."""
+    rows = [{"day": day, "kind": kind, "category": category, "n": n} for (kind, category), n in counts.items()]
+    added = insert(schema.daily_count)
+    table = schema.daily_count.c
+    connection.execute(
+        added.on_conflict_do_update(index_elements=["day", "kind", "category"], set_={"n": table.n + added.excluded.n}), rows
+    )
+
+
+def _storable(text: str | None) -> str | None:
+    return None if text is None else storable(text)

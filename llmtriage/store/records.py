@@ -1,0 +1,87 @@
+"""Outcomes as rows and back: pure."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
+
+from llmtriage.outcomes import Accepted, Candidate, Pending, Reason
+from llmtriage.predictions import PASSING
+
+if TYPE_CHECKING:
+    from llmtriage.outcomes import Outcome
+    from llmtriage.tickets import Ticket
+
+Kept = Literal["original", "redacted", "none"]
+"""What is stored of a ticket's text: as received, as the model saw it, or nothing."""
+
+_BYTES = 16
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def text_hmac(key: bytes, ticket: Ticket) -> bytes:
+    """Identity of a text for who has the store's key: a bare hash of a short text could be guessed."""
+    parts = json.dumps([ticket.title, ticket.content]).encode()
+    return hmac.digest(key, parts, hashlib.sha256)[:_BYTES]
+
+
+def ticket_key(ticket: Ticket, digest: bytes) -> str:
+    """What makes a ticket the same as an earlier one: its id; without one its text."""
+    return f"text:{digest.hex()}" if ticket.id is None or ticket.numbered else f"id:{storable(ticket.id)}"
+
+
+def storable(text: str) -> str:
+    """A text that every database takes: no NUL, no half of a surrogate pair."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def draw(key: bytes, name: str, ticket_key: str) -> float:
+    """A number in [0, 1) that nobody outside can foresee, and that is the same whenever it is asked for."""
+    found = hmac.digest(key, f"{name}\0{ticket_key}".encode(errors="surrogatepass"), hashlib.sha256)
+    return int.from_bytes(found[:7], "big") / 2**56
+
+
+def outcome_row(outcome: Outcome) -> dict[str, Any]:
+    """The columns of table `outcome` that say what was decided."""
+    answer = outcome.prediction or getattr(outcome, "failure", None)
+    row = {
+        "final": True,
+        "team": None,
+        "confidence": outcome.confidence,
+        "score": outcome.score,
+        "calibrated": outcome.calibrated,
+        "candidates": [[one.category, one.score] for one in outcome.candidates],
+        "usage": {} if answer is None else {k: v for k, v in asdict(answer.usage).items() if v is not None},
+    }
+    if isinstance(outcome, Accepted):
+        return {**row, "kind": "accepted", "category": outcome.category, "team": outcome.team, "reasons": []}
+    final = not any(reason.code in PASSING for reason in outcome.reasons)
+    reasons = [[reason.code, reason.detail] for reason in outcome.reasons]
+    return {**row, "kind": "pending", "category": outcome.suggestion, "reasons": reasons, "final": final}
+
+
+def outcome_of(row: Any, *, ticket_id: str | None, text: str) -> Outcome:
+    """The outcome of a row of table `outcome`, for a ticket with this prepared text."""
+    common: dict[str, Any] = {
+        "confidence": row.confidence,
+        "score": row.score,
+        "calibrated": row.calibrated,
+        "candidates": tuple(Candidate(category=category, score=score) for category, score in row.candidates),
+        "ticket_id": ticket_id,
+        "text": text,
+        "recalled": True,
+    }
+    if row.kind == "accepted":
+        return Accepted(category=row.category, team=row.team, **common)
+    reasons = tuple(Reason(code=code, detail=detail) for code, detail in row.reasons)
+    return Pending(suggestion=row.category, reasons=reasons, **common)
+
+
+def uncertainty(outcome: Outcome) -> float:
+    """How unsure the suggestion is, in [0, 1]; 1 where there is none."""
+    number = outcome.confidence if outcome.confidence is not None else outcome.score
+    return 1.0 if number is None else 1.0 - min(max(number, 0.0), 1.0)
