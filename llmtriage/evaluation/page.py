@@ -84,7 +84,7 @@ def report_html(
             for n, code, sentence in lines.reasons(report, words)
         ],
         baselines=[(words(name), percent(value)) for name, value in lines.compared(report)],
-        business=[_explained(line, words) for line in lines.business(report, words)],
+        business=_business(report, words),
         slices=[{"title": slice_lines.title(one, words), "rows": list(slice_lines.rows(one, words))} for one in report.slices],
         slice_head=slice_lines.HEAD,
         warnings=list(slice_lines.warnings(report, words)),
@@ -307,6 +307,17 @@ def _category(row: CategoryFigures, words: Words) -> dict[str, Any]:
         "accepted": f"{row.accepted:,}",
         "wrong": percent(row.accepted_error),
     }
+
+
+def _business(report: Report, words: Words) -> list[dict[str, str]]:
+    """Each figure with its formula behind what it means."""
+    rows: list[dict[str, str]] = []
+    for line in lines.business(report, words):
+        if line.key:
+            rows.append(_explained(line, words))
+        else:
+            rows[-1]["what"] += f" {line.value}"
+    return rows
 
 
 def _explained(line: lines.Line, words: Words) -> dict[str, str]:

@@ -234,10 +234,11 @@ class _Reader:
     def scores(self, columns: ScoreColumns, taxonomy: Taxonomy, none_label: str | None) -> Iterator[StoredRow]:
         """A score for every category."""
         own = set(columns.columns.values())
-        no_text = {"title": "", "content": ""} if own & {"title", "content", "text"} else {}  # a category may be called so
+        is_text = bool(own & {"title", "content", "text"})  # a category may be called so
         for row in self._rows(self._labelled(taxonomy, none_label), columns.answer):
             metadata = {name: value for name, value in row.ticket.metadata.items() if name not in own}
-            yield replace(row, ticket=replace(row.ticket, metadata=metadata, **no_text))
+            ticket = replace(row.ticket, metadata=metadata)
+            yield replace(row, ticket=replace(ticket, title="", content="") if is_text else ticket)
 
     def _labelled(self, taxonomy: Taxonomy | None, none_label: str | None) -> Iterable[TicketRow | LabelledTicket]:
         return self.tickets.labelled(taxonomy, none_label) if self.tickets.has_categories else self.tickets
