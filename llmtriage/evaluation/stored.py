@@ -246,6 +246,7 @@ class _Reader:
     def _rows(self, tickets: Iterable[TicketRow | LabelledTicket], answer: Callable[[Row], Answer | None]) -> Iterator[StoredRow]:
         for row, cells in zip(tickets, self.table, strict=True):
             try:
-                yield StoredRow(ticket=row.ticket, gold=row.category, answer=answer(cells), line=row.line)
+                found = answer(cells)
             except InputError as error:
                 raise error.at(file=self.table.path, line=row.line) from None
+            yield StoredRow(ticket=row.ticket, gold=row.category, answer=found, line=row.line)

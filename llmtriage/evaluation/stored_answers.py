@@ -25,6 +25,7 @@ Scale = Literal["probability", "logit", "logprob"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 RIGHT, WRONG = "right", "wrong"
 
+_ROUNDING = 1e-9  # of a sum of floats
 _TINY = 1e-300  # a probability of 0: its logarithm is taken
 _TRUTHS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 
@@ -88,7 +89,7 @@ def of_probabilities(shares: Floats) -> Scores:
     if (shares < 0).any():
         raise InputError("a probability is negative", remedy="are these logits? then add --scores logit")
     total = float(shares.sum())
-    if abs(total - 1) > SUM_TOLERANCE:
+    if abs(total - 1) > SUM_TOLERANCE + _ROUNDING:
         raise InputError(f"the probabilities sum to {total:.4g}", remedy="mend them, or say what they are with --scores")
     return Scores(values=np.log(np.maximum(shares / total, _TINY)))
 
@@ -101,9 +102,9 @@ def of_logits(logits: Floats) -> Scores:
 def of_logprobs(logprobs: Floats) -> Scores:
     """Natural logarithms of probabilities as scores: their sum is the label mass, which may be less than 1."""
     mass = float(np.exp(min(1.0, logsumexp(logprobs))))
-    if mass > 1 + SUM_TOLERANCE:
+    if mass > 1 + SUM_TOLERANCE + _ROUNDING:
         raise InputError("the probabilities sum to more than 1", remedy="are these logits? then add --scores logit")
-    return Scores(values=logprobs - logsumexp(logprobs), label_mass=min(1.0, mass))
+    return Scores(values=logprobs - logsumexp(logprobs), label_mass=1.0 if mass > 1 - _ROUNDING else mass)
 
 
 _SCORES = {"probability": of_probabilities, "logit": of_logits, "logprob": of_logprobs}
