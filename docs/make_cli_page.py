@@ -146,8 +146,8 @@ These are the names for `--fail-under accuracy=0.9`, which takes figures where h
 `evaluate --against KEY=VALUE[,KEY=VALUE]` runs the same tickets again with these flags changed and shows both beside each other. `--json` then
 holds `first` and `second` (each as above, with `setting`, `tokens_in` and `tokens_out` a ticket), `difference` (second minus first: `accuracy` with
 its 95 % interval, Bonett and Price; `p` of the exact McNemar test, which decides `more_accurate`, and its `mid_p`; `log_loss` with its
-interval, bootstrap; `lower_log_loss`; `share` and `cost` with theirs; null where the labels do not tell) and `labels` (file, n, digest of title, content and category of all
-rows). Labels that chose between settings are used up: calibrate, certify and report on others.
+interval, bootstrap; `lower_log_loss`; `share` and `cost` with theirs; null where the labels do not tell) and `labels` (file, n, digest of title,
+content and category of all rows). Labels that chose between settings are used up: calibrate, certify and report on others.
 """
 
 

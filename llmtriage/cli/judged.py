@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from llmtriage.taxonomy import Taxonomy
 
 _OF_TICKETS = ("length", "language")
+_NO_FIELDS = frozenset({"id", "title", "content", "text", "category", "gold", "pred", "confidence", "correct"})
 _MINUTES = ("minutes_manual", "minutes_review", "minutes_repair", "wage_per_hour")
 
 
@@ -56,8 +57,7 @@ def source(settings: Settings, file: Path | None, flags: dict[str, Any], *, quie
 
         return Stored(file, flags, quiet=quiet)
     if file is None:
-        context = click.get_current_context()
-        raise click.MissingParameter(ctx=context, param=next(one for one in context.command.params if one.name == "file"))
+        raise click.MissingParameter(ctx=click.get_current_context(), param_hint="'FILE'", param_type="argument")
     from llmtriage.cli.asked import Asked
 
     return Asked(settings, file, flags, quiet=quiet, told=told)
@@ -79,7 +79,7 @@ def rated(flags: dict[str, Any]) -> dict[str, Any]:
 
 def check_fields(by: Sequence[str], table: Table) -> None:
     """Check that tickets of a file can be split by these fields; raises UnknownNameError."""
-    known = dict.fromkeys((*_OF_TICKETS, *table.columns))
+    known = dict.fromkeys((*_OF_TICKETS, *(name for name in table.columns if name.casefold() not in _NO_FIELDS)))
     held = {name.strip().casefold() for name in known}
     for name in by:
         if name.strip().casefold() not in held:

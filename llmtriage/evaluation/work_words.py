@@ -56,6 +56,7 @@ WORDS: dict[str, tuple[str, str]] = {
             "（Fisher 精确检验，经 {tests} 个切片的 Holm 校正，p = {p}）。"
         ),
     ),
+    "setting predictions": ("Predictions", "预测文件"),
     # -- answers of which is known only whether they are right
     "no names": (
         "The file says of each answer only whether it is right: there are no figures of categories.",

@@ -71,7 +71,8 @@ def test_a_bad_slice_is_named() -> None:
     bad = [judged("电话")] * 20 + [judged("电话", right=False)] * 10
     report = evaluate([*good, *bad, judged("chat", accepted=False)], AB, by=["channel"])
     (found,) = report.slices
-    assert (found.against, found.tests, found.limit) == ("all", 2, pytest.approx(15 / 130))
+    assert (found.against, found.tests) == ("all", 2)
+    assert found.limit == pytest.approx(15 / 130)
     by_value = {part.value: part for part in found.groups}
     assert [by_value[name].worse for name in ("mail", "电话", "chat")] == [False, True, False]
     assert by_value["chat"].p is None

@@ -29,7 +29,7 @@ def test_over_a_limit_it_is_the_binomial_test(counts: tuple[int, int], limit: fl
 def test_over_the_rest_it_is_fishers_test(counts: tuple[int, int], rest: tuple[int, int]) -> None:
     """One-sided, as scipy has it."""
     (errors, n), (others, m) = counts, rest
-    table = [[errors, n - errors], [others, m - others]]
+    table = np.array([[errors, n - errors], [others, m - others]])
     wanted = stats.fisher_exact(table, alternative="greater").pvalue
     assert excess_over_rest(errors, n, errors + others, n + m) == pytest.approx(wanted, rel=1e-9, abs=1e-12)
 
