@@ -10,7 +10,7 @@ import click
 
 from llmtriage.cli.asked import Asked
 from llmtriage.cli.display import line_width, plain, show_json
-from llmtriage.cli.judged import source
+from llmtriage.cli.judged import rated, source
 from llmtriage.cli.limits import check_limits, read_limits
 from llmtriage.cli.options import (
     Number,
@@ -126,9 +126,10 @@ def evaluate(
 
 
 def _check_flags(flags: dict[str, Any]) -> None:
-    """Flags that say nothing together. Raises InputError."""
+    """Find flags that say nothing together before anything is asked. Raises InputError."""
     from llmtriage.cli.stored import refuse_engine_flags
 
+    rated(flags)
     if flags["predictions"] is not None:
         refuse_engine_flags()
     elif flags["scores"] is not None and flags["against"] is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli.conftest import Cli
+from cli.conftest import Cli, Serve
 
 PREDICTED = """\
 id,gold,pred,confidence,channel
@@ -270,3 +270,12 @@ def test_the_figures_are_those_of_plain_numpy(cli: Cli, tmp_path: Path, form: st
     assert found["top_brier"] == pytest.approx(((sure - right) ** 2).mean(), abs=1e-5)
     own = shares[np.arange(300), [list(letters).index(one) for one in gold]]
     assert found["log_loss"] == (pytest.approx(-np.log(own).mean()) if form == "logits" else None)
+
+
+def test_nothing_is_asked_for_figures_that_cannot_be(cli: Cli, serve: Serve, tmp_path: Path) -> None:
+    """What is wrong with the flags is found before a request costs money."""
+    server = serve(lambda _: (200, b"{}"))
+    (tmp_path / "t.csv").write_text("id,content,category\nX,hello there,refund\n", encoding="utf-8")
+    for flags in (["--wage-per-hour", 30], ["--by", "shop"], ["--against", "predictions=nowhere.csv"]):
+        done = cli("evaluate", "t.csv", "--backend", server.backend, *flags)
+        assert (done.code, done.out, server.requests) == (2, "", 0)
