@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from llmtriage.cli.classify import all_outcomes
 from llmtriage.cli.display import notice
 from llmtriage.cli.judged import check_fields, rated
+from llmtriage.cli.labels import check_labels
 from llmtriage.cli.options import make_triage, open_tickets
 from llmtriage.cli.reading import tell_reading
 
@@ -32,12 +33,12 @@ class Asked:
 
     named = True
 
-    def __init__(self, settings: Settings, file: Path, flags: dict[str, Any], *, quiet: bool, told: bool = False) -> None:
+    def __init__(self, settings: Settings, file: Path, flags: dict[str, Any], *, quiet: bool) -> None:
         """Open the file and make the engine; nothing is sent yet."""
         self._flags, self._quiet, self._language = flags, quiet, flags["language"]
         self._tickets = open_tickets(file, flags)
         check_fields(flags["by"], self._tickets.table)
-        self.triage = make_triage(dict(flags), settings, quiet=quiet or told)
+        self.triage = make_triage(dict(flags), settings, quiet=quiet)
         self.taxonomy, self.calibration = self.triage.taxonomy, self.triage.calibration
         self._labelled = self._tickets.labelled(self.taxonomy, flags["none_label"])
 
@@ -58,8 +59,8 @@ class Asked:
         from llmtriage.evaluation.baselines import baseline_accuracies
 
         triage, flags = self.triage, self._flags
-        for _ in self._labelled:
-            pass  # a wrong label in the last row is found before anything is sent
+        # A wrong label in the last row is found before anything is sent.
+        check_labels(self._labelled, self._tickets.table.path, quiet=self._quiet, language=self._language)
         tell_reading(triage, quiet=self._quiet, language=self._language)
         judged, seconds = self._judged()
         self._warn_of_overlap(judged)

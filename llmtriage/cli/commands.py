@@ -18,12 +18,13 @@ _COMMANDS = {
     "calibrate": "From labelled tickets to a promise.",
     "check": "Does a calibration still hold here?",
     "classify": "Route a file of tickets.",
+    "db": "Upgrade a store, erase personal data, keep a retention limit.",
     "doctor": "What a server can do, and what is missing.",
     "evaluate": "Figures on a labelled file.",
     "plan": "Which tickets to label for a promise, and how many.",
     "prompt": "Show exactly what would be sent to an LLM.",
     "split": "Split a labelled file, near-duplicates kept together.",
-    "taxonomy": "Show, check or make a taxonomy.",
+    "taxonomy": "Show, check, compare or make a taxonomy.",
 }
 
 

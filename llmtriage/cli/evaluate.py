@@ -206,7 +206,7 @@ def _compared(settings: Settings, file: Path | None, flags: dict[str, Any], agai
     first = source(settings, file, flags, quiet=quiet)
     is_file = flags["predictions"] is not None and "=" not in against
     changed = changed_flags(flags, f"predictions={against}" if is_file else against, "--against")
-    second = source(settings, file, changed, quiet=quiet, told=changed["taxonomy"] == flags["taxonomy"])
+    second = source(settings, file, changed, quiet=quiet)
     labels, _ = first.labels(), second.labels()
     _check_they_differ(first, second, changed)
     (report, judged), (other_report, other_judged) = first.evaluated(), second.evaluated()

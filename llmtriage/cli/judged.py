@@ -50,8 +50,8 @@ class Source(Protocol):
         """Judge every ticket and sum up."""
 
 
-def source(settings: Settings, file: Path | None, flags: dict[str, Any], *, quiet: bool, told: bool = False) -> Source:
-    """Where the flags say that the judged tickets come from. `told`: which taxonomy is used was said before."""
+def source(settings: Settings, file: Path | None, flags: dict[str, Any], *, quiet: bool) -> Source:
+    """Where the flags say that the judged tickets come from."""
     if flags["predictions"] is not None:
         from llmtriage.cli.stored import Stored
 
@@ -60,7 +60,7 @@ def source(settings: Settings, file: Path | None, flags: dict[str, Any], *, quie
         raise click.MissingParameter(ctx=click.get_current_context(), param_hint="'FILE'", param_type="argument")
     from llmtriage.cli.asked import Asked
 
-    return Asked(settings, file, flags, quiet=quiet, told=told)
+    return Asked(settings, file, flags, quiet=quiet)
 
 
 def rated(flags: dict[str, Any]) -> dict[str, Any]:

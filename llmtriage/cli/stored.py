@@ -11,6 +11,7 @@ import click
 
 from llmtriage.cli.display import notice
 from llmtriage.cli.judged import check_fields, rated
+from llmtriage.cli.labels import check_labels
 from llmtriage.cli.options import columns_held, make_preparation, named_columns, open_tickets
 from llmtriage.errors import CalibrationError, InputError
 
@@ -66,7 +67,7 @@ class Stored:
         self._flags, self._quiet = flags, quiet
         given = None if flags["taxonomy"] is None else Taxonomy.load(flags["taxonomy"])
         self._tickets = None if file is None else self._read_tickets(file, given)
-        self._name = None if file is None else file.name
+        self._file = file or Path(flags["predictions"])
         self._stored = self._read_predictions(Path(flags["predictions"]), given)
         self.taxonomy, self.named = self._stored.taxonomy, self._stored.named
         self.calibration = None if flags["calibration"] is None else Calibration.load(flags["calibration"])
@@ -119,14 +120,20 @@ class Stored:
     def labels(self) -> Labels:
         """What identifies the labels: of tickets without a text their ids do."""
         from llmtriage.evaluation.comparison import labels_of
+
+        return labels_of(self._labelled(), self._file.name)
+
+    def _labelled(self) -> list[LabelledTicket]:
+        """The tickets with the labels of the file of tickets, else those of the predictions."""
+        from llmtriage.evaluation.stored import StoredRow
         from llmtriage.tickets import LabelledTicket
 
         found = []
         for row in self._tickets or self._stored.rows:
             ticket = row.ticket if row.ticket.content or row.ticket.title else replace(row.ticket, content=row.ticket.id or "")
-            category = getattr(row, "category", None) or getattr(row, "gold", None) or ""
-            found.append(LabelledTicket(ticket=ticket, category=category, line=row.line))
-        return labels_of(found, self._name or self._stored.path.name)
+            category = (row.gold if isinstance(row, StoredRow) else row.category) or ""
+            found.append(LabelledTicket(ticket=ticket, category=category, line=row.line, was=getattr(row, "was", None)))
+        return found
 
     def evaluated(self) -> tuple[Report, list[Judged]]:
         """Judge every prediction and sum up."""
@@ -136,6 +143,7 @@ class Stored:
 
         flags, stored = self._flags, self._stored
         preparation = make_preparation(flags["without"])
+        check_labels(self._labelled(), self._file, quiet=self._quiet, language=flags["language"])
         judged = judged_predictions(stored, self._router, tickets=self._tickets, preparation=preparation, by=flags["by"])
         self._tell(judged)
         name = stored.path.name
@@ -153,7 +161,7 @@ class Stored:
             settings={
                 "threshold": flags["threshold"],
                 "departments": flags["departments"],
-                "file": self._name or name,
+                "file": self._file.name,
                 "predictions": name,
             },
         )

@@ -41,12 +41,14 @@ class StoredRow:
         gold: Its true category; None where the file leaves that to the file of tickets.
         answer: None: there was none.
         line: The line it begins on.
+        was: The former id that the file names, where that was carried to `gold`; None elsewhere.
     """
 
     ticket: Ticket
     gold: str | None
     answer: Answer | None
     line: int
+    was: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,4 +251,5 @@ class _Reader:
                 found = answer(cells)
             except InputError as error:
                 raise error.at(file=self.table.path, line=row.line) from None
-            yield StoredRow(ticket=row.ticket, gold=row.category, answer=found, line=row.line)
+            was = getattr(row, "was", None)
+            yield StoredRow(ticket=row.ticket, gold=row.category, answer=found, line=row.line, was=was)

@@ -117,10 +117,8 @@ def labelled_answer(
     said = _text(row, label)
     if not said:
         return None
-    if taxonomy is not None and said == none_label and taxonomy.catch_all:
-        said = taxonomy.catch_all.id
-    if taxonomy is not None and (said not in taxonomy or taxonomy[said].children):
-        raise UnknownNameError.among("category", said, [leaf.id for leaf in taxonomy.leaves], field=label)
+    if taxonomy is not None:
+        said = taxonomy.catch_all.id if taxonomy.catch_all and said == none_label else taxonomy.leaf(said, field=label)
     return SingleLabel(category=said, score=_confidence(row, number))
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from llmtriage.outcomes import Pending
 from llmtriage.store import schema
-from llmtriage.store.records import outcome_row, storable, text_hmac, ticket_key, uncertainty
+from llmtriage.store.records import name, outcome_row, storable, text_hmac, ticket_key, uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ class Recorder:
         key: The store's key.
         source: Where the tickets come from: ids of two sources are never the same ticket.
         kept: What is stored of texts.
-        opened_at: The last queue entry when this process began. An open entry up to this one gives way to a newer text of its ticket; of two
+        opened_at: The last outcome when this process began. An open entry for one up to this gives way to a newer text of its ticket; of two
             texts with one id that come in one run, both wait.
     """
 
@@ -104,11 +104,11 @@ class _Group:
         return {
             "source": self._recorder.source,
             "key": key,
-            "external_id": None if ticket.numbered else _storable(ticket.id),
+            "external_id": None if ticket.numbered or ticket.id is None else name(ticket.id),
             "channel": _storable(ticket.channel),
             "language": _storable(ticket.language),
-            "customer": _storable(ticket.customer),
-            "metadata": {storable(name): storable(value) for name, value in ticket.metadata.items()},
+            "customer": None if ticket.customer is None else name(ticket.customer),
+            "metadata": {storable(key): storable(value) for key, value in ticket.metadata.items()},
             "received_at": self._at,
         }
 
@@ -191,12 +191,14 @@ class _Group:
             self._connection.execute(moved.values(ended), rows)
 
     def _gives_way(self, entry: Any, newest: Mapping[int, int]) -> bool:
-        return bool(entry.id <= self._recorder.opened_at or entry.ticket_text_id == newest[entry.ticket_id])
+        return bool(entry.outcome_id <= self._recorder.opened_at or entry.ticket_text_id == newest[entry.ticket_id])
 
     def _entries_before(self, written: Sequence[_Written]) -> Sequence[Any]:
         entries = schema.queue_entry.c
         tickets = {one.ticket for one in written}
-        chosen = sa.select(entries.id, entries.ticket_id, entries.ticket_text_id, entries.lane, entries.state)
+        chosen = sa.select(
+            entries.id, entries.ticket_id, entries.ticket_text_id, entries.outcome_id, entries.lane, entries.state
+        ).order_by(entries.id)
         return self._connection.execute(chosen.where(entries.ticket_id.in_(tickets), entries.state != "withdrawn")).all()
 
     def _answered(self, written: Sequence[_Written]) -> set[int]:
@@ -234,14 +236,13 @@ class _Group:
         self._connection.execute(schema.event.insert(), rows)
 
     def _count(self, written: Sequence[_Written]) -> None:
-        """The counts of the day, which stay when outcomes and tickets go."""
-        day = int(datetime.fromtimestamp(self._at / 1e6, UTC).strftime("%Y%m%d"))
+        """What was decided, for the counts of the day."""
         counts: dict[tuple[str, str], int] = {}
         for one in written:
             row = outcome_row(one.decision.outcome)
             place = ("probe" if one.decision.probe is not None else row["kind"], row["category"] or "")
             counts[place] = counts.get(place, 0) + 1
-        add_counts(self._connection, self._insert, day, counts)
+        count(self._connection, self._insert, self._at, counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +277,9 @@ def _place(one: _Written) -> dict[str, Any]:
     return {**place, "reasons": f" {codes} ", "category": outcome.suggestion, "rank": -uncertainty(outcome)}
 
 
-def add_counts(connection: sa.Connection, insert: Any, day: int, counts: Mapping[tuple[str, str], int]) -> None:
-    """Add to the counts of a day, by kind and category."""
+def count(connection: sa.Connection, insert: Any, at: int, counts: Mapping[tuple[str, str], int]) -> None:
+    """Add to the counts of the day, which stay when outcomes and tickets go: by kind and category."""
+    day = int(datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y%m%d"))
     rows = [{"day": day, "kind": kind, "category": category, "n": n} for (kind, category), n in counts.items()]
     added = insert(schema.daily_count)
     table = schema.daily_count.c

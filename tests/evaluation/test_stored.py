@@ -226,7 +226,7 @@ def test_a_ticket_that_nobody_labelled(write: Write, tickets: list[TicketRow]) -
             ":3: pred: unknown category 'refnd'; did you mean 'refund'?",
         ),
         ("gold,pred\nsales,refund\n", {"taxonomy": TREE}, ":2: the category 'sales' has sub-categories; name one of them"),
-        ("gold,pred\nrefund,sales\n", {"taxonomy": TREE}, ":2: pred: unknown category 'sales'"),
+        ("gold,pred\nrefund,sales\n", {"taxonomy": TREE}, ":2: pred: the category 'sales' has sub-categories; name one of them: refund, 退款"),
         ("gold,a,b\na,0.5,0.5\nbb,0.5,0.5\n", {}, ":3: unknown category 'bb'; did you mean 'b'?"),
         ("gold,a,b\na,0.5,0.5\n,0.5,0.5\n", {}, ":3: no category in this row; label it or remove the row"),
         ("gold,pred\n,a\n,b\n", {}, ":2: no category in this row; label it or remove the row"),
@@ -284,3 +284,11 @@ def test_named_columns(write: Write) -> None:
     assert (stored.rows[0].ticket.id, stored.rows[0].gold, stored.rows[0].ticket.content) == ("X1", "a", "你好吗")
     assert stored.has_ids
     assert isinstance(stored.rows[0].answer, SingleLabel)
+
+
+def test_former_ids_are_carried(write: Write) -> None:
+    """As the taxonomy says, in both columns; the rows remember it."""
+    taxonomy = Taxonomy(categories=(Category(id="refund", was=("money",)), Category(id="login")))
+    stored = read_predictions(write("gold,pred\nmoney,refund\nlogin,money\n"), taxonomy=taxonomy)
+    assert [(row.gold, row.was) for row in stored.rows] == [("refund", "money"), ("login", None)]
+    assert evaluate(judged_predictions(stored, Router(taxonomy)), taxonomy).accuracy == 0.5
