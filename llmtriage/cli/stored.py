@@ -70,6 +70,8 @@ class Stored:
         self._file = file or Path(flags["predictions"])
         self._stored = self._read_predictions(Path(flags["predictions"]), given)
         self.taxonomy, self.named = self._stored.taxonomy, self._stored.named
+        if file is not None and given is None and self.named:
+            self._tickets = self._read_tickets(file, self.taxonomy)  # again: now it is known what their labels may be
         self.calibration = None if flags["calibration"] is None else Calibration.load(flags["calibration"])
         if self.calibration and self.calibration.contract.get("taxonomy") != self.taxonomy.hash:
             raise CalibrationError(("taxonomy",))

@@ -133,7 +133,7 @@ def judged_predictions(
         by: As for `evaluate`.
 
     Raises:
-        InputError: A prediction for a ticket that is not there, two for one, or two true categories.
+        InputError: A prediction for a ticket that is not there, two for one or one for two, or two true categories.
     """
     steps, found = preparation or Preparation(), []
     for row in stored.rows if tickets is None else _joined(stored, tickets):
@@ -158,7 +158,12 @@ def _outcome(row: StoredRow, text: str, router: Router, model: str) -> Outcome:
 
 def _joined(stored: StoredPredictions, tickets: Sequence[TicketRow | LabelledTicket]) -> Iterator[StoredRow]:
     """Each ticket with its true category and its prediction."""
-    known, found = {row.ticket.id for row in tickets}, dict[str | None, StoredRow]()
+    known, found = set[str | None](), dict[str | None, StoredRow]()
+    for ticket in tickets:
+        if ticket.ticket.id in known:
+            problem = f"two tickets have the id {short(ticket.ticket.id or '')!r}, the second on line {ticket.line} of their file"
+            raise InputError(problem, remedy="give each ticket an id of its own, so that a prediction is about one")
+        known.add(ticket.ticket.id)
     for row in stored.rows:
         name = short(row.ticket.id or "")
         if row.ticket.id not in known:

@@ -201,6 +201,7 @@ def test_two_files_that_do_not_fit(cli: Cli, predicted: Path, tmp_path: Path, ot
         (["--predictions", "p.csv", "--scores", "logit"], "p.csv: no column of scores"),
         (["--predictions", "p.csv", "--by", "chanel"], "--by: unknown column 'chanel'; did you mean 'channel'?"),
         (["t.csv", "--predictions", "p.csv"], "p.csv:2: a prediction for the ticket 'T1', which is not there"),
+        (["t2.csv", "--predictions", "s.csv"], "t2.csv:3: unknown category 'refnd'; did you mean 'refund'?"),
         (["tickets.csv", "--scores", "logit"], "--scores: no predictions are named; name their file with --predictions"),
         (["--predictions", "p.csv", "--minutes-review", "1"], "--minutes-review: this alone tells no minutes saved"),
         (["--predictions", "p.csv", "--id-column", "nr"], "p.csv: no column 'nr'"),
@@ -211,6 +212,8 @@ def test_what_cannot_be_evaluated(cli: Cli, predicted: Path, tmp_path: Path, arg
     """One line, exit code 2."""
     (tmp_path / "empty.csv").write_bytes(b"")
     (tmp_path / "t.csv").write_text("id,content,category\nX,hello there,refund\n", encoding="utf-8")
+    (tmp_path / "t2.csv").write_text("id,content,category\nX,hello there,refund\nY,hello,refnd\n", encoding="utf-8")
+    (tmp_path / "s.csv").write_text("id,refund,login\nX,0.5,0.5\n", encoding="utf-8")
     (tmp_path / "typo.csv").write_text("gold,pred\nrefnd,refund\n", encoding="utf-8")
     done = cli("evaluate", *arguments)
     assert (done.code, done.out) == (2, "")

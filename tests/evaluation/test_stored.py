@@ -205,6 +205,14 @@ def test_predictions_that_do_not_fit_their_tickets(write: Write, tickets: list[T
     assert words in str(caught.value)
 
 
+def test_one_prediction_is_for_one_ticket(write: Write, tickets: list[TicketRow]) -> None:
+    """Two messages of a thread are two tickets, and may belong to two categories."""
+    with pytest.raises(
+        InputError, match="two tickets have the id 'T1', the second on line 2 of their file; give each ticket an id"
+    ):
+        report(write("id,pred\nT1,退款\n"), tickets=[*tickets, tickets[0]], taxonomy=TREE)
+
+
 def test_a_ticket_that_nobody_labelled(write: Write, tickets: list[TicketRow]) -> None:
     """In neither file."""
     bare = [TicketRow(ticket=row.ticket, category=None, line=row.line) for row in tickets]
@@ -226,7 +234,11 @@ def test_a_ticket_that_nobody_labelled(write: Write, tickets: list[TicketRow]) -
             ":3: pred: unknown category 'refnd'; did you mean 'refund'?",
         ),
         ("gold,pred\nsales,refund\n", {"taxonomy": TREE}, ":2: the category 'sales' has sub-categories; name one of them"),
-        ("gold,pred\nrefund,sales\n", {"taxonomy": TREE}, ":2: pred: the category 'sales' has sub-categories; name one of them: refund, 退款"),
+        (
+            "gold,pred\nrefund,sales\n",
+            {"taxonomy": TREE},
+            ":2: pred: the category 'sales' has sub-categories; name one of them: refund, 退款",
+        ),
         ("gold,a,b\na,0.5,0.5\nbb,0.5,0.5\n", {}, ":3: unknown category 'bb'; did you mean 'b'?"),
         ("gold,a,b\na,0.5,0.5\n,0.5,0.5\n", {}, ":3: no category in this row; label it or remove the row"),
         ("gold,pred\n,a\n,b\n", {}, ":2: no category in this row; label it or remove the row"),
