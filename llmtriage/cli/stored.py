@@ -144,7 +144,7 @@ class Stored:
         from llmtriage.evaluation.stored import judged_predictions
 
         flags, stored = self._flags, self._stored
-        preparation = make_preparation(flags["without"])
+        preparation = make_preparation(*(flags[key] for key in ("without", "keep", "redact")))
         check_labels(self._labelled(), self._file, quiet=self._quiet, language=flags["language"])
         judged = judged_predictions(stored, self._router, tickets=self._tickets, preparation=preparation, by=flags["by"])
         self._tell(judged)

@@ -282,3 +282,12 @@ def test_nothing_is_asked_for_figures_that_cannot_be(cli: Cli, serve: Serve, tmp
     for flags in (["--wage-per-hour", 30], ["--by", "shop"], ["--against", "predictions=nowhere.csv"]):
         done = cli("evaluate", "t.csv", "--backend", server.backend, *flags)
         assert (done.code, done.out, server.requests) == (2, "", 0)
+
+
+def test_examples_show_no_personal_data(cli: Cli, predicted: Path, tmp_path: Path) -> None:
+    """Texts of tickets are prepared as an engine would see them."""
+    (tmp_path / "t.csv").write_text("id,content,category\nT1,请联系 13812345678 退款,退款\n", encoding="utf-8")
+    (tmp_path / "p.csv").write_text("id,pred\nT1,refund\n", encoding="utf-8")
+    out = cli("evaluate", "t.csv", "--predictions", "p.csv", "--quiet").out
+    assert "请联系" in out
+    assert "13812345678" not in out
