@@ -52,7 +52,7 @@ class SqlStore:
                 self.key = self._the_key()
                 self._writer: Writer[Decision] = Writer(self._recorder().record)
         except BaseException:
-            self.close()
+            self.database.close()
             raise
         self.queue = Queue(self)
 
@@ -86,7 +86,8 @@ class SqlStore:
     # -- itself --------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close every connection."""
+        """Keep what was handed over, end the thread that writes, and close every connection. Used again, the store opens them again."""
+        self._writer.close()
         self.database.close()
 
     def __enter__(self) -> Self:
