@@ -84,6 +84,8 @@ def check(connection: sa.Connection, item: Item, reviewer: str) -> Any:
     if row.lease_token != item.token:
         problem = f"{item.name} was given to somebody else meanwhile, or asked about again"
         raise OutdatedError(problem, remedy="look at it again")
+    if row.lease_owner == reviewer and row.lease_until is None:  # asked for by its number, after it was moved under this person's hands
+        raise OutdatedError(f"{item.name} was decided anew since you were given it", remedy="take it again: llmtriage review next")
     return row
 
 

@@ -268,6 +268,20 @@ def test_what_somebody_else_has_before_them_is_not_answered(cli: Cli, store: Sql
     assert (done.code, done.err) == (2, "llmtriage: T1 is with bob now; go on with the next one\n")
 
 
+@pytest.mark.parametrize("answer", [["confirm", "T1"], ["correct", "T1", "refund"]])
+def test_what_was_decided_anew_since_it_was_given_is_given_again_first(cli: Cli, store: SqlStore, answer: list[str]) -> None:
+    """The person read another text, and would confirm another suggestion."""
+    assert "I want my money back" in cli("review", "next").out
+    with SqlStore(store.name) as later_run:
+        record(later_run, decision(ticket("密码忘记了", "T1"), pending("parcel")))
+    done = cli("review", *answer)
+    assert done.code == 2
+    assert done.err == "llmtriage: T1 was decided anew since you were given it; take it again: llmtriage review next\n"
+    assert "密码忘记了" in cli("review", "next").out
+    assert cli("review", *answer).code == 0
+    assert len(reviews(store)) == 1
+
+
 @pytest.mark.parametrize(
     ("category", "line"),
     [
