@@ -110,8 +110,9 @@ def _why(item: Item, language: str) -> str:
 
 
 def _named(state: State, category: str) -> str:
-    """A category that a model named; the taxonomy may have lost it since."""
-    return _label(state, state.taxonomy[category]) if category in state.taxonomy else neutral(category)
+    """A category that was stored; the taxonomy may have lost it since."""
+    known = state.taxonomy.carried(category) or category
+    return _label(state, state.taxonomy[known]) if known in state.taxonomy else neutral(category)
 
 
 def _label(state: State, node: Category) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _ESCAPE = 0.1  # seconds after which an escape is no longer the beginning of another key; a slow line may part them
 _NAMES: dict[str, str] = {
     Keys.Enter: "enter",
+    Keys.ControlJ: "enter",
     Keys.Escape: "escape",
     Keys.Up: "up",
     Keys.Down: "down",
