@@ -45,7 +45,14 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Later:
 
 def wait(store: SqlStore, n: int = 3, **more: Any) -> None:
     """Let tickets T1, T2, ... wait, each less sure than the one before; none is like another."""
-    texts = ["退款什么时候到账", "the parcel never arrived", "忘记密码登录不了", "money back please", "发票抬头错了", "battery is dead"]
+    texts = [
+        "退款什么时候到账",
+        "the parcel never arrived",
+        "忘记密码登录不了",
+        "money back please",
+        "发票抬头错了",
+        "battery is dead",
+    ]
     tickets = [ticket(texts[number % len(texts)], f"T{number + 1}", **more) for number in range(n)]
     record(store, *[decision(one, pending("refund", score=0.9 - number / 10)) for number, one in enumerate(tickets)])
 
