@@ -132,7 +132,10 @@ def test_filters(store: SqlStore, later: Later) -> None:
     record(store, decision(ticket("a", "A", language="zh"), pending("refund", "too_short")))
     record(store, decision(ticket("b", "B", language="en"), pending("parcel", "below_threshold")))
     record(store, decision(ticket("c", "C", language="zh"), pending(None, "refused", score=None)))
-    found = lambda **given: names(store.queue.page(Filters(**given)).items)  # noqa: E731
+
+    def found(**given: Any) -> list[str | None]:
+        return names(store.queue.page(Filters(**given)).items)
+
     assert found(reason="too_short") == ["A"]
     assert found(categories=frozenset({"refund", "parcel"})) == ["A", "B"]
     assert found(language="zh") == ["A", "C"]
