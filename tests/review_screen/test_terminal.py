@@ -23,7 +23,7 @@ from llmtriage.store import SqlStore, schema
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")]
 
-READ = 0.6  # seconds a person looks at a ticket
+READ = 0.8  # seconds a person looks at a ticket
 HOSTILE = "\x1b]0;pwned\x07\x1b[2J\u202emoc.live \x9b31m 已付款"
 
 
