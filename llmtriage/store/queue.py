@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from llmtriage.errors import InputError, UnknownNameError, short
+from llmtriage.errors import InputError, OutdatedError, UnknownNameError, short
 from llmtriage.reviewing import Counts, Filters, Page, reviewer_name
 from llmtriage.store import schema
 from llmtriage.store.answers import Answer, check, close, fill, locked, verdict_on, write
@@ -273,6 +273,8 @@ class Queue:
             taken = self._last_answer(connection, reviewer, entry)
             assert taken.entry is not None  # noqa: S101 - asked for
             row = connection.execute(locked(taken.entry)).one()
+            if row.state != "done":
+                raise OutdatedError("this answer is being taken back elsewhere", remedy="look at llmtriage review list --mine")
             back = Answer(
                 entry=row,
                 reviewer=reviewer,
@@ -291,8 +293,7 @@ class Queue:
 
     def _item(self, connection: sa.Connection, which: int | str) -> Item:
         if isinstance(which, int):
-            which = min(which, _LARGEST)
-            row = connection.execute(items().where(_entry.id == which)).one_or_none()
+            row = connection.execute(items().where(_entry.id == min(which, _LARGEST))).one_or_none()
             if row is None:
                 raise UnknownNameError(f"the queue has no entry {which}", remedy="see llmtriage review list")
             return item_of(row, now())
