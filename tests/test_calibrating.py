@@ -89,6 +89,7 @@ def made(n: int = 800, *, alpha: float = 0.1, rows: list[tuple[Ticket, str]] | N
 # -- what comes out --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_promise_is_found_and_kept_on_other_tickets() -> None:
     """Confidence becomes true, the error rate among the accepted stays below alpha, and some are accepted."""
     found = usual()
@@ -175,6 +176,7 @@ def strict(**limits: float) -> Taxonomy:
     return Taxonomy.model_validate(data)
 
 
+@pytest.mark.slow
 def test_a_category_with_a_limit_of_its_own_has_a_promise_of_its_own() -> None:
     """Looser than the others' here, and delta is shared so that both hold together."""
     sorter = triage(taxonomy=strict(login=0.3))

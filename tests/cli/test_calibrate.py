@@ -182,6 +182,7 @@ def test_in_chinese(cli: Cli, files: Path) -> None:
     assert "适用：" in cli("check", *LEARNT, "--calibration", "c.json", "--language", "zh").out
 
 
+@pytest.mark.slow
 def test_no_promise_is_exit_code_1_and_no_file(cli: Cli, files: Path) -> None:
     """With what is missing."""
     write(files / "few.csv", 30, 4, wrong=0.0)
@@ -195,6 +196,7 @@ def test_no_promise_is_exit_code_1_and_no_file(cli: Cli, files: Path) -> None:
     assert not (files / "c.json").exists()
 
 
+@pytest.mark.slow
 def test_tickets_of_no_category(cli: Cli, files: Path) -> None:
     """By the name the file gives them; they count in both commands."""
     text = (files / "labelled.csv").read_text(encoding="utf-8").splitlines()
@@ -213,6 +215,7 @@ def test_tickets_of_no_category(cli: Cli, files: Path) -> None:
     assert (done.code, "'refund' is a category of the taxonomy" in done.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_review_budget(cli: Cli, files: Path) -> None:
     """People read so many; the sentence says how many of the others are wrong at most."""
     budget = ("calibrate", "labelled.csv", *LEARNT, "--unlabelled", "fresh.csv", "-o", "c.json", "--quiet")
@@ -244,6 +247,7 @@ def test_budgets_that_cannot_be_used(cli: Cli, files: Path, flags: tuple[str, ..
     assert not (files / "c.json").exists()
 
 
+@pytest.mark.slow
 def test_several_limits_share_delta(cli: Cli, files: Path) -> None:
     """The smallest that is possible is promised, and the tool says what each costs."""
     done = cli("calibrate", "labelled.csv", *LEARNT, "--alphas", "0.01,0.1,0.2", "-o", "c.json", "--quiet")
@@ -266,6 +270,7 @@ def test_a_second_look_has_less_of_delta(cli: Cli, files: Path) -> None:
     assert data["delta"] == pytest.approx(6 * 0.1 / (np.pi * 2) ** 2)
 
 
+@pytest.mark.slow
 def test_trying_until_it_passes_is_not_let_happen(cli: Cli, files: Path) -> None:
     """The same once more is the same; another limit, or more labels beside the old ones, is another look."""
     assert cli(*MAKE).code == 0
@@ -306,6 +311,7 @@ def test_tickets_among_the_examples_are_left_out(cli: Cli, files: Path) -> None:
     assert (same.code, same.err.splitlines()[-1][:40]) == (2, "llmtriage: no labelled ticket is left; g")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
