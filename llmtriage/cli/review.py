@@ -124,7 +124,7 @@ def review(ctx: click.Context, /, reviewer: str | None, order: Order, *, quiet: 
     taxonomy = make_taxonomy(flags["taxonomy"], quiet=quiet, language=language)
     filters, who = _filters(flags, taxonomy), reviewer_name(reviewer)
     done = review_on_screen(_open(flags), taxonomy, reviewer=who, filters=filters, order=order, language=language)
-    if not quiet:
+    if not quiet and done.why != "closed":  # else nobody is there to read it
         click.echo(_WORDS[language]["done"].format(labelled=done.labelled, left=done.left))
 
 
