@@ -97,7 +97,7 @@ filter_options = together(
         type=click.Choice(get_args(Order)),
         default="oldest",
         show_default=True,
-        help="useful: uncertain ones of categories with few labels, and of near-duplicates one.",
+        help="useful: uncertain ones of categories with few labels; near-duplicates late.",
     ),
 )
 _FILTERS = ("reason", "category", "ticket_language", "older_than", "newer_than", "lane", "sample")
