@@ -194,12 +194,12 @@ class _Group:
             mine, left = entry.ticket_text_id, free.get(entry.ticket_id, [])
             if mine not in texts and entry.outcome_id > self._recorder.opened_at:
                 continue
-            text = next((one for one in ([mine] if mine in texts else left[-1:]) if one in left), None)
-            if text is None:
+            wanted = [mine] if mine in texts else left[-1:]
+            if wanted and wanted[0] in left:
+                left.remove(wanted[0])
+                moved[wanted[0]] = entry.id
+            else:
                 gone.append(entry.id)
-                continue
-            left.remove(text)
-            moved[text] = entry.id
         return moved, gone
 
     def _withdraw(self, entries: Sequence[int]) -> None:
