@@ -89,20 +89,28 @@ class TicketRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledTicket:
-    """A ticket with its true category and the line its row begins on."""
+    """A ticket with its true category.
+
+    Attributes:
+        ticket: The ticket.
+        category: Its true category.
+        line: The line its row begins on.
+        was: The former id that the row names, where that was carried to `category`; None elsewhere.
+    """
 
     ticket: Ticket
     category: str
     line: int
+    was: str | None = None
 
 
 class TicketFile:
     """The tickets of a file. Iterating reads the file, each time from its beginning, one row at a time."""
 
-    def __init__(self, table: Table, columns: Columns | None = None) -> None:
+    def __init__(self, table: Table, columns: Columns | None = None, *, needs_text: bool = True) -> None:
         """Find the columns in the header; raises UnknownNameError."""
         self.table = table
-        self._found = _find(table, columns or Columns())
+        self._found = _find(table, columns or Columns(), needs_text=needs_text)
 
     @property
     def has_categories(self) -> bool:
@@ -115,7 +123,7 @@ class TicketFile:
             yield self._found.read(row, number)
 
     def labelled(self, taxonomy: Taxonomy | None = None, none_label: str | None = None) -> LabelledTickets:
-        """The tickets with their categories, each of which must be a leaf of `taxonomy` if one is given.
+        """The tickets with their categories, each of which must be a leaf of `taxonomy`, or a former id that it carries, if one is given.
 
         Args:
             taxonomy: What the categories must be.
@@ -137,46 +145,51 @@ class LabelledTickets:
     def __init__(self, tickets: TicketFile, taxonomy: Taxonomy | None, none_label: str | None = None) -> None:
         self._tickets = tickets
         self._taxonomy = taxonomy
-        self._leaves = {} if taxonomy is None else {leaf.id: leaf for leaf in taxonomy.leaves}
         catch_all = taxonomy.catch_all.id if taxonomy and taxonomy.catch_all else None
         self._none_label, self._none = none_label, catch_all or none_label or ""
-        if taxonomy and none_label is not None and none_label != catch_all and none_label in taxonomy:
+        if taxonomy and none_label is not None and _is_taken(none_label, taxonomy):
             remedy = "leave it out" if catch_all else "mark that category with catch_all: true in the taxonomy, and leave it out"
-            raise InputError(f"{short(none_label)!r} is a category of the taxonomy", field="--none-label", remedy=remedy)
+            problem = f"{short(none_label)!r} {'is' if none_label in taxonomy else 'was'} a category of the taxonomy"
+            raise InputError(problem, field="--none-label", remedy=remedy)
 
     def __iter__(self) -> Iterator[LabelledTicket]:
         """The labelled tickets in order; raises InputError at the first empty or unknown category."""
         for row in self._tickets:
-            yield LabelledTicket(ticket=row.ticket, category=self._category(row), line=row.line)
+            yield self._labelled(row)
 
-    def _category(self, row: TicketRow) -> str:
-        place = self._tickets.table.path
+    def _labelled(self, row: TicketRow) -> LabelledTicket:
         if row.category is None:
+            place = self._tickets.table.path
             raise InputError("no category in this row", file=place, line=row.line, remedy="label it or remove the row")
         if row.category == self._none_label:
-            return self._none
-        if self._taxonomy is None or row.category in self._leaves:
-            return row.category
-        if row.category in self._taxonomy:
-            node = self._taxonomy[row.category]
-            below = ", ".join(leaf.id for leaf in node.walk() if not leaf.children)
-            problem = f"the category {short(node.id)!r} has sub-categories"
-            raise InputError(problem, file=place, line=row.line, remedy=f"name one of them: {short(below, 200)}")
-        raise UnknownNameError.among("category", row.category, self._leaves, file=place, line=row.line)
+            return LabelledTicket(ticket=row.ticket, category=self._none, line=row.line)
+        place, taxonomy = self._tickets.table.path, self._taxonomy
+        category = row.category if taxonomy is None else taxonomy.leaf(row.category, file=place, line=row.line)
+        was = None if row.category == category else row.category
+        return LabelledTicket(ticket=row.ticket, category=category, line=row.line, was=was)
 
 
-def read_tickets(path: str | PathLike[str], columns: Columns | None = None, encoding: str | None = None) -> TicketFile:
+def _is_taken(label: str, taxonomy: Taxonomy) -> bool:
+    """Whether `label` means another category than the catch-all, now or formerly."""
+    is_known = label in taxonomy or label in taxonomy.heirs
+    return is_known and not (taxonomy.catch_all and taxonomy.carried(label) == taxonomy.catch_all.id)
+
+
+def read_tickets(
+    path: str | PathLike[str], columns: Columns | None = None, encoding: str | None = None, *, needs_text: bool = True
+) -> TicketFile:
     """The tickets in a CSV, TSV or JSONL file.
 
     Args:
         path: The file.
         columns: Which column holds what; columns that hold none of it become metadata.
         encoding: What the file is in; found out by default.
+        needs_text: Whether there must be a column of text, as there need not be where only predictions are stored.
 
     Raises:
         InputError: The file cannot be used, or a column that is needed is missing.
     """
-    return TicketFile(read_rows(path, encoding=encoding), columns)
+    return TicketFile(read_rows(path, encoding=encoding), columns, needs_text=needs_text)
 
 
 def ticket_cells(ticket: Ticket, *, category: str | None = None) -> dict[str, str]:
@@ -195,7 +208,7 @@ class _Found:
 
     id: str | None
     title: str | None
-    content: str
+    content: str | None
     category: str | None
     channel: str | None
     language: str | None
@@ -205,7 +218,7 @@ class _Found:
         own = {self.id, self.title, self.content, self.category, self.channel, self.language, self.customer}
         own_id = self._cell(row, self.id).strip()
         ticket = Ticket(
-            content=_text(row.cells.get(self.content)),
+            content=self._cell(row, self.content),
             title=self._cell(row, self.title),
             id=own_id or str(number),
             numbered=not own_id,
@@ -228,8 +241,8 @@ def _text(value: object) -> str:
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _find(table: Table, columns: Columns) -> _Found:
-    title, content = _text_columns(table, columns)
+def _find(table: Table, columns: Columns, *, needs_text: bool) -> _Found:
+    title, content = _text_columns(table, columns, needs_text=needs_text)
     extras = {name: _match(table, name) for name in _EXTRAS}
     return _Found(
         id=_column(table, columns.id, "id"),
@@ -240,7 +253,7 @@ def _find(table: Table, columns: Columns) -> _Found:
     )
 
 
-def _text_columns(table: Table, columns: Columns) -> tuple[str | None, str]:
+def _text_columns(table: Table, columns: Columns, *, needs_text: bool) -> tuple[str | None, str | None]:
     """The columns of title and content."""
     if columns.text is not None:
         named = [f"--{f.name}-column" for f in fields(columns) if f.name in ("title", "content") and _is_named(columns, f.name)]
@@ -251,7 +264,7 @@ def _text_columns(table: Table, columns: Columns) -> tuple[str | None, str]:
     content = _column(table, columns.content, "content")
     if content is None and title is None:
         content = _match(table, "text")
-    if content is None:
+    if content is None and needs_text:
         raise _missing(table, columns.content, "--content-column or --text-column")
     return title, content
 

@@ -23,8 +23,9 @@ _COMMANDS = {
     "evaluate": "Figures on a labelled file.",
     "plan": "Which tickets to label for a promise, and how many.",
     "prompt": "Show exactly what would be sent to an LLM.",
+    "review": "Decide what waits for a person.",
     "split": "Split a labelled file, near-duplicates kept together.",
-    "taxonomy": "Show, check or make a taxonomy.",
+    "taxonomy": "Show, check, compare or make a taxonomy.",
 }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llmtriage.remembering import Decision, Run
     from llmtriage.store.database import Database
     from llmtriage.store.records import Kept
+    from llmtriage.tickets import Ticket
 
 Rows = list[dict[str, Any]]
 
@@ -108,9 +109,15 @@ class _Group:
             "channel": _storable(ticket.channel),
             "language": _storable(ticket.language),
             "customer": None if ticket.customer is None else name(ticket.customer),
-            "metadata": {storable(key): storable(value) for key, value in ticket.metadata.items()},
+            "metadata": self._metadata(ticket),
             "received_at": self._at,
         }
+
+    def _metadata(self, ticket: Ticket) -> dict[str, str]:
+        """Nobody looks for personal data in it, so it is kept only where the text is kept as received."""
+        if self._recorder.kept != "original":
+            return {}
+        return {storable(key): storable(value) for key, value in ticket.metadata.items()}
 
     def _write_texts(self, tickets: Mapping[str, int]) -> dict[tuple[int, bytes], int]:
         """The texts of the group by ticket and hash."""
@@ -259,14 +266,13 @@ class _Group:
         self._connection.execute(schema.event.insert(), rows)
 
     def _count(self, written: Sequence[_Written]) -> None:
-        """The counts of the day, which stay when outcomes and tickets go."""
-        day = int(datetime.fromtimestamp(self._at / 1e6, UTC).strftime("%Y%m%d"))
+        """What was decided, for the counts of the day."""
         counts: dict[tuple[str, str], int] = {}
         for one in written:
             row = outcome_row(one.decision.outcome)
             place = ("probe" if one.decision.probe is not None else row["kind"], row["category"] or "")
             counts[place] = counts.get(place, 0) + 1
-        add_counts(self._connection, self._insert, day, counts)
+        count(self._connection, self._insert, self._at, counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,8 +307,9 @@ def _place(one: _Written) -> dict[str, Any]:
     return {**place, "reasons": f" {codes} ", "category": outcome.suggestion, "rank": -uncertainty(outcome)}
 
 
-def add_counts(connection: sa.Connection, insert: Any, day: int, counts: Mapping[tuple[str, str], int]) -> None:
-    """Add to the counts of a day, by kind and category."""
+def count(connection: sa.Connection, insert: Any, at: int, counts: Mapping[tuple[str, str], int]) -> None:
+    """Add to the counts of the day, which stay when outcomes and tickets go: by kind and category."""
+    day = int(datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y%m%d"))
     rows = [{"day": day, "kind": kind, "category": category, "n": n} for (kind, category), n in counts.items()]
     added = insert(schema.daily_count)
     table = schema.daily_count.c

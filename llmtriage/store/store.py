@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from llmtriage.remembering import Known
 from llmtriage.store import schema, versions
 from llmtriage.store.database import Database
+from llmtriage.store.queue import Queue
 from llmtriage.store.recording import Recorder
 from llmtriage.store.records import draw, name, outcome_of, text_hmac, ticket_key
 from llmtriage.store.writer import Writer
@@ -53,6 +54,7 @@ class SqlStore:
         except BaseException:
             self.close()
             raise
+        self.queue = Queue(self)
 
     @property
     def name(self) -> str:
