@@ -331,6 +331,7 @@ def test_an_id_or_a_customer_may_be_long(store: SqlStore) -> None:
     record(store, *(decision(one, pending()) for one in pair))
     assert [known and known.own for known in recall(store, *pair)] == [True, True]
     assert len(entries(store)) == 2
+    assert store.queue.item(pair[1].id or "").text_id == entries(store)[1].ticket_text_id
 
 
 def test_what_a_ticket_says_of_itself_is_the_newest(store: SqlStore) -> None:
