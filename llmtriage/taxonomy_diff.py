@@ -134,9 +134,13 @@ class _Lineage:
                 self.heirs[source].append(heir)
 
     def _sources_of(self, node: Category) -> tuple[str, ...]:
-        """The old nodes that went into `node`. An id that stays is a source of its own, unless it is a leaf here and a group there."""
-        stays = node.id in self.old and not self.changes_kind(node.id, node.id)
-        return tuple(dict.fromkeys([*([node.id] if stays else []), *(former for former in node.was if former in self.old)]))
+        """The old nodes that went into `node`: itself, and what its `was` names of those that did not stay."""
+        former = [name for name in dict.fromkeys(node.was) if name in self.old and not self._stays(name)]
+        return tuple([node.id, *former] if self._stays(node.id) else former)
+
+    def _stays(self, node_id: str) -> bool:
+        """Whether a leaf stays a leaf, or a group a group."""
+        return node_id in self.old and node_id in self.new and not self.changes_kind(node_id, node_id)
 
     def changes_kind(self, old_id: str, new_id: str) -> bool:
         """Whether one is a leaf and the other is not."""
