@@ -17,7 +17,7 @@ Written by `make docs`. Every flag has an environment variable and a key in `llm
 | exit code | meaning |
 |---|---|
 | 0 | done; tickets may be pending |
-| 1 | findings: lint errors, `--fail-under` or `--fail-over` missed |
+| 1 | findings: lint errors, `--fail-under` or `--fail-over` missed, labels that `taxonomy diff` cannot carry |
 | 2 | wrong usage, or a file that cannot be used |
 | 4 | the engine cannot work: no connection, wrong key, unknown model |
 | 5 | stopped early, can be resumed: budget or quota spent, the server stayed away |

@@ -49,6 +49,11 @@ RULES: dict[str, LintRule] = {
     ),
     "T104": LintRule("warning", "a node with one child adds a level and no choice", "merge the two"),
     "T105": LintRule("warning", "a ticket accepted here goes to nobody, though other categories have teams", "add team: NAME"),
+    "T106": LintRule(
+        "warning",
+        "a former id that differs from another category's only in case, spaces or punctuation is mixed up by people",
+        "make sure that was means it",
+    ),
 }
 
 
@@ -75,13 +80,26 @@ class Finding:
 
 def lint(taxonomy: Taxonomy) -> list[Finding]:
     """Every finding, errors first, in the order of the taxonomy."""
-    checks = (_ids, _names, _descriptions, _examples, _includes, _contradictions, _catch_all, _shape)
+    checks = (_ids, _former_ids, _names, _descriptions, _examples, _includes, _contradictions, _catch_all, _shape)
     findings = [finding for check in checks for finding in check(taxonomy)]
     return sorted(findings, key=lambda finding: finding.code)
 
 
 def _ids(taxonomy: Taxonomy) -> Iterator[Finding]:
-    yield from _shared("T001", ((re.sub(r"[\W_]", "", _folded(node.id)) or node.id, node) for node in taxonomy.nodes))
+    yield from _shared("T001", ((_bare(node.id), node) for node in taxonomy.nodes))
+
+
+def _former_ids(taxonomy: Taxonomy) -> Iterator[Finding]:
+    living = {_bare(node.id): node.id for node in taxonomy.nodes}
+    for former, heirs in taxonomy.heirs.items():
+        like = living.get(_bare(former))
+        if like is not None and like not in (former, *heirs):
+            yield Finding("T106", (like, *heirs), repr(former))
+
+
+def _bare(category_id: str) -> str:
+    """An id without case, spaces and punctuation."""
+    return re.sub(r"[\W_]", "", _folded(category_id)) or category_id
 
 
 def _names(taxonomy: Taxonomy) -> Iterator[Finding]:

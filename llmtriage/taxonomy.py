@@ -54,6 +54,7 @@ def _as_list(value: object) -> object:
 
 
 Id = Annotated[str, StringConstraints(strict=True, max_length=200), AfterValidator(_printable_id)]
+Ids = Annotated[tuple[Id, ...], BeforeValidator(_as_list)]
 Names = Annotated[tuple[Line, ...], BeforeValidator(_as_list)]
 
 
@@ -66,6 +67,7 @@ class Category(_Strict):
 
     Attributes:
         id: Unique in the whole tree; what outcomes and labelled files name.
+        was: Ids that this category had in former versions, or whose tickets it took over: their labels are carried here.
         name: What people read; the id where there is none.
         description: One sentence that says what belongs here.
         includes: Cases that belong here though one might doubt it.
@@ -79,6 +81,7 @@ class Category(_Strict):
     """
 
     id: Id
+    was: Ids = ()
     name: LocalText | None = None
     description: LocalText | None = None
     includes: tuple[LocalText, ...] = ()
@@ -163,7 +166,18 @@ class Taxonomy(_Strict):
             if name not in seen:
                 message = f"a rule names the unknown category {name!r}"
                 raise ValueError(message)
+        self._check_former()
         return self
+
+    def _check_former(self) -> None:
+        """One label must not mean two categories: a leaf that is still there keeps its labels."""
+        for former, heirs in self.heirs.items():
+            if former in heirs:
+                message = f"{former!r} says was: [{former}], its own id"
+                raise ValueError(message)
+            if former in self and not self[former].children:
+                message = f"{heirs[-1]!r} says was: [{former}], which is still a category"
+                raise ValueError(message)
 
     # -- the tree ------------------------------------------------------------------------------
 
@@ -222,11 +236,39 @@ class Taxonomy(_Strict):
         below = [node.max_error for child in path[-1].children for node in child.walk() if node.max_error is not None]
         return min([*below, *([] if above is None else [above])], default=None)
 
+    # -- former ids ----------------------------------------------------------------------------
+
+    @cached_property
+    def heirs(self) -> Mapping[str, tuple[str, ...]]:
+        """Each former id with the nodes whose `was` names it, in file order."""
+        found: dict[str, tuple[str, ...]] = {}
+        for node in self.nodes:
+            found |= {former: (*found.get(former, ()), node.id) for former in node.was}
+        return found
+
+    @cached_property
+    def labels(self) -> Mapping[str, str]:
+        """Every label that can be read, with the leaf it means: the leaves, then the former ids with one leaf as their only heir."""
+        leaves = {leaf.id: leaf.id for leaf in self.leaves}
+        return leaves | {former: heirs[0] for former, heirs in self.heirs.items() if len(heirs) == 1 and heirs[0] in leaves}
+
+    def carried(self, category_id: str) -> str | None:
+        """The leaf that a stored label means now; None where a person has to say: see `candidates`."""
+        return self.labels.get(category_id)
+
+    def candidates(self, category_id: str) -> tuple[str, ...]:
+        """The leaves that a stored label may mean now: those of its heirs, else those below it; none where it is unknown."""
+        tops = self.heirs.get(category_id) or ((category_id,) if category_id in self else ())
+        return tuple(dict.fromkeys(node.id for top in tops for node in self[top].walk() if not node.children))
+
     # -- identity ------------------------------------------------------------------------------
 
     @cached_property
     def hash(self) -> str:
-        """Identity of what is chosen among and how it is described; teams and rules are not in it (they belong to the policy)."""
+        """Identity of what is chosen among and how it is described.
+
+        Teams and rules are not in it: they belong to the policy. Nor is `was`: no model reads it, and no outcome depends on it.
+        """
         fields = ("id", "name", "description", "includes", "excludes", "examples", "catch_all")
         tree = [_only(top.model_dump(mode="json"), fields) for top in self.categories]
         head = self.model_dump(mode="json", include={"name", "precedence"})
@@ -302,6 +344,11 @@ _REMEDIES = {
     "value_error": "see docs/taxonomy.md",
     "dict_type": "write 'key: value' lines",
 }
+_MENDED_BY = {
+    "stands twice": "rename one",
+    "its own id": "leave it out: an id that stays keeps its labels",
+    "which is still a category": "give that one a new id too, or leave it out of was",
+}
 
 
 def _located(error: ValidationError, source: YamlFile) -> InputError:
@@ -313,8 +360,7 @@ def _located(error: ValidationError, source: YamlFile) -> InputError:
     remedy = _REMEDIES.get(first["type"], "see docs/taxonomy.md")
     if first["type"] == "extra_forbidden":
         remedy = nearest(str(loc[-1]), (Taxonomy if len(loc) == 1 else Category).model_fields)
-    if "stands twice" in first["msg"]:
-        remedy = "rename one"
+    remedy = next((mend for words, mend in _MENDED_BY.items() if words in first["msg"]), remedy)
     line = _doubtful(first, source) or source.line(loc)
     return InputError(_message(first), file=source.path, line=line, field=field, remedy=remedy)
 

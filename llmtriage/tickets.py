@@ -89,11 +89,19 @@ class TicketRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledTicket:
-    """A ticket with its true category and the line its row begins on."""
+    """A ticket with its true category.
+
+    Attributes:
+        ticket: The ticket.
+        category: Its true category.
+        line: The line its row begins on.
+        was: The former id that the row names, where that was carried to `category`; None elsewhere.
+    """
 
     ticket: Ticket
     category: str
     line: int
+    was: str | None = None
 
 
 class TicketFile:
@@ -115,7 +123,7 @@ class TicketFile:
             yield self._found.read(row, number)
 
     def labelled(self, taxonomy: Taxonomy | None = None, none_label: str | None = None) -> LabelledTickets:
-        """The tickets with their categories, each of which must be a leaf of `taxonomy` if one is given.
+        """The tickets with their categories, each of which must be a leaf of `taxonomy`, or a former id that it carries, if one is given.
 
         Args:
             taxonomy: What the categories must be.
@@ -137,32 +145,45 @@ class LabelledTickets:
     def __init__(self, tickets: TicketFile, taxonomy: Taxonomy | None, none_label: str | None = None) -> None:
         self._tickets = tickets
         self._taxonomy = taxonomy
-        self._leaves = {} if taxonomy is None else {leaf.id: leaf for leaf in taxonomy.leaves}
         catch_all = taxonomy.catch_all.id if taxonomy and taxonomy.catch_all else None
         self._none_label, self._none = none_label, catch_all or none_label or ""
-        if taxonomy and none_label is not None and none_label != catch_all and none_label in taxonomy:
+        if taxonomy and none_label is not None and _is_taken(none_label, taxonomy):
             remedy = "leave it out" if catch_all else "mark that category with catch_all: true in the taxonomy, and leave it out"
-            raise InputError(f"{short(none_label)!r} is a category of the taxonomy", field="--none-label", remedy=remedy)
+            problem = f"{short(none_label)!r} {'is' if none_label in taxonomy else 'was'} a category of the taxonomy"
+            raise InputError(problem, field="--none-label", remedy=remedy)
 
     def __iter__(self) -> Iterator[LabelledTicket]:
         """The labelled tickets in order; raises InputError at the first empty or unknown category."""
         for row in self._tickets:
-            yield LabelledTicket(ticket=row.ticket, category=self._category(row), line=row.line)
+            yield self._labelled(row)
 
-    def _category(self, row: TicketRow) -> str:
-        place = self._tickets.table.path
+    def _labelled(self, row: TicketRow) -> LabelledTicket:
         if row.category is None:
+            place = self._tickets.table.path
             raise InputError("no category in this row", file=place, line=row.line, remedy="label it or remove the row")
         if row.category == self._none_label:
-            return self._none
-        if self._taxonomy is None or row.category in self._leaves:
-            return row.category
-        if row.category in self._taxonomy:
-            node = self._taxonomy[row.category]
-            below = ", ".join(leaf.id for leaf in node.walk() if not leaf.children)
-            problem = f"the category {short(node.id)!r} has sub-categories"
-            raise InputError(problem, file=place, line=row.line, remedy=f"name one of them: {short(below, 200)}")
-        raise UnknownNameError.among("category", row.category, self._leaves, file=place, line=row.line)
+            return LabelledTicket(ticket=row.ticket, category=self._none, line=row.line)
+        category = row.category if self._taxonomy is None else self._taxonomy.carried(row.category)
+        if category is None:
+            raise self._not_carried(row.category, row.line)
+        was = None if row.category == category else row.category
+        return LabelledTicket(ticket=row.ticket, category=category, line=row.line, was=was)
+
+    def _not_carried(self, label: str, line: int) -> InputError:
+        """What to do about a label that names no leaf and has no single heir."""
+        place, taxonomy = self._tickets.table.path, self._taxonomy
+        assert taxonomy is not None  # noqa: S101 - without one any label will do
+        candidates = ", ".join(taxonomy.candidates(label))
+        if not candidates:
+            return UnknownNameError.among("category", label, [leaf.id for leaf in taxonomy.leaves], file=place, line=line)
+        problem = f"the category {short(label)!r} {'has sub-categories' if label in taxonomy else 'was split'}"
+        return InputError(problem, file=place, line=line, remedy=f"name one of them: {short(candidates, 200)}")
+
+
+def _is_taken(label: str, taxonomy: Taxonomy) -> bool:
+    """Whether `label` means another category than the catch-all, now or formerly."""
+    is_known = label in taxonomy or label in taxonomy.heirs
+    return is_known and not (taxonomy.catch_all and taxonomy.carried(label) == taxonomy.catch_all.id)
 
 
 def read_tickets(path: str | PathLike[str], columns: Columns | None = None, encoding: str | None = None) -> TicketFile:

@@ -633,6 +633,7 @@ def changed(**fields: Any) -> Taxonomy:
     ("options", "says"),
     [
         pytest.param({"taxonomy": changed(description="one other word")}, "taxonomy", id="a word in a description"),
+        pytest.param({"taxonomy": changed(id="退款", was=["refund"])}, "taxonomy", id="another name, though labels are carried"),
         pytest.param({"taxonomy": changed(team="others")}, "policy (teams, rules, gates)", id="a team"),
         pytest.param({"taxonomy": changed(always_review=True)}, "policy (teams, rules, gates)", id="a gate"),
         pytest.param({"backend": ScriptedBackend(told, name="another")}, "model", id="the model"),
@@ -652,6 +653,12 @@ def test_another_world_is_refused(options: dict[str, Any], says: str) -> None:
         next(iter(sorter.classify_many(["parcel 0.99 x"])))
     with pytest.raises(CalibrationError):
         sorter.settle()
+
+
+def test_a_former_id_is_no_part_of_the_contract() -> None:
+    """To say where old labels go changes no outcome: nothing has to be calibrated anew."""
+    found = usual().calibration
+    assert isinstance(triage(taxonomy=changed(was=["退款"]), calibration=found).classify("parcel 0.99 x"), Accepted)
 
 
 def test_a_rule_is_part_of_the_contract() -> None:

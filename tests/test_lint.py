@@ -36,11 +36,21 @@ def codes(*categories: Category) -> list[str]:
         pytest.param("T103", (A, B), id="no catch-all"),
         pytest.param("T104", (Category(id="p", children=(A,)), B, REST), id="one child"),
         pytest.param("T105", (A.model_copy(update={"team": "x"}), B, REST), id="no team"),
+        pytest.param("T106", (A, B.model_copy(update={"was": ("A",)}), REST), id="former id like another"),
     ],
 )
 def test_each_rule_finds_its_case(code: str, categories: tuple[Category, ...]) -> None:
     """Exactly the finding that the taxonomy was made for."""
     assert codes(*categories) == [code]
+
+
+def test_a_former_id_may_be_like_that_of_its_heir() -> None:
+    """A category that was renamed by case alone, or split, is no finding."""
+    parts = (
+        Category(id="退款-1", was=("退款",), description="Late"),
+        Category(id="退款-2", was=("退款",), description="Wrong sum"),
+    )
+    assert codes(A.model_copy(update={"was": ("A",)}), *parts, REST) == []
 
 
 def test_every_rule_is_tested() -> None:

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtriage import Category, InputError, Taxonomy, UnknownNameError
+from llmtriage import Category, InputError, Policy, Question, Taxonomy, UnknownNameError
+from llmtriage.prompting import Prompt
+from llmtriage.routing import Router
 from llmtriage.taxonomy import in_language
 
 BANKING = ["Refund_not_showing_up", "reverted_card_payment?", "洗发水", "no", "12", "a: b", "- x", "'quoted'", "#hash"]
@@ -60,6 +62,19 @@ def load(folder: Path, text: str) -> Taxonomy:
         ),
         pytest.param("categories: " + "[" * 5000 + "]" * 5000, None, None, "nested too deeply", id="deep"),
         pytest.param("categories:\n  - id: a\n    team: [x\n", 4, None, "check indentation, colons and quotes", id="broken"),
+        pytest.param(
+            "categories:\n  - {id: 迟到, was: 退款}\n  - {id: 退款}\n",
+            2,
+            None,
+            "'迟到' says was: [退款], which is still a category; give that one a new id too, or leave it out of was",
+            id="was a leaf that is there",
+        ),
+        pytest.param(
+            "categories:\n  - id: a\n    was: [b, a]\n", 2, None, "its own id; leave it out: an id that stays", id="was itself"
+        ),
+        pytest.param(
+            "categories:\n  - id: a\n    was:\n      - 12\n", 4, "categories.0.was.0", "put it in quotes", id="was a number"
+        ),
         pytest.param("categories:\n  - {id: a}\nversion: 2\n", 3, "version", "Input should be 1", id="another version"),
     ],
 )
@@ -160,6 +175,36 @@ def test_the_hash_sees_words_but_not_teams(shop: Taxonomy) -> None:
     assert Taxonomy.model_validate(data).hash == shop.hash
     data["categories"][0]["children"][0]["description"] = "another"
     assert Taxonomy.model_validate(data).hash != shop.hash
+
+
+def test_a_former_id_changes_no_hash(shop: Taxonomy) -> None:
+    """No model reads it and no ticket is routed by it, so a calibration and a prompt stay what they were."""
+    data = shop.model_dump()
+    data["categories"][0]["children"][0]["was"] = ["退货"]
+    told = Taxonomy.model_validate(data)
+    assert (told.hash, Router(told, Policy()).fingerprint) == (shop.hash, Router(shop, Policy()).fingerprint)
+    question = Question(text="x", categories=told.leaves)
+    assert Prompt(told).render(question) == Prompt(shop).render(Question(text="x", categories=shop.leaves))
+    assert told.carried("退货") == "refund"
+    assert Taxonomy.model_validate(shop.model_dump()).carried("退货") is None
+
+
+def test_a_label_is_carried_to_its_only_heir() -> None:
+    """A leaf keeps its own labels; a split, a group and a stranger have no single heir, and a person is told the candidates."""
+    parts = (Category(id="late", was=("退款", "parcel")), Category(id="wrong", was=("退款",)))
+    taxonomy = Taxonomy(
+        categories=(
+            Category(id="money", was=("refund", "发票"), children=parts),
+            Category(id="app", was=("bugs",), children=(Category(id="crash", was=("app",)), Category(id="slow"))),
+            Category(id="other", was=("spam", "spam")),
+        )
+    )
+    carried = {"late": "late", "parcel": "late", "app": "crash", "spam": "other", "other": "other"}
+    assert {label: taxonomy.carried(label) for label in carried} == carried
+    waiting: dict[str, tuple[str, ...]] = {"退款": ("late", "wrong"), "refund": ("late", "wrong"), "发票": ("late", "wrong")}
+    waiting |= {"money": ("late", "wrong"), "bugs": ("crash", "slow"), "nobody": ()}
+    assert {label: taxonomy.candidates(label) for label in waiting} == waiting
+    assert not any(map(taxonomy.carried, waiting))
 
 
 def test_a_text_falls_back_to_a_language_it_has() -> None:

@@ -184,6 +184,50 @@ def test_a_label_may_stand_for_none_of_the_categories(make: Make) -> None:
     assert [row.category for row in read_tickets(make("content,category\na,none\n")).labelled(closed, "none")] == ["none"]
 
 
+RENEWED = Taxonomy(
+    categories=(
+        Category(id="money", was=("billing",), children=(Category(id="退款", was=("refund", "返金")), Category(id="invoice"))),
+        Category(id="late", was=("parcel",)),
+        Category(id="lost", was=("parcel",)),
+        Category(id="其他", was=("oos",), catch_all=True),
+    )
+)
+
+
+def test_a_former_id_with_one_heir_is_carried(make: Make) -> None:
+    """And the row says what stood there; an example learns under the new id."""
+    path = make("content,category\na,refund\nb,返金\nc,退款\nd,oos\n")
+    rows = list(read_tickets(path).labelled(RENEWED))
+    assert [(row.category, row.was) for row in rows] == [("退款", "refund"), ("退款", "返金"), ("退款", None), ("其他", "oos")]
+    assert [one.category for one in read_examples(path, RENEWED, Preparation(()))] == ["退款", "退款", "退款", "其他"]
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        pytest.param("parcel", "the category 'parcel' was split; name one of them: late, lost", id="split"),
+        pytest.param("billing", "the category 'billing' was split; name one of them: 退款, invoice", id="became a renamed group"),
+        pytest.param("money", "the category 'money' has sub-categories; name one of them: 退款, invoice", id="a group"),
+        pytest.param("wifi", "unknown category 'wifi'; known: 退款, invoice, late, lost, 其他", id="removed"),
+    ],
+)
+def test_a_former_id_without_one_heir_waits_for_a_person(make: Make, label: str, words: str) -> None:
+    """One line with the place and the categories it may mean; nothing is carried by guess."""
+    path = make(f"content,category\na,refund\nb,{label}\n")
+    with pytest.raises(InputError) as caught:
+        list(read_tickets(path).labelled(RENEWED))
+    assert str(caught.value) == f"{path}:3: {words}"
+
+
+def test_what_stands_for_none_of_the_categories_was_none_of_them(make: Make) -> None:
+    """A former id of another category is no word for the catch-all; its own former id is."""
+    path = make("content,category\na,oos\nb,nix\n")
+    with pytest.raises(InputError, match="'refund' was a category of the taxonomy; leave it out"):
+        read_tickets(path).labelled(RENEWED, "refund")
+    assert [row.category for row in read_tickets(path).labelled(RENEWED, "nix")] == ["其他", "其他"]
+    assert [row.category for row in read_tickets(make("content,category\na,oos\n")).labelled(RENEWED, "oos")] == ["其他"]
+
+
 def test_examples_of_nothing_need_a_catch_all(make: Make) -> None:
     """An engine cannot learn from a ticket without a category."""
     path = make("content,category\na,refund\nb,oos\n")

@@ -11,6 +11,7 @@ import click
 
 from llmtriage.cli.classify import all_outcomes
 from llmtriage.cli.display import notice, show_json
+from llmtriage.cli.labels import check_labels
 from llmtriage.cli.options import (
     Number,
     column_options,
@@ -145,6 +146,7 @@ def calibrate(
     draft = None if plan is None else Calibration.load(plan, plan=True)
     if draft is not None and answer != draft.answer and _is_given("answer"):
         raise InputError(f"the plan is for answers of the kind {draft.answer!r}", field="--answer", remedy="leave it out")
+    check_labels(tickets.labelled(triage.taxonomy, none_label), file, quiet=quiet, language=language)
     drawn = _drawn(tickets, triage.taxonomy, none_label, draft)
     if draft is not None:
         draft.check(triage.contract())  # before anything is asked

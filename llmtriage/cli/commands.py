@@ -23,7 +23,7 @@ _COMMANDS = {
     "plan": "Which tickets to label for a promise, and how many.",
     "prompt": "Show exactly what would be sent to an LLM.",
     "split": "Split a labelled file, near-duplicates kept together.",
-    "taxonomy": "Show, check or make a taxonomy.",
+    "taxonomy": "Show, check, compare or make a taxonomy.",
 }
 
 

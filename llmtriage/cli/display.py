@@ -47,9 +47,12 @@ def fitted(widths: Sequence[int]) -> tuple[int, ...]:
 
 
 def notice(message: str, *, quiet: bool, language: str = "en") -> None:
-    """One line on stderr that is no error."""
-    if not quiet:
+    """One line on stderr that is no error; a command says the same once."""
+    context = click.get_current_context(silent=True)
+    said: set[str] = context.meta.setdefault(__name__, set()) if context else set()
+    if not quiet and message not in said:
         click.echo(f"{'注意：' if language == 'zh' else 'note: '}{plain(message)}", err=True)
+        said.add(message)
 
 
 def show_json(data: Any) -> None:

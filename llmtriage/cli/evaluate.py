@@ -9,6 +9,7 @@ import click
 
 from llmtriage.cli.classify import all_outcomes
 from llmtriage.cli.display import line_width, notice, plain, show_json
+from llmtriage.cli.labels import check_labels
 from llmtriage.cli.limits import check_limits, read_limits
 from llmtriage.cli.options import (
     Number,
@@ -177,10 +178,9 @@ def _compared(settings: Settings, file: Path, flags: dict[str, Any], against: st
 
     first = _Run(settings, file, flags, quiet=quiet)
     changed = changed_flags(flags, against, "--against")
-    second = _Run(settings, file, changed, quiet=quiet, told=changed["taxonomy"] == flags["taxonomy"])
+    second = _Run(settings, file, changed, quiet=quiet)
     labels = labels_of(first.labelled, file.name)
-    for _ in second.labelled:
-        pass
+    second.check_labels()
     _share_budget(first.triage, second.triage)
     _check_they_differ(first.triage, second.triage, changed)
     (report, judged), (other_report, other_judged) = first.evaluated(), second.evaluated()
@@ -219,15 +219,19 @@ def _share_budget(first: Triage, second: Triage) -> None:
 class _Run:
     """One setting on the tickets of a file."""
 
-    def __init__(self, settings: Settings, file: Path, flags: dict[str, Any], *, quiet: bool, told: bool = False) -> None:
-        """Open the file and make the engine; nothing is sent yet. `told`: which taxonomy is used was said before."""
+    def __init__(self, settings: Settings, file: Path, flags: dict[str, Any], *, quiet: bool) -> None:
+        """Open the file and make the engine; nothing is sent yet."""
         self._language, self._quiet = flags["language"], quiet
         self._draw = {key: flags[key] for key in ("shots", "seed")}
         self._costs = {key: flags[key] for key in ("error_cost", "review_cost")}
         self.tickets = open_tickets(file, flags)
-        self.triage = make_triage(dict(flags), settings, quiet=quiet or told)
+        self.triage = make_triage(dict(flags), settings, quiet=quiet)
         self._none_label = flags["none_label"]
         self.labelled = self.tickets.labelled(self.triage.taxonomy, self._none_label)
+
+    def check_labels(self) -> None:
+        """Find a wrong label in the last row before anything is sent."""
+        check_labels(self.labelled, self.tickets.table.path, quiet=self._quiet, language=self._language)
 
     def evaluated(self) -> tuple[Report, list[Judged]]:
         """Judge every ticket and sum up."""
@@ -235,8 +239,7 @@ class _Run:
         from llmtriage.evaluation.baselines import baseline_accuracies
 
         triage = self.triage
-        for _ in self.labelled:
-            pass  # a wrong label in the last row is found before anything is sent
+        self.check_labels()
         tell_reading(triage, quiet=self._quiet, language=self._language)
         judged, seconds = _judged(triage, self.tickets, self.labelled, quiet=self._quiet, language=self._language)
         _warn_of_overlap(triage, judged, quiet=self._quiet, language=self._language)

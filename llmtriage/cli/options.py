@@ -282,7 +282,9 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool, **mor
     path = given.pop("examples")
     triage = Triage(
         taxonomy=taxonomy,
-        examples=_read_examples(path, flags, taxonomy, preparation) if path is not None else None,
+        examples=_read_examples(path, flags, taxonomy, preparation, quiet=quiet, language=given["language"])
+        if path is not None
+        else None,
         policy=Policy(threshold=given.pop("threshold"), departments=given.pop("departments")),
         preparation=preparation,
         settings=settings.with_flags(**engine),
@@ -345,16 +347,23 @@ def make_preparation(without: tuple[str, ...]) -> Preparation:
     return Preparation(tuple(step for step in STEP_NAMES if step not in Preparation(without).steps))
 
 
-def _read_examples(path: Path, flags: dict[str, Any], taxonomy: Taxonomy, preparation: Preparation) -> tuple[Example, ...]:
+def _read_examples(
+    path: Path, flags: dict[str, Any], taxonomy: Taxonomy, preparation: Preparation, *, quiet: bool, language: str
+) -> tuple[Example, ...]:
     """The examples of a file: a column named for the tickets is taken here too if the file has it, else the default one."""
+    from llmtriage.cli.labels import check_labels
     from llmtriage.examples import read_examples
     from llmtriage.tables import read_rows
-    from llmtriage.tickets import Columns
+    from llmtriage.tickets import Columns, read_tickets
 
     encoding = _encoding(path, flags.get("encoding"))
     held = {name.strip().casefold() for name in read_rows(path, encoding=encoding).columns}
-    columns = {key: name for key, name in _named_columns(flags).items() if name.strip().casefold() in held}
-    return read_examples(path, taxonomy, preparation, Columns(**columns), encoding, none_label=flags.get("none_label"))
+    columns = Columns(**{key: name for key, name in _named_columns(flags).items() if name.strip().casefold() in held})
+    none_label = flags.get("none_label")
+    if taxonomy.heirs:
+        rows = read_tickets(path, columns, encoding).labelled(taxonomy, none_label)
+        check_labels(rows, path, quiet=quiet, language=language)
+    return read_examples(path, taxonomy, preparation, columns, encoding, none_label=none_label)
 
 
 def _encoding(path: Path, encoding: str | None) -> str | None:

@@ -10,6 +10,7 @@ import click
 
 from llmtriage.cli.calibrate import labelled_outcomes, refuse_acceptance
 from llmtriage.cli.classify import all_outcomes
+from llmtriage.cli.labels import check_labels
 from llmtriage.cli.options import (
     Number,
     column_options,
@@ -166,8 +167,7 @@ def _focused(
     """Where labels are worth most, and all tickets of the file."""
     from llmtriage.calibrating import plan as plan_labels
 
-    for _ in known.labelled(triage.taxonomy, none_label):
-        pass  # a wrong label in the last row is found before anything is asked
+    check_labels(known.labelled(triage.taxonomy, none_label), known.table.path, quiet=quiet, language=language)
     pilot = labelled_outcomes(triage, known, none_label, quiet=quiet, language=language)
     rows, _ = all_outcomes(triage, tickets, tickets, quiet=quiet, language=language, wanted="tickets")
     outcomes = [(row.ticket, outcome) for row, outcome in rows]

@@ -1,4 +1,4 @@
-"""`llmtriage taxonomy show|lint|from-csv`."""
+"""`llmtriage taxonomy show|lint|diff|from-csv`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ taxonomy_argument = click.argument("file", required=False, type=click.Path(path_
 @click.group(invoke_without_command=True)
 @click.pass_context
 def taxonomy(ctx: click.Context) -> None:
-    """Show, check or make a taxonomy. Without FILE: ./taxonomy.yaml, else the sample."""
+    """Show, check, compare or make a taxonomy. Without FILE: ./taxonomy.yaml, else the sample."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
@@ -92,6 +92,29 @@ def lint(file: Path | None, *, as_json: bool, quiet: bool) -> int:
         if not quiet:
             click.echo(f"{len(tree.leaves)} categories: {errors} errors, {len(findings) - errors} warnings", err=True)
     return 1 if errors else 0
+
+
+@taxonomy.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@language_option
+@json_option
+@quiet_option
+def diff(old: Path, new: Path, language: str, *, as_json: bool, quiet: bool) -> int:
+    """Say what became of each category of OLD in NEW, and which labels are carried; exit code 1 if a label is not."""
+    from llmtriage.cli import changes
+    from llmtriage.taxonomy import Taxonomy
+    from llmtriage.taxonomy_diff import diff as compare
+
+    found = compare(Taxonomy.load(old), Taxonomy.load(new))
+    if as_json:
+        show_json(changes.as_json(found))
+    else:
+        for line in changes.lines(found, language):
+            click.echo(line)
+        if not quiet:
+            click.echo(changes.summary(found, language), err=True)
+    return 1 if found.waiting else 0
 
 
 @taxonomy.command("from-csv")
