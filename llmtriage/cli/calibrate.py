@@ -16,7 +16,6 @@ from llmtriage.cli.options import (
     Number,
     column_options,
     delta_option,
-    file_argument,
     json_option,
     make_triage,
     new_file,
@@ -29,12 +28,14 @@ from llmtriage.cli.reading import tell_reading
 from llmtriage.errors import InputError, short
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from llmtriage.calibrating import Calibrated, Group, Labelled
     from llmtriage.calibration import Answer, Calibration
     from llmtriage.probability.candidates import CandidateRule
     from llmtriage.settings import Settings
     from llmtriage.taxonomy import Taxonomy
-    from llmtriage.tickets import TicketFile
+    from llmtriage.tickets import LabelledTicket, TicketFile
     from llmtriage.triage import Triage
 
 _WORDS = {
@@ -72,7 +73,7 @@ _WORDS = {
 
 
 @click.command(short_help="From labelled tickets to a promise.")
-@file_argument
+@click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--alpha", type=Number(0, 0.5, min_open=True), help="The largest share of wrong tickets among those accepted.")
 @click.option(
     "--alphas", metavar="A,B,...", help="Several in place of one, which share delta: the smallest possible is promised."
@@ -100,6 +101,14 @@ _WORDS = {
     type=click.Path(path_type=Path),
     help="The plan that FILE was drawn after: its calibrator, and where labels were drawn.",
 )
+@click.option(
+    "--store",
+    is_flag=False,
+    flag_value="",
+    metavar="[STORE]",
+    help="In place of FILE: tickets that were drawn by chance, from this store [llmtriage.db].",
+)
+@click.option("--sample", metavar="NAME", help="With --store: the planned sample of this name, in place of the probes.")
 @overwrite_option
 @column_options
 @triage_options
@@ -109,10 +118,12 @@ _WORDS = {
 def calibrate(
     settings: Settings,
     /,
-    file: Path,
+    file: Path | None,
     delta: float,
     output: str,
     *,
+    store: str | None,
+    sample: str | None,
     alpha: float | None,
     alphas: str | None,
     review: str | None,
@@ -127,16 +138,26 @@ def calibrate(
 ) -> int:
     """Classify the labelled tickets of FILE, fit a calibrator, and find what may be accepted under a promise.
 
-    FILE is to be a uniform random sample of the tickets that will come, labelled by people who did not see what the model says.
+    FILE is to be a uniform random sample of the tickets that will come, labelled by people who did not see what the model says. With --store such
+    tickets come from there: the probes, or a planned sample. The store counts how often labels were looked at; looks share delta.
     """
     from llmtriage.calibrating import calibrate as fit_and_certify
     from llmtriage.calibrating import calibrate_budget, calibrate_plan
     from llmtriage.calibration import Calibration
     from llmtriage.runner import refuse_overlap
 
+    refuse_acceptance(flags, "calibrate")
+    if file is None or (store is not None and _is_typed("store") and not _is_stored(flags["examples"])):
+        from llmtriage.cli.samples import calibrate_stored
+
+        _refuse_with_store(file, store, {"look": look, "plan": plan, "review": review, "unlabelled": unlabelled})
+        asked = {"limits": _alphas(alpha, alphas), "delta": delta, "answer": answer, "quiet": quiet, "as_json": as_json}
+        path = new_file(output, overwrite=overwrite)
+        return calibrate_stored(settings, flags, sample, path, **asked)
     path = new_file(output, file, overwrite=overwrite)
     refuse_overlap([path], [one for one in (plan, unlabelled, flags["examples"], flags["taxonomy"]) if one is not None])
-    refuse_acceptance(flags, "calibrate")
+    if sample is not None:
+        raise InputError("a sample of a store", field="--sample", remedy="add --store in place of FILE")
     budget = None if review is None else _budget(review, unlabelled, (alpha, alphas, look, plan))
     limits = _alphas(alpha, alphas) if budget is None else []
     tickets, language = open_tickets(file, flags), flags["language"]
@@ -163,15 +184,31 @@ def calibrate(
         found = fit_and_certify(triage, rows, alpha=limits, delta=delta, look=look, **facts)
     else:
         found = calibrate_plan(triage, draft, rows, alpha=limits, delta=delta, look=look, file=name, none_label=none_label)
+    return finish(found, rows, path, delta=delta, budget=budget is not None, as_json=as_json, quiet=quiet, language=language)
+
+
+def finish(
+    found: Calibrated,
+    rows: Sequence[Labelled],
+    path: Path,
+    *,
+    delta: float,
+    as_json: bool,
+    quiet: bool,
+    language: str,
+    budget: bool = False,
+    more: Mapping[str, Any] | None = None,
+) -> int:
+    """Write the calibration, if there is one, and say what was won; the exit code. `more` is for those who read JSON."""
     if found.calibration is not None:
         found.calibration.save(path)
     unanswered = sum(getattr(row.outcome, "failure", None) is not None for row in rows)
     if unanswered:
         notice(_WORDS[language]["unanswered"].format(n=unanswered), quiet=quiet, language=language)
     if as_json:
-        show_json(_as_json(found, output))
+        show_json({**_as_json(found, str(path)), **(more or {})})
     else:
-        _show(found, output, language, delta=delta, budget=budget is not None, quiet=quiet)
+        _show(found, str(path), language, delta=delta, budget=budget, quiet=quiet)
     return 0 if found.calibration else 1
 
 
@@ -184,6 +221,28 @@ def refuse_acceptance(flags: dict[str, Any], command: str) -> None:
     ):
         if flags[name]:
             raise InputError(f"not for {command}", field=f"--{name}", remedy=remedy)
+
+
+def _refuse_with_store(file: Path | None, store: str | None, others: Mapping[str, object]) -> None:
+    """Raise InputError unless the labels are to come from a store, and nothing is given that would not go with that."""
+    if file is not None:
+        raise InputError("FILE and --store exclude each other", remedy="leave one of them out")
+    if store is None or not _is_typed("store"):
+        raise InputError("there is nothing to calibrate on", remedy="name a labelled file, or add --store")
+    for name, value in others.items():
+        if value is not None:
+            remedy = "leave it out: the store counts the looks" if name == "look" else "leave it out, or name a labelled file"
+            raise InputError("does not go with --store", field=f"--{name}", remedy=remedy)
+
+
+def _is_stored(examples: Path | None) -> bool:
+    from llmtriage.examples import STORED
+
+    return str(examples or "").startswith(STORED)
+
+
+def _is_typed(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 def _is_given(name: str) -> bool:
@@ -269,10 +328,22 @@ def labelled_outcomes(
     triage: Triage, tickets: TicketFile, none_label: str | None, *, quiet: bool, language: str
 ) -> list[Labelled]:
     """The labelled tickets of a file with what the engine says."""
+    return outcomes_of(triage, tickets, tickets.labelled(triage.taxonomy, none_label), quiet=quiet, language=language)
+
+
+def outcomes_of(
+    triage: Triage,
+    tickets: TicketFile | Sequence[LabelledTicket],
+    rows: Iterable[LabelledTicket],
+    *,
+    quiet: bool,
+    language: str,
+) -> list[Labelled]:
+    """Labelled tickets with what the engine says; `tickets` are all that will be asked about."""
     from llmtriage.calibrating import Labelled
 
     tell_reading(triage, quiet=quiet, language=language)
-    found, _ = all_outcomes(triage, tickets, tickets.labelled(triage.taxonomy, none_label), quiet=quiet, language=language)
+    found, _ = all_outcomes(triage, tickets, rows, quiet=quiet, language=language)
     return [Labelled(ticket=row.ticket, gold=row.category, outcome=outcome) for row, outcome in found]
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from llmtriage.outcomes import Pending
 from llmtriage.store import schema
-from llmtriage.store.records import outcome_row, storable, text_hmac, ticket_key, uncertainty
+from llmtriage.store.records import outcome_row, storable, text_columns, text_hmac, ticket_key, ticket_row, uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,30 +92,25 @@ class _Group:
 
     def _write_tickets(self) -> dict[str, int]:
         """The tickets of the group by their keys."""
-        rows = {key: self._ticket_row(key, decision) for (key, _, _), decision in self._decisions.items()}
+        source = self._recorder.source
+        rows = {
+            key: ticket_row(decision.ticket, source=source, key=key, at=self._at)
+            for (key, _, _), decision in self._decisions.items()
+        }
         insert = self._insert(schema.ticket)
         changing = {name: insert.excluded[name] for name in ("channel", "language", "customer", "metadata")}
         insert = insert.on_conflict_do_update(index_elements=["source", "key"], set_={**changing, "erased_at": None})
         found = self._connection.execute(insert.returning(schema.ticket.c.key, schema.ticket.c.id), list(rows.values()))
         return {row.key: row.id for row in found}
 
-    def _ticket_row(self, key: str, decision: Decision) -> dict[str, Any]:
-        ticket = decision.ticket
-        return {
-            "source": self._recorder.source,
-            "key": key,
-            "external_id": None if ticket.numbered else _storable(ticket.id),
-            "channel": _storable(ticket.channel),
-            "language": _storable(ticket.language),
-            "customer": _storable(ticket.customer),
-            "metadata": {storable(name): storable(value) for name, value in ticket.metadata.items()},
-            "received_at": self._at,
-        }
-
     def _write_texts(self, tickets: Mapping[str, int]) -> dict[tuple[int, bytes], int]:
         """The texts of the group by ticket and hash."""
-        rows = {(tickets[key], digest): self._text(decision) for (key, digest, _), decision in self._decisions.items()}
-        common = {"kept": self._recorder.kept, "received_at": self._at}
+        kept = self._recorder.kept
+        rows = {
+            (tickets[key], digest): text_columns(one.ticket, one.outcome.text, kept)
+            for (key, digest, _), one in self._decisions.items()
+        }
+        common = {"kept": kept, "received_at": self._at}
         values = [{"ticket_id": ticket, "hmac": digest, **texts, **common} for (ticket, digest), texts in rows.items()]
         insert = self._insert(schema.ticket_text)
         # Nothing changes, but only a row that is written is returned.
@@ -123,13 +118,6 @@ class _Group:
         table = schema.ticket_text.c
         found = self._connection.execute(insert.returning(table.ticket_id, table.hmac, table.id), values)
         return {(row.ticket_id, bytes(row.hmac)): row.id for row in found}
-
-    def _text(self, decision: Decision) -> dict[str, str | None]:
-        if self._recorder.kept == "none":
-            return {"title": None, "content": None}
-        if self._recorder.kept == "redacted":
-            return {"title": "", "content": storable(decision.outcome.text)}
-        return {"title": storable(decision.ticket.title), "content": storable(decision.ticket.content)}
 
     def _write_outcomes(self, places: Mapping[tuple[int, str], Decision], of_text: Mapping[int, int]) -> list[_Written]:
         """Those of the outcomes that were not there."""
@@ -266,7 +254,7 @@ def _place(one: _Written) -> dict[str, Any]:
         "outcome_id": one.outcome,
         "ticket_id": one.ticket,
         "ticket_text_id": one.text,
-        "language": _storable(one.decision.ticket.language),
+        "language": one.decision.ticket.language and storable(one.decision.ticket.language),
     }
     outcome = one.decision.outcome
     if one.decision.probe is not None or not isinstance(outcome, Pending):
@@ -284,7 +272,3 @@ def add_counts(connection: sa.Connection, insert: Any, day: int, counts: Mapping
     connection.execute(
         added.on_conflict_do_update(index_elements=["day", "kind", "category"], set_={"n": table.n + added.excluded.n}), rows
     )
-
-
-def _storable(text: str | None) -> str | None:
-    return None if text is None else storable(text)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llmtriage.outcomes import Accepted, Candidate, Pending, Reason
 from llmtriage.predictions import PASSING
+from llmtriage.tickets import Ticket
 
 if TYPE_CHECKING:
     from llmtriage.outcomes import Outcome
-    from llmtriage.tickets import Ticket
 
 Kept = Literal["original", "redacted", "none"]
 """What is stored of a ticket's text: as received, as the model saw it, or nothing."""
@@ -37,6 +37,46 @@ def ticket_key(ticket: Ticket, digest: bytes) -> str:
 def storable(text: str) -> str:
     """A text that every database takes: no NUL, no half of a surrogate pair."""
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def ticket_row(ticket: Ticket, *, source: str, key: str, at: int) -> dict[str, Any]:
+    """The columns of table `ticket`."""
+    return {
+        "source": source,
+        "key": key,
+        "external_id": None if ticket.numbered else _storable(ticket.id),
+        "channel": _storable(ticket.channel),
+        "language": _storable(ticket.language),
+        "customer": _storable(ticket.customer),
+        "metadata": {storable(name): storable(value) for name, value in ticket.metadata.items()},
+        "received_at": at,
+    }
+
+
+def text_columns(ticket: Ticket, prepared: str, kept: Kept) -> dict[str, str | None]:
+    """The columns of table `ticket_text` that hold text."""
+    if kept == "none":
+        return {"title": None, "content": None}
+    if kept == "redacted":
+        return {"title": "", "content": storable(prepared)}
+    return {"title": storable(ticket.title), "content": storable(ticket.content)}
+
+
+def stored_ticket(row: Any) -> Ticket:
+    """The ticket of a row with the columns of `ticket` and the text's title and content."""
+    return Ticket(
+        content=row.content or "",
+        title=row.title or "",
+        id=row.external_id,
+        channel=row.channel,
+        language=row.language,
+        customer=row.customer,
+        metadata=dict(row.metadata),
+    )
+
+
+def _storable(text: str | None) -> str | None:
+    return None if text is None else storable(text)
 
 
 def draw(key: bytes, name: str, ticket_key: str) -> float:

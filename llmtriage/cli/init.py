@@ -1,0 +1,261 @@
+"""`llmtriage init`: from unlabelled tickets to a promise, with a person at the terminal in between."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmtriage.cli.calibrate import refuse_acceptance
+from llmtriage.cli.display import plain
+from llmtriage.cli.options import (
+    Number,
+    column_options,
+    delta_option,
+    file_argument,
+    make_triage,
+    new_file,
+    open_tickets,
+    overwrite_option,
+    place_of_store,
+    quiet_option,
+    store_option,
+    triage_options,
+)
+from llmtriage.cli.samples import calibrate_sample
+from llmtriage.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llmtriage.calibration import Answer
+    from llmtriage.settings import Settings
+    from llmtriage.store import SqlStore
+    from llmtriage.store.samples import Planned
+    from llmtriage.tickets import Ticket
+    from llmtriage.triage import Triage
+
+_USUAL = 4  # times the labels that any promise needs: what is drawn where nothing is known
+
+_WORDS = {
+    "en": {
+        "drawn": "{n} tickets were drawn at random from {of}, to be labelled without seeing what a model says: sample {name}",
+        "fewer": "about {usual} would be usual; with {n} expect a promise of less, or none",
+        "goes on": "sample {name}: {done} of {n} tickets are labelled",
+        "left": "{left} of {n} tickets wait for a label; the same command goes on",
+        "no terminal": "without a terminal: llmtriage review export --sample {name}{store} -o to-label.csv, fill in the column category, "
+        "llmtriage review import to-label.csv{store}, then the same command again",
+        "no promise": "a new sample: llmtriage init {file} --labels N; another limit with the same labels: "
+        "llmtriage calibrate --store{store} --sample {name} --alpha A -o {output}",
+        "then": "then          llmtriage classify TICKETS.csv --calibration {output}, with the flags of this command",
+    },
+    "zh": {
+        "drawn": "从 {of} 张工单中随机抽取了 {n} 张，标注时不显示模型的意见：样本 {name}",
+        "fewer": "通常约需 {usual} 张；只有 {n} 张时，保证的范围会更小，或无法作出保证",
+        "goes on": "样本 {name}：{n} 张工单中已标注 {done} 张",
+        "left": "{n} 张工单中还有 {left} 张待标注；再次运行同一命令即可继续",
+        "no terminal": "没有终端时：llmtriage review export --sample {name}{store} -o to-label.csv，填写 category 列，"
+        "llmtriage review import to-label.csv{store}，然后再次运行同一命令",
+        "no promise": "抽取新样本：llmtriage init {file} --labels N；用同样的标注尝试其他上限："
+        "llmtriage calibrate --store{store} --sample {name} --alpha A -o {output}",
+        "then": "然后          llmtriage classify TICKETS.csv --calibration {output}，其余参数与本命令相同",
+    },
+}
+
+
+@click.command(short_help="From unlabelled tickets to a promise, step by step.")
+@file_argument
+@click.option(
+    "--alpha",
+    type=Number(0, 0.5, min_open=True),
+    default=0.05,
+    show_default=True,
+    help="The largest share of wrong tickets among those accepted.",
+)
+@delta_option
+@click.option("--labels", type=click.IntRange(min=1), help="Tickets to draw [four times what any promise needs].")
+@click.option("-o", "--output", type=click.Path(), default="calibration.json", show_default=True, help="The calibration file.")
+@click.option(
+    "--answer",
+    type=click.Choice(["leaf", "department"]),
+    default="leaf",
+    show_default=True,
+    help="What is offered as the answer: a leaf, or the top-level category above it.",
+)
+@click.option("--reviewer", help="Who labels [the login name].")
+@store_option
+@click.option(
+    "--store-text",
+    type=click.Choice(["original", "redacted"]),
+    default="original",
+    show_default=True,
+    help="What is stored of a ticket's text, and shown to who labels.",
+)
+@click.option("--source", default="", help="Where the tickets come from: ids of two sources are never the same ticket.")
+@overwrite_option
+@column_options
+@triage_options
+@quiet_option
+@click.pass_obj
+def init(
+    settings: Settings,
+    /,
+    file: Path,
+    alpha: float,
+    delta: float,
+    labels: int | None,
+    output: str,
+    answer: Answer,
+    reviewer: str | None,
+    store: str,  # noqa: ARG001 - place_of_store
+    store_text: Any,
+    source: str,
+    *,
+    overwrite: bool,
+    quiet: bool,
+    **flags: Any,
+) -> int:
+    """Draw tickets of FILE at random, let a person label them in the terminal, and calibrate on them.
+
+    It may be left at any time: the same command goes on where it was. At the end there is a calibration, or what is missing (exit code 1).
+    """
+    from llmtriage.runner import refuse_overlap
+    from llmtriage.store import SqlStore
+    from llmtriage.store.samples import planned_sample
+
+    path = new_file(output, file, overwrite=overwrite)
+    refuse_overlap([path], [one for one in (flags["examples"], flags["taxonomy"]) if one is not None])
+    refuse_acceptance(flags, "init")
+    _need_taxonomy(flags["taxonomy"])
+    language, none_label = flags["language"], flags["none_label"]
+    tickets = [row.ticket for row in open_tickets(file, flags)]
+    triage = make_triage(flags, settings, quiet=quiet)
+    opened = SqlStore(place_of_store(), source=source, kept=store_text)
+    click.get_current_context().call_on_close(opened.close)
+    name = _sample(opened, triage, tickets, file, alpha=alpha, delta=delta, labels=labels, seed=flags_seed(), language=language)
+    facts = {"name": plain(name), "file": plain(file), "output": plain(output), "store": _store_flag(opened)}
+    if _one(opened, name).waiting and not _label(opened, triage, name, reviewer, language, facts):
+        return 1
+    sample = planned_sample(opened.database, name)
+    asked: dict[str, Any] = {"limits": [alpha], "delta": delta, "answer": answer, "none_label": none_label}
+    code = calibrate_sample(triage, opened, sample, path, quiet=quiet, language=language, **asked)
+    click.echo(_WORDS[language]["then" if code == 0 else "no promise"].format(**facts))
+    return code
+
+
+def flags_seed() -> int:
+    """The seed, which `make_triage` takes out of the flags."""
+    seed: int = click.get_current_context().params["seed"]
+    return seed
+
+
+def _need_taxonomy(path: Path | None) -> None:
+    from llmtriage.taxonomy import Taxonomy
+
+    if path is None and Taxonomy.nearby() is None:
+        remedy = (
+            "write one: llmtriage taxonomy show --yaml > taxonomy.yaml is a beginning, "
+            "llmtriage taxonomy from-csv LABELLED.csv -o taxonomy.yaml makes one of labels you have"
+        )
+        raise InputError("there is no ./taxonomy.yaml to label with", field="--taxonomy", remedy=remedy)
+
+
+def _sample(
+    store: SqlStore,
+    triage: Triage,
+    tickets: Sequence[Ticket],
+    file: Path,
+    *,
+    alpha: float,
+    delta: float,
+    labels: int | None,
+    seed: int,
+    language: str,
+) -> str:
+    """The name of the sample to go on with: the one that was not looked at yet, else a new one."""
+    from llmtriage.store.samples import key_of, keys_of, planned
+
+    words = _WORDS[language]
+    by_key = {key_of(store, ticket): ticket for ticket in tickets}
+    unfinished = [one for one in planned(store.database) if not one.looks]
+    if not unfinished:
+        pool = [ticket for key, ticket in by_key.items() if key not in keys_of(store)]
+        return _drawn(store, triage, pool, file, alpha=alpha, delta=delta, labels=labels, seed=seed, language=language)
+    last = unfinished[-1]
+    if not keys_of(store, last.name) <= by_key.keys() or not keys_of(store, last.name):
+        remedy = "name that file and source, or another store with --store"
+        raise InputError(f"the sample {last.name} is not finished, and is of other tickets", file=file, remedy=remedy)
+    if labels is not None and labels != last.tickets:
+        problem = f"the sample {last.name} of {last.tickets} tickets is not finished"
+        raise InputError(problem, field="--labels", remedy="leave it out to go on, or name another store with --store")
+    click.echo(words["goes on"].format(name=plain(last.name), done=last.tickets - last.waiting, n=last.tickets))
+    return last.name
+
+
+def _drawn(
+    store: SqlStore,
+    triage: Triage,
+    pool: Sequence[Ticket],
+    file: Path,
+    *,
+    alpha: float,
+    delta: float,
+    labels: int | None,
+    seed: int,
+    language: str,
+) -> str:
+    """Draw a new sample and put it into the queue; its name."""
+    from llmtriage.prepare import prepare
+    from llmtriage.probability.certificate import delta_of_look, labels_needed
+    from llmtriage.sampling import drawn, name_of
+    from llmtriage.store.samples import plan
+
+    words, least = _WORDS[language], labels_needed(alpha, delta_of_look(delta, 1))
+    n = labels or min(len(pool), _USUAL * least)
+    if n < least:
+        what = f"{n} labels" if labels else f"{n} tickets that were not drawn before"
+        problem = f"{what}, but any promise with alpha {alpha:g} and delta {delta:g} needs at least {least}"
+        remedy = "ask for more, or for a larger --alpha" if labels else "give more tickets, or a larger --alpha"
+        raise InputError(problem, file=file, remedy=remedy)
+    chosen = [pool[place] for place in drawn(n, len(pool), seed)]
+    name = name_of("uniform", chosen)
+    plan(store, name, [(one, prepare(one, triage.preparation).text) for one in chosen], n / len(pool))
+    click.echo(words["drawn"].format(n=n, of=len(pool), name=name))
+    if n < _USUAL * least and labels is None:
+        click.echo(words["fewer"].format(usual=_USUAL * least, n=n))
+    return name
+
+
+def _label(
+    store: SqlStore, triage: Triage, name: str, reviewer: str | None, language: str, facts: dict[str, str]
+) -> bool:
+    """Let a person label what waits, where there is a terminal; whether nothing is left."""
+    from llmtriage.review_screen import review_on_screen
+    from llmtriage.reviewing import Filters, reviewer_name
+
+    words = _WORDS[language]
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        filters = Filters(lane="sample", sample=name)
+        review_on_screen(
+            store.queue, triage.taxonomy, reviewer=reviewer_name(reviewer), filters=filters, language=language
+        )
+    else:
+        click.echo(words["no terminal"].format(**facts))
+    now = _one(store, name)
+    if now.waiting:
+        click.echo(words["left"].format(left=now.waiting, n=now.tickets))
+    return not now.waiting
+
+
+def _one(store: SqlStore, name: str) -> Planned:
+    from llmtriage.store.samples import planned
+
+    return next(one for one in planned(store.database) if one.name == name)
+
+
+def _store_flag(store: SqlStore) -> str:
+    from llmtriage.cli.options import STORE
+
+    return "" if store.name == STORE else f" --store {plain(store.name)}"
