@@ -4,6 +4,7 @@
   * InputError              a file, a setting or an argument that cannot be used
     * UnknownNameError      a name (category, backend, column, key) that does not exist
     * MissingExtraError     an optional package is not installed
+    * OutdatedError         an entry of the queue is no longer what was shown
   * CalibrationError        a calibration was made under something else
   * StoreError              the store cannot be read or written; what was committed is kept
   * BackendError            the engine as a whole cannot work; the run stops
@@ -93,6 +94,10 @@ class MissingExtraError(InputError):
     def of(cls, extra: str, purpose: str) -> MissingExtraError:
         """Build the error for `extra`, which `purpose` needs."""
         return cls(f"{purpose} needs an optional package", remedy=f"pip install 'llmtriage[{extra}]'")
+
+
+class OutdatedError(InputError):
+    """An entry of the queue is no longer what a person was shown: answered, withdrawn, of a newer text, or with somebody else."""
 
 
 class CalibrationError(LlmtriageError):

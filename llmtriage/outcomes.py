@@ -19,6 +19,7 @@ ReasonCode = Literal[
     "none_of_these",
     "low_label_mass",
     "probe",
+    "sample",
     EngineReason,
 ]
 REASON_CODES: tuple[ReasonCode, ...] = get_args(ReasonCode)
@@ -34,6 +35,10 @@ _SENTENCES: dict[ReasonCode, tuple[str, str]] = {
     "probe": (
         "Drawn by chance: a person decides, without seeing what the model says.",
         "随机抽取：由人工独立判断，不显示模型的意见。",
+    ),
+    "sample": (
+        "Part of a planned sample: a person decides, without seeing what a model says.",
+        "属于计划好的样本：由人工独立判断，不显示模型的意见。",
     ),
     "refused": ("The model or its content filter refused to answer.", "模型或其内容过滤拒绝回答。"),
     "unknown_label": ("The model named a category that does not exist.", "模型给出了不存在的类别。"),

@@ -214,6 +214,31 @@ class Taxonomy(_Strict):
             raise UnknownNameError.among("category", category_id, self._by_id)
         return self._by_id[category_id]
 
+    def leaf(
+        self, category_id: str, *, file: str | Path | None = None, line: int | None = None, field: str | None = None
+    ) -> Category:
+        """The leaf with this id.
+
+        Args:
+            category_id: The id.
+            file: Where it was written, for the error.
+            line: The line in that file.
+            field: The argument it was given to.
+
+        Raises:
+            InputError: The node has sub-categories.
+            UnknownNameError: There is no such node.
+        """
+        node = self._by_id.get(category_id)
+        if node is None:
+            known = (leaf.id for leaf in self.leaves)
+            raise UnknownNameError.among("category", category_id, known, file=file, line=line, field=field)
+        if node.children:
+            below = ", ".join(leaf.id for leaf in node.walk() if not leaf.children)
+            problem = f"the category {short(node.id)!r} has sub-categories"
+            raise InputError(problem, file=file, line=line, field=field, remedy=f"name one of them: {short(below, 200)}")
+        return node
+
     def path(self, category_id: str) -> tuple[Category, ...]:
         """The nodes from the top down to this one."""
         ids = [self[category_id].id]

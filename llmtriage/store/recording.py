@@ -222,14 +222,13 @@ class _Group:
         self._connection.execute(schema.event.insert(), rows)
 
     def _count(self, written: Sequence[_Written]) -> None:
-        """The counts of the day, which stay when outcomes and tickets go."""
-        day = int(datetime.fromtimestamp(self._at / 1e6, UTC).strftime("%Y%m%d"))
+        """What was decided, for the counts of the day."""
         counts: dict[tuple[str, str], int] = {}
         for one in written:
             row = outcome_row(one.decision.outcome)
             place = ("probe" if one.decision.probe is not None else row["kind"], row["category"] or "")
             counts[place] = counts.get(place, 0) + 1
-        add_counts(self._connection, self._insert, day, counts)
+        count(self._connection, self._insert, self._at, counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +263,9 @@ def _place(one: _Written) -> dict[str, Any]:
     return {**place, "reasons": f" {codes} ", "category": outcome.suggestion, "rank": -uncertainty(outcome)}
 
 
-def add_counts(connection: sa.Connection, insert: Any, day: int, counts: Mapping[tuple[str, str], int]) -> None:
-    """Add to the counts of a day, by kind and category."""
+def count(connection: sa.Connection, insert: Any, at: int, counts: Mapping[tuple[str, str], int]) -> None:
+    """Add to the counts of the day, which stay when outcomes and tickets go: by kind and category."""
+    day = int(datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y%m%d"))
     rows = [{"day": day, "kind": kind, "category": category, "n": n} for (kind, category), n in counts.items()]
     added = insert(schema.daily_count)
     table = schema.daily_count.c

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llmtriage.outcomes import Accepted, Candidate, Pending, Reason
 from llmtriage.predictions import PASSING
-from llmtriage.tickets import Ticket
 
 if TYPE_CHECKING:
     from llmtriage.outcomes import Outcome
+    from llmtriage.tickets import Ticket
 
 Kept = Literal["original", "redacted", "none"]
 """What is stored of a ticket's text: as received, as the model saw it, or nothing."""
@@ -60,19 +60,6 @@ def text_columns(ticket: Ticket, prepared: str, kept: Kept) -> dict[str, str | N
     if kept == "redacted":
         return {"title": "", "content": storable(prepared)}
     return {"title": storable(ticket.title), "content": storable(ticket.content)}
-
-
-def stored_ticket(row: Any) -> Ticket:
-    """The ticket of a row with the columns of `ticket` and the text's title and content."""
-    return Ticket(
-        content=row.content or "",
-        title=row.title or "",
-        id=row.external_id,
-        channel=row.channel,
-        language=row.language,
-        customer=row.customer,
-        metadata=dict(row.metadata),
-    )
 
 
 def _storable(text: str | None) -> str | None:

@@ -11,6 +11,7 @@ from llmtriage.remembering import Known
 from llmtriage.store import schema, versions
 from llmtriage.store.database import Database
 from llmtriage.store.example_sets import members
+from llmtriage.store.queue import Queue
 from llmtriage.store.recording import Recorder
 from llmtriage.store.records import draw, outcome_of, text_hmac, ticket_key
 from llmtriage.store.writer import Writer
@@ -49,6 +50,7 @@ class SqlStore:
         self.source, self.kept = source, kept
         self.key = self._the_key()
         self._writer: Writer[Decision] = Writer(self._recorder().record)
+        self.queue = Queue(self)
 
     @property
     def name(self) -> str:

@@ -1,0 +1,360 @@
+"""`Queue`: what waits for a person is given out, answered, and taken back. An answer, its event and its entry are one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from llmtriage.errors import InputError, OutdatedError, short
+from llmtriage.reviewing import Counts, Filters, Page, Review
+from llmtriage.store import schema
+from llmtriage.store.reading import (
+    LEASE,
+    OPEN,
+    conditions,
+    free,
+    is_free,
+    item_of,
+    items,
+    label_of,
+    labels,
+    moment,
+    review_of,
+    reviews,
+)
+from llmtriage.store.recording import count, now
+from llmtriage.store.useful import Useful, first_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from llmtriage.reviewing import Cursor, Item, Label, Order
+    from llmtriage.store.store import SqlStore
+    from llmtriage.taxonomy import Taxonomy
+
+_entry, _review = schema.queue_entry.c, schema.review.c
+_ANYTHING = Filters()
+_ROWS = 1_000  # read at a time where all are wanted
+
+
+class Queue:
+    """What waits for a person in a store. May be used from any thread and by several processes.
+
+    An entry is lent to a person for ten minutes, under a token that changes with whoever gets it. Nothing runs in the background: whether a
+    lease has ended is asked when somebody claims. One answer stands for an entry; another one is refused with `OutdatedError`, never kept
+    in silence, and never put in its place.
+    """
+
+    def __init__(self, store: SqlStore) -> None:
+        """Use the queue of `store`."""
+        self._store = store
+        self._database = store.database
+        self._useful = Useful(store.database)
+
+    # -- to look -------------------------------------------------------------------------------
+
+    def counts(self, filters: Filters = _ANYTHING) -> Counts:
+        """How many entries wait, by lane and by reason. Raises StoreError."""
+        grouped = sa.select(_entry.lane, _entry.reasons, sa.func.count(), sa.func.min(_entry.enqueued_at))
+        with self._database.reading() as connection:
+            chosen = grouped.where(*conditions(filters, now())).group_by(_entry.lane, _entry.reasons)
+            rows = connection.execute(chosen).all()
+        lanes: dict[Any, int] = {}
+        reasons: dict[Any, int] = {}
+        for lane, codes, n, _ in rows:
+            lanes[lane] = lanes.get(lane, 0) + n
+            for code in codes.split():
+                reasons[code] = reasons.get(code, 0) + n
+        oldest = min((row[3] for row in rows), default=None)
+        return Counts(entries=sum(lanes.values()), lanes=lanes, reasons=reasons, oldest=oldest and moment(oldest))
+
+    def page(
+        self, filters: Filters = _ANYTHING, order: Order = "oldest", *, after: Cursor | None = None, limit: int = 20
+    ) -> Page:
+        """Some of the entries that wait, whoever holds them. Nothing is lent. Raises StoreError."""
+        if order == "useful":
+            return self._useful_page(filters, int(after[1]) if after else 0, limit)
+        keys = _keys(order)
+        at = now()
+        chosen = items().where(*conditions(filters, at)).order_by(*keys).limit(limit + 1)
+        if after is not None:
+            chosen = chosen.where(sa.tuple_(*keys) > sa.tuple_(*after[-len(keys) :]))
+        with self._database.reading() as connection:
+            rows = connection.execute(chosen).all()
+        more, rows = len(rows) > limit, rows[:limit]
+        return Page(items=tuple(item_of(row, at) for row in rows), after=(rows[-1].rank, rows[-1].id) if more else None)
+
+    def _useful_page(self, filters: Filters, start: int, limit: int) -> Page:
+        ids, at = self._useful.entries(filters), now()
+        wanted = ids[start : start + limit]
+        with self._database.reading() as connection:
+            rows = connection.execute(items().where(_entry.id.in_(wanted), *conditions(filters, at)))
+            found = {row.id: item_of(row, at) for row in rows}
+        after = (0.0, start + limit) if len(ids) > start + limit else None
+        return Page(items=tuple(found[one] for one in wanted if one in found), after=after)
+
+    def each(self, filters: Filters = _ANYTHING, order: Order = "oldest") -> Iterator[Item]:
+        """All entries that wait, read in pages. Raises StoreError."""
+        page = self.page(filters, order, limit=_ROWS)
+        yield from page.items
+        while page.after is not None:
+            page = self.page(filters, order, after=page.after, limit=_ROWS)
+            yield from page.items
+
+    def item(self, which: int | str) -> Item:
+        """One entry, whatever its state.
+
+        Args:
+            which: The number of an entry, or the id of a ticket as text: then its entry that waits, else its last one.
+
+        Raises:
+            InputError: There is none, or several of them wait.
+            StoreError: The store cannot be read.
+        """
+        with self._database.reading() as connection:
+            return self._item(connection, which)
+
+    def history(self, reviewer: str, limit: int = 10) -> tuple[Review, ...]:
+        """The last answers of a person, the latest first, also those taken back. Raises StoreError."""
+        own = reviews().where(_review.reviewer == reviewer, _review.verdict != "retract").order_by(_review.id.desc())
+        with self._database.reading() as connection:
+            return tuple(review_of(row) for row in connection.execute(own.limit(limit)))
+
+    def labels(self) -> Iterator[Label]:
+        """The answers that stand, the oldest first, read in pages. Raises StoreError."""
+        last = 0
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(_page_of_labels(last)).all()
+            yield from map(label_of, rows)
+            if len(rows) < _ROWS:
+                return
+            last = rows[-1].id
+
+    # -- to be given ---------------------------------------------------------------------------
+
+    def claim(self, reviewer: str, filters: Filters = _ANYTHING, order: Order = "oldest", n: int = 1) -> list[Item]:
+        """The first `n` entries that this person holds or that nobody holds, lent to the person for ten minutes from now.
+
+        Asked again before an answer it gives the same ones, so that a screen may ask for the shown one and the next two each time. Entries the
+        person skipped are left out.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        at = now()
+        mine = _entry.lease_owner == reviewer
+        skipped = sa.exists().where(schema.skip.c.queue_entry_id == _entry.id, schema.skip.c.reviewer == reviewer)
+        may = sa.select(_entry.id).where(*conditions(filters, at), sa.or_(mine, free(at)), ~skipped)
+        may = may.with_for_update(skip_locked=True)
+        useful = self._useful.entries(filters) if order == "useful" else None
+        with self._database.writing() as connection:
+            in_order = may.order_by(*_keys(order)).limit(n)
+            ids = list(connection.scalars(in_order)) if useful is None else first_of(connection, useful, may, n)
+            token = sa.case((mine, _entry.lease_token), else_=_entry.lease_token + 1)
+            lent = {"lease_owner": reviewer, "lease_until": at + LEASE, "lease_token": token}
+            connection.execute(schema.queue_entry.update().where(_entry.id.in_(ids)).values(lent))
+            found = {row.id: item_of(row, at) for row in connection.execute(items().where(_entry.id.in_(ids)))}
+        return [found[one] for one in ids]
+
+    def extend(self, item: Item, reviewer: str) -> bool:
+        """Lend an entry for ten more minutes. False where it is no longer what was shown to this person. Raises StoreError."""
+        return self._change_lease(item, reviewer, now() + LEASE)
+
+    def release(self, item: Item, reviewer: str) -> bool:
+        """Give an entry back, for anybody. False where it is no longer what was shown to this person. Raises StoreError."""
+        return self._change_lease(item, reviewer, None)
+
+    def skip(self, item: Item, reviewer: str) -> None:
+        """Give an entry back; this person does not get it again. It waits for somebody else. Raises StoreError."""
+        with self._database.writing() as connection:
+            row = {"queue_entry_id": item.entry, "reviewer": reviewer, "at": now()}
+            connection.execute(self._database.insert(schema.skip).on_conflict_do_nothing(), row)
+            connection.execute(_lease(item, reviewer, None))
+
+    # -- to answer -----------------------------------------------------------------------------
+
+    def answer(
+        self,
+        item: Item,
+        reviewer: str,
+        category: str,
+        *,
+        taxonomy: Taxonomy,
+        shown: bool,
+        note: str | None = None,
+        active_ms: int | None = None,
+    ) -> Review:
+        """Keep what a person says of an entry.
+
+        An answer after the end of the lease counts as long as nobody else has got the entry. The verdict is "confirm" where the person says
+        what was suggested. Of a blind entry it is always "correct" and nothing is said of a suggestion, for a comparison would tell it.
+
+        Args:
+            item: The entry as it was shown.
+            reviewer: Who answers.
+            category: The leaf.
+            taxonomy: What the category must be a leaf of.
+            shown: Whether the person saw the suggestion; never of a blind entry.
+            note: What the person wrote beside it.
+            active_ms: How long the person had the ticket before them.
+
+        Raises:
+            InputError: The category is no leaf.
+            OutdatedError: The entry was answered, withdrawn, changed, or given to somebody else.
+            StoreError: The store cannot be written.
+        """
+        given = Answer(category=taxonomy.leaf(category).id, shown=shown, note=note, active_ms=active_ms, taxonomy=taxonomy.hash)
+        with self._database.writing() as connection:
+            self._check(connection, item, reviewer)
+            return self._keep(connection, item, reviewer, given)
+
+    def undo(self, reviewer: str, entry: int | None = None) -> tuple[Review, Item]:
+        """Take an own answer back: a new row says so, and the entry waits again, lent to the same person.
+
+        Args:
+            reviewer: Who takes back.
+            entry: The entry; None: that of the last answer.
+
+        Returns:
+            The answer that was taken back, and its entry in the next round.
+
+        Raises:
+            InputError: There is no such answer.
+            StoreError: The store cannot be written.
+        """
+        with self._database.writing() as connection:
+            taken = self._last_answer(connection, reviewer, entry)
+            assert taken.entry is not None  # noqa: S101 - asked for
+            at = now()
+            row = connection.execute(_locked(taken.entry)).one()
+            values = {"verdict": "retract", "category": None, "suggested": None, "retracts_id": taken.id}
+            self._write_review(connection, row, reviewer, at, {**values, "suggestion_shown": False, "taxonomy": taken.taxonomy})
+            lent = {"lease_owner": reviewer, "lease_until": at + LEASE, "lease_token": _entry.lease_token + 1}
+            again = schema.queue_entry.update().where(_entry.id == taken.entry)
+            connection.execute(again.values(**lent, state="open", round=_entry.round + 1))
+            return taken, self._item(connection, taken.entry)
+
+    # -- inside a transaction ------------------------------------------------------------------
+
+    def _item(self, connection: sa.Connection, which: int | str) -> Item:
+        if isinstance(which, int):
+            row = connection.execute(items().where(_entry.id == which)).one_or_none()
+            if row is None:
+                raise InputError(f"the queue has no entry {which}", remedy="see llmtriage review list")
+            return item_of(row, now())
+        found = connection.execute(items().where(schema.ticket.c.external_id == which).order_by(_entry.id)).all()
+        if not found:
+            raise InputError(f"no ticket {short(which)!r} is or was in the queue", remedy="see llmtriage review list")
+        waiting = [row for row in found if row.state == "open"]
+        if len(waiting) > 1:
+            numbers = ", ".join(str(row.id) for row in waiting[:8])
+            raise InputError(
+                f"{len(waiting)} entries of ticket {short(which)!r} wait", remedy=f"name one by its number: {numbers}"
+            )
+        return item_of((waiting or found)[-1], now())
+
+    def _check(self, connection: sa.Connection, item: Item, reviewer: str) -> None:
+        """See that the entry is what was shown. Holds it against others till the end of the transaction. Raises OutdatedError."""
+        row = connection.execute(_locked(item.entry)).one()
+        if row.state == "done":
+            raise OutdatedError(
+                f"{item.name} was answered meanwhile{self._by(connection, row)}", remedy="go on with the next one"
+            )
+        if row.state == "withdrawn" or row.ticket_text_id != item.text_id:
+            problem = f"the text of {item.name} was changed meanwhile, or it waits no longer"
+            raise OutdatedError(problem, remedy="go on with the next one")
+        if row.lease_owner not in (None, reviewer) and not is_free(row, now()):
+            raise OutdatedError(f"{item.name} is with {short(row.lease_owner)} now", remedy="go on with the next one")
+        if row.lease_token != item.token:
+            raise OutdatedError(
+                f"{item.name} was given to somebody else meanwhile, or asked about again", remedy="look at it again"
+            )
+
+    def _by(self, connection: sa.Connection, row: Any) -> str:
+        asked = sa.select(_review.reviewer).where(_review.queue_entry_id == row.id, _review.verdict != "retract")
+        name = connection.scalar(asked.order_by(_review.id.desc()).limit(1))
+        return f" by {short(name)}" if name else ""
+
+    def _keep(self, connection: sa.Connection, item: Item, reviewer: str, given: Answer) -> Review:
+        row = connection.execute(_locked(item.entry)).one()
+        at = now()
+        confirmed = item.suggestion is not None and item.suggestion == given.category
+        values = {
+            "verdict": "confirm" if confirmed else "correct",
+            "category": given.category,
+            "suggested": item.suggestion,
+            "suggestion_shown": given.shown and not item.blind,
+            "note": given.note,
+            "active_ms": given.active_ms,
+            "taxonomy": given.taxonomy,
+        }
+        done = schema.queue_entry.update().where(_entry.id == item.entry)
+        connection.execute(done.values(state="done", lease_owner=None, lease_until=None))
+        kept = self._write_review(connection, row, reviewer, at, values)
+        return review_of(connection.execute(reviews().where(_review.id == kept)).one())
+
+    def _write_review(self, connection: sa.Connection, row: Any, reviewer: str, at: int, values: dict[str, Any]) -> int:
+        """An answer to an entry, with its event and its place in the day's counts."""
+        of_entry = {name: getattr(row, name) for name in ("ticket_id", "ticket_text_id", "lane", "inclusion_p", "round")}
+        insert = schema.review.insert().returning(_review.id)
+        new = {"queue_entry_id": row.id, "reviewer": reviewer, "created_at": at, **of_entry, **values}
+        review: int = connection.execute(insert, new).scalar_one()
+        kind = values["verdict"]
+        data = {"review": review, "entry": row.id, "lane": row.lane}
+        event = {"at": at, "actor": reviewer, "kind": kind, "subject": "ticket", "subject_id": row.ticket_id, "data": data}
+        connection.execute(schema.event.insert(), event)
+        count(connection, self._database.insert, at, {(kind, values["category"] or ""): 1})
+        return review
+
+    def _last_answer(self, connection: sa.Connection, reviewer: str, entry: int | None) -> Review:
+        own = reviews().where(_review.reviewer == reviewer, _review.verdict != "retract", _review.queue_entry_id.is_not(None))
+        if entry is not None:
+            own = own.where(_review.queue_entry_id == entry)
+        last = own.order_by(_review.id.desc())
+        retraction = schema.review.alias("taken")
+        last = last.where(~sa.exists().where(retraction.c.retracts_id == _review.id)).limit(1)
+        row = connection.execute(last).one_or_none()
+        if row is None:
+            of = "" if entry is None else f" to entry {entry}"
+            raise InputError(
+                f"{short(reviewer)} has given no answer{of} that stands", remedy="only own answers can be taken back"
+            )
+        return review_of(row)
+
+    def _change_lease(self, item: Item, reviewer: str, until: int | None) -> bool:
+        with self._database.writing() as connection:
+            return connection.execute(_lease(item, reviewer, until)).rowcount == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a person says of an entry, checked."""
+
+    category: str
+    shown: bool
+    taxonomy: str
+    note: str | None = None
+    active_ms: int | None = None
+
+
+def _lease(item: Item, reviewer: str, until: int | None) -> sa.Update:
+    held = schema.queue_entry.update().where(
+        _entry.id == item.entry, OPEN, _entry.lease_owner == reviewer, _entry.lease_token == item.token
+    )
+    return held.values(lease_until=until) if until else held.values(lease_owner=None, lease_until=None)
+
+
+def _locked(entry: int) -> sa.Select[Any]:
+    return sa.select(schema.queue_entry).where(_entry.id == entry).with_for_update()
+
+
+def _keys(order: Order) -> Sequence[sa.Column[Any]]:
+    """What entries are sorted by; ends with the number, which is unique."""
+    return (_entry.rank, _entry.id) if order == "uncertain" else (_entry.id,)
+
+
+def _page_of_labels(last: int) -> sa.Select[Any]:
+    return labels().where(sa.literal_column("standing.id") > last).limit(_ROWS)
