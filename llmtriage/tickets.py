@@ -206,7 +206,9 @@ def carried_labels(rows: Iterable[TicketRow], taxonomy: Taxonomy, *, place: str,
 
 def _carried(row: TicketRow, taxonomy: Taxonomy) -> LabelledTicket:
     category = taxonomy.labels[row.category or ""]
-    return LabelledTicket(ticket=row.ticket, category=category, line=row.line, was=None if category == row.category else row.category)
+    return LabelledTicket(
+        ticket=row.ticket, category=category, line=row.line, was=None if category == row.category else row.category
+    )
 
 
 def _is_taken(label: str, taxonomy: Taxonomy) -> bool:

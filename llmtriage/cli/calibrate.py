@@ -151,7 +151,13 @@ def calibrate(
         from llmtriage.cli.samples import calibrate_stored
 
         _refuse_with_store(file, store, {"look": look, "plan": plan, "review": review, "unlabelled": unlabelled})
-        asked = {"limits": _alphas(alpha, alphas), "delta": delta, "answer": answer, "quiet": quiet, "as_json": as_json}
+        asked: dict[str, Any] = {
+            "limits": _alphas(alpha, alphas),
+            "delta": delta,
+            "answer": answer,
+            "quiet": quiet,
+            "as_json": as_json,
+        }
         path = new_file(output, overwrite=overwrite)
         return calibrate_stored(settings, flags, sample, path, **asked)
     path = new_file(output, file, overwrite=overwrite)

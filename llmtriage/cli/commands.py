@@ -20,6 +20,8 @@ _COMMANDS = {
     "classify": "Route a file of tickets.",
     "doctor": "What a server can do, and what is missing.",
     "evaluate": "Figures on a labelled file.",
+    "examples": "Answers of people as examples that never change.",
+    "init": "From unlabelled tickets to a promise, step by step.",
     "plan": "Which tickets to label for a promise, and how many.",
     "prompt": "Show exactly what would be sent to an LLM.",
     "split": "Split a labelled file, near-duplicates kept together.",

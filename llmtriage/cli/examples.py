@@ -9,7 +9,15 @@ from typing import Literal
 import click
 
 from llmtriage.cli.display import notice, plain, show_json
-from llmtriage.cli.options import json_option, language_option, make_taxonomy, place_of_store, quiet_option, store_option, taxonomy_option
+from llmtriage.cli.options import (
+    json_option,
+    language_option,
+    make_taxonomy,
+    place_of_store,
+    quiet_option,
+    store_option,
+    taxonomy_option,
+)
 
 _WORDS = {
     "en": {
@@ -60,12 +68,12 @@ def examples(ctx: click.Context) -> None:
 @quiet_option
 def freeze(
     name: str,
+    *,
     origin: Literal["pending", "all"],
     most: int | None,
     taxonomy: Path | None,
     store: str,  # noqa: ARG001 - place_of_store
     language: str,
-    *,
     overwrite: bool,
     as_json: bool,
     quiet: bool,

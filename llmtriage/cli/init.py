@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from llmtriage.cli.samples import calibrate_sample
 from llmtriage.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from llmtriage.calibration import Answer
     from llmtriage.settings import Settings
@@ -105,14 +106,14 @@ def init(
     file: Path,
     alpha: float,
     delta: float,
-    labels: int | None,
     output: str,
+    *,
+    labels: int | None,
     answer: Answer,
     reviewer: str | None,
     store: str,  # noqa: ARG001 - place_of_store
     store_text: Any,
     source: str,
-    *,
     overwrite: bool,
     quiet: bool,
     **flags: Any,
@@ -129,26 +130,21 @@ def init(
     refuse_overlap([path], [one for one in (flags["examples"], flags["taxonomy"]) if one is not None])
     refuse_acceptance(flags, "init")
     _need_taxonomy(flags["taxonomy"])
-    language, none_label = flags["language"], flags["none_label"]
+    language, none_label, seed = flags["language"], flags["none_label"], flags["seed"]
     tickets = [row.ticket for row in open_tickets(file, flags)]
     triage = make_triage(flags, settings, quiet=quiet)
     opened = SqlStore(place_of_store(), source=source, kept=store_text)
     click.get_current_context().call_on_close(opened.close)
-    name = _sample(opened, triage, tickets, file, alpha=alpha, delta=delta, labels=labels, seed=flags_seed(), language=language)
+    start = _Start(store=opened, triage=triage, file=file, alpha=alpha, delta=delta, labels=labels, seed=seed, language=language)
+    name = start.sample(tickets)
     facts = {"name": plain(name), "file": plain(file), "output": plain(output), "store": _store_flag(opened)}
-    if _one(opened, name).waiting and not _label(opened, triage, name, reviewer, language, facts):
+    if not start.labelled(name, reviewer, facts):
         return 1
     sample = planned_sample(opened.database, name)
     asked: dict[str, Any] = {"limits": [alpha], "delta": delta, "answer": answer, "none_label": none_label}
     code = calibrate_sample(triage, opened, sample, path, quiet=quiet, language=language, **asked)
     click.echo(_WORDS[language]["then" if code == 0 else "no promise"].format(**facts))
     return code
-
-
-def flags_seed() -> int:
-    """The seed, which `make_triage` takes out of the flags."""
-    seed: int = click.get_current_context().params["seed"]
-    return seed
 
 
 def _need_taxonomy(path: Path | None) -> None:
@@ -162,97 +158,85 @@ def _need_taxonomy(path: Path | None) -> None:
         raise InputError("there is no ./taxonomy.yaml to label with", field="--taxonomy", remedy=remedy)
 
 
-def _sample(
-    store: SqlStore,
-    triage: Triage,
-    tickets: Sequence[Ticket],
-    file: Path,
-    *,
-    alpha: float,
-    delta: float,
-    labels: int | None,
-    seed: int,
-    language: str,
-) -> str:
-    """The name of the sample to go on with: the one that was not looked at yet, else a new one."""
-    from llmtriage.store.samples import key_of, keys_of, planned
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """The steps between a file of tickets and labels."""
 
-    words = _WORDS[language]
-    by_key = {key_of(store, ticket): ticket for ticket in tickets}
-    unfinished = [one for one in planned(store.database) if not one.looks]
-    if not unfinished:
-        pool = [ticket for key, ticket in by_key.items() if key not in keys_of(store)]
-        return _drawn(store, triage, pool, file, alpha=alpha, delta=delta, labels=labels, seed=seed, language=language)
-    last = unfinished[-1]
-    if not keys_of(store, last.name) <= by_key.keys() or not keys_of(store, last.name):
-        remedy = "name that file and source, or another store with --store"
-        raise InputError(f"the sample {last.name} is not finished, and is of other tickets", file=file, remedy=remedy)
-    if labels is not None and labels != last.tickets:
-        problem = f"the sample {last.name} of {last.tickets} tickets is not finished"
-        raise InputError(problem, field="--labels", remedy="leave it out to go on, or name another store with --store")
-    click.echo(words["goes on"].format(name=plain(last.name), done=last.tickets - last.waiting, n=last.tickets))
-    return last.name
+    store: SqlStore
+    triage: Triage
+    file: Path
+    alpha: float
+    delta: float
+    labels: int | None
+    seed: int
+    language: str
 
+    def sample(self, tickets: Sequence[Ticket]) -> str:
+        """The name of the sample to go on with: the one that was not looked at yet, else a new one."""
+        from llmtriage.store.samples import key_of, keys_of, planned
 
-def _drawn(
-    store: SqlStore,
-    triage: Triage,
-    pool: Sequence[Ticket],
-    file: Path,
-    *,
-    alpha: float,
-    delta: float,
-    labels: int | None,
-    seed: int,
-    language: str,
-) -> str:
-    """Draw a new sample and put it into the queue; its name."""
-    from llmtriage.prepare import prepare
-    from llmtriage.probability.certificate import delta_of_look, labels_needed
-    from llmtriage.sampling import drawn, name_of
-    from llmtriage.store.samples import plan
+        by_key = {key_of(self.store, ticket): ticket for ticket in tickets}
+        unfinished = [one for one in planned(self.store.database) if not one.looks]
+        if not unfinished:
+            before = keys_of(self.store)
+            return self._drawn([ticket for key, ticket in by_key.items() if key not in before])
+        last = unfinished[-1]
+        own = keys_of(self.store, last.name)
+        if not own or not own <= by_key.keys():
+            remedy = "name that file and source, or another store with --store"
+            raise InputError(f"the sample {last.name} is not finished, and is of other tickets", file=self.file, remedy=remedy)
+        if self.labels not in (None, last.tickets):
+            problem = f"the sample {last.name} of {last.tickets} tickets is not finished"
+            raise InputError(problem, field="--labels", remedy="leave it out to go on, or name another store with --store")
+        self._say("goes on", name=plain(last.name), done=last.tickets - last.waiting, n=last.tickets)
+        return last.name
 
-    words, least = _WORDS[language], labels_needed(alpha, delta_of_look(delta, 1))
-    n = labels or min(len(pool), _USUAL * least)
-    if n < least:
-        what = f"{n} labels" if labels else f"{n} tickets that were not drawn before"
-        problem = f"{what}, but any promise with alpha {alpha:g} and delta {delta:g} needs at least {least}"
-        remedy = "ask for more, or for a larger --alpha" if labels else "give more tickets, or a larger --alpha"
-        raise InputError(problem, file=file, remedy=remedy)
-    chosen = [pool[place] for place in drawn(n, len(pool), seed)]
-    name = name_of("uniform", chosen)
-    plan(store, name, [(one, prepare(one, triage.preparation).text) for one in chosen], n / len(pool))
-    click.echo(words["drawn"].format(n=n, of=len(pool), name=name))
-    if n < _USUAL * least and labels is None:
-        click.echo(words["fewer"].format(usual=_USUAL * least, n=n))
-    return name
+    def _drawn(self, pool: Sequence[Ticket]) -> str:
+        """Draw a new sample and put it into the queue; its name."""
+        from llmtriage.prepare import prepare
+        from llmtriage.probability.certificate import delta_of_look, labels_needed
+        from llmtriage.sampling import drawn, name_of
+        from llmtriage.store.samples import plan
 
+        least = labels_needed(self.alpha, delta_of_look(self.delta, 1))
+        n = self.labels or min(len(pool), _USUAL * least)
+        if n < least:
+            what = f"{n} labels" if self.labels else f"{n} tickets that were not drawn before"
+            problem = f"{what}, but any promise with alpha {self.alpha:g} and delta {self.delta:g} needs at least {least}"
+            remedy = "ask for more, or for a larger --alpha" if self.labels else "give more tickets, or a larger --alpha"
+            raise InputError(problem, file=self.file, remedy=remedy)
+        chosen = [pool[place] for place in drawn(n, len(pool), self.seed)]
+        name = name_of("uniform", chosen)
+        plan(self.store, name, [(one, prepare(one, self.triage.preparation).text) for one in chosen], n / len(pool))
+        self._say("drawn", n=n, of=len(pool), name=name)
+        if n < _USUAL * least and self.labels is None:
+            self._say("fewer", usual=_USUAL * least, n=n)
+        return name
 
-def _label(
-    store: SqlStore, triage: Triage, name: str, reviewer: str | None, language: str, facts: dict[str, str]
-) -> bool:
-    """Let a person label what waits, where there is a terminal; whether nothing is left."""
-    from llmtriage.review_screen import review_on_screen
-    from llmtriage.reviewing import Filters, reviewer_name
+    def labelled(self, name: str, reviewer: str | None, facts: Mapping[str, str]) -> bool:
+        """Let a person label what waits, where there is a terminal; whether nothing is left."""
+        if not self._planned(name).waiting:
+            return True
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            from llmtriage.review_screen import review_on_screen
+            from llmtriage.reviewing import Filters, reviewer_name
 
-    words = _WORDS[language]
-    if sys.stdin.isatty() and sys.stdout.isatty():
-        filters = Filters(lane="sample", sample=name)
-        review_on_screen(
-            store.queue, triage.taxonomy, reviewer=reviewer_name(reviewer), filters=filters, language=language
-        )
-    else:
-        click.echo(words["no terminal"].format(**facts))
-    now = _one(store, name)
-    if now.waiting:
-        click.echo(words["left"].format(left=now.waiting, n=now.tickets))
-    return not now.waiting
+            who, what = reviewer_name(reviewer), Filters(lane="sample", sample=name)
+            review_on_screen(self.store.queue, self.triage.taxonomy, reviewer=who, filters=what, language=self.language)
+        else:
+            self._say("no terminal", **facts)
+        now = self._planned(name)
+        if now.waiting:
+            self._say("left", left=now.waiting, n=now.tickets)
+        return not now.waiting
 
+    def _planned(self, name: str) -> Planned:
+        from llmtriage.store.samples import planned
 
-def _one(store: SqlStore, name: str) -> Planned:
-    from llmtriage.store.samples import planned
+        return next(one for one in planned(self.store.database) if one.name == name)
 
-    return next(one for one in planned(store.database) if one.name == name)
+    def _say(self, what: str, **facts: Any) -> None:
+        click.echo(_WORDS[self.language][what].format(**facts))
 
 
 def _store_flag(store: SqlStore) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,8 @@ _WORDS = {
         "labels": "labels        {n} of the sample {name}; look {look} at them, which may spend {share:.3g} of delta {delta:g}",
         "too few": "no promise with these {n} labels; at least {missing} more are needed, for any promise needs {least} accepted ones "
         "without an error",
-        "behind": "{waiting} tickets of the sample wait for an answer; {behind} answered ones were drawn after the first of these and are "
-        "not used: a choice among the drawn ones is no sample",
+        "waiting": "{waiting} tickets of the sample wait for an answer",
+        "behind": "{behind} answered tickets are not used, for they were drawn after one that waits: a choice among the drawn ones is no sample",
         "erased": "{erased} tickets of the sample have no text any more and were left out",
         "others": "{others} answered probes were drawn with another probability and are not used",
         "changed": "{changed} answers were changed later: the first ones count, for nobody had seen then what a model says",
@@ -37,7 +37,8 @@ _WORDS = {
     "zh": {
         "labels": "标注          样本 {name} 的 {n} 张；第 {look} 次查看，可用去 delta {delta:g} 中的 {share:.3g}",
         "too few": "这 {n} 个标注不足以作出保证；至少还需 {missing} 个，因为任何保证都需要 {least} 张被接受且无一错误的工单",
-        "behind": "样本中有 {waiting} 张工单尚未标注；在其中第一张之后抽取的 {behind} 张已标注工单未使用：挑选过的不是样本",
+        "waiting": "样本中有 {waiting} 张工单尚未标注",
+        "behind": "{behind} 张已标注的工单未使用，因为抽取顺序在尚未标注的工单之后：挑选过的不是样本",
         "erased": "样本中有 {erased} 张工单已无文字，未使用",
         "others": "{others} 张已标注的抽查工单以其他概率抽取，未使用",
         "changed": "{changed} 个答案后来有改动：以第一次为准，因为当时无人见过模型的意见",
@@ -45,7 +46,9 @@ _WORDS = {
 }
 
 
-def calibrate_stored(settings: Settings, flags: dict[str, Any], name: str | None, path: Path, *, quiet: bool, **asked: Any) -> int:
+def calibrate_stored(
+    settings: Settings, flags: dict[str, Any], name: str | None, path: Path, *, quiet: bool, **asked: Any
+) -> int:
     """`llmtriage calibrate --store`: on the probes, or on a planned sample; the exit code. See `calibrate_sample`."""
     from llmtriage.store import SqlStore
     from llmtriage.store.samples import planned_sample, probes
@@ -92,7 +95,7 @@ def calibrate_sample(
     rows = carried_labels(sample.rows, triage.taxonomy, place=store.name, field="--store")
     check_labels(rows, Path(store.name), quiet=quiet, language=language)
     _tell(sample, quiet=quiet, language=language)
-    facts = {key: value for key, value in asdict(sample).items() if key != "rows"} | {"labels": len(rows)}
+    facts = {**_facts(sample), "labels": len(rows)}
     number = looks_at(store.database, sample.name) + 1
     least = labels_needed(max(limits), delta_of_look(delta, number) / len(limits))
     if len(rows) < least:
@@ -106,7 +109,7 @@ def calibrate_sample(
     share = delta_of_look(delta, number)
     if not as_json:
         click.echo(words["labels"].format(n=len(rows), name=plain(sample.name), look=number, share=share, delta=delta))
-    drawn = {"drawn": sample.name, "file": Path(store.name).name, "answer": answer, "none_label": none_label}
+    drawn: dict[str, Any] = {"drawn": sample.name, "file": Path(store.name).name, "answer": answer, "none_label": none_label}
     found = fit_and_certify(triage, outcomes, alpha=limits, delta=delta, look=number, **drawn)
     more = {"sample": {**facts, "look": number}}
     return finish(found, outcomes, path, delta=delta, as_json=as_json, quiet=quiet, language=language, more=more)
@@ -114,7 +117,11 @@ def calibrate_sample(
 
 def _tell(sample: Sample, *, quiet: bool, language: str) -> None:
     """What of the sample is not used, and why."""
-    facts = asdict(sample)
-    for key in ("behind", "erased", "others", "changed"):
+    facts = _facts(sample)
+    for key in ("waiting", "behind", "erased", "others", "changed"):
         if facts[key]:
             notice(_WORDS[language][key].format(**facts), quiet=quiet, language=language)
+
+
+def _facts(sample: Sample) -> dict[str, Any]:
+    return {field.name: getattr(sample, field.name) for field in fields(sample) if field.name != "rows"}

@@ -30,6 +30,11 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
+def anywhere(number: int) -> float:
+    """The rank of an entry of which nothing is known: it stands anywhere among the others."""
+    return -((number * _GOLDEN) % 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Recorder:
     """Writes what one process decides.
@@ -257,8 +262,7 @@ def _place(one: _Written) -> dict[str, Any]:
     }
     outcome = one.decision.outcome
     if one.decision.probe is not None or not isinstance(outcome, Pending):
-        # It stands anywhere among the others.
-        return {**place, "reasons": " probe ", "category": None, "rank": -((one.outcome * _GOLDEN) % 1.0)}
+        return {**place, "reasons": " probe ", "category": None, "rank": anywhere(one.outcome)}
     codes = " ".join(reason.code for reason in outcome.reasons)
     return {**place, "reasons": f" {codes} ", "category": outcome.suggestion, "rank": -uncertainty(outcome)}
 

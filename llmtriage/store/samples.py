@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from llmtriage.errors import InputError, UnknownNameError
 from llmtriage.store import schema
 from llmtriage.store.reading import OF_TICKET, ticket_of
+from llmtriage.store.recording import anywhere, now
 from llmtriage.store.records import text_columns, text_hmac, ticket_key, ticket_row
-from llmtriage.store.recording import now
 from llmtriage.tickets import TicketRow
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from llmtriage.tickets import Ticket
 
 _entry, _review, _text = schema.queue_entry.c, schema.review.c, schema.ticket_text.c
-_GOLDEN = 0.6180339887498949
 _TOGETHER = 1_000  # rows of one statement
 
 
@@ -159,9 +158,12 @@ def plan(store: SqlStore, name: str, tickets: Sequence[tuple[Ticket, str]], incl
         StoreError: The store cannot be written.
     """
     at = now()
+    common = {"lane": "sample", "sample": name, "blind": True, "inclusion_p": inclusion_p, "state": "open", "round": 1}
+    common |= {"reasons": " sample ", "enqueued_at": at, "lease_token": 0}
     with store.database.writing() as connection:
         for start in range(0, len(tickets), _TOGETHER):
-            _plan(connection, store, name, tickets[start : start + _TOGETHER], inclusion_p, at)
+            rows = _known(connection, store, tickets[start : start + _TOGETHER], at)
+            connection.execute(schema.queue_entry.insert(), [{**row, **common} for row in rows])
         event = {"at": at, "actor": "init", "kind": "sample", "subject": "sample", "data": {"tickets": len(tickets)}}
         connection.execute(schema.event.insert(), event)
 
@@ -195,7 +197,7 @@ def look(database: Database, sample: str, *, labels: int, alphas: Sequence[float
 
 def _looks(connection: sa.Connection) -> Mapping[str, int]:
     grouped = sa.select(schema.look.c.sample, sa.func.count()).group_by(schema.look.c.sample)
-    return {name: n for name, n in connection.execute(grouped)}
+    return {row[0]: row[1] for row in connection.execute(grouped)}
 
 
 _BLIND = (_review.verdict != "retract", _review.suggestion_shown.is_(False))
@@ -225,14 +227,11 @@ def _drawn(database: Database, which: sa.ColumnElement[bool]) -> Sequence[Any]:
 
 
 def _labelled(rows: Sequence[Any]) -> tuple[TicketRow, ...]:
-    return tuple(
-        TicketRow(ticket=ticket_of(row), category=row.category, line=number) for number, row in enumerate(rows, start=1)
-    )
+    return tuple(TicketRow(ticket=ticket_of(row), category=row.category, line=number) for number, row in enumerate(rows, start=1))
 
 
-def _plan(
-    connection: sa.Connection, store: SqlStore, name: str, tickets: Sequence[tuple[Ticket, str]], inclusion_p: float, at: int
-) -> None:
+def _known(connection: sa.Connection, store: SqlStore, tickets: Sequence[tuple[Ticket, str]], at: int) -> list[dict[str, Any]]:
+    """Keep tickets with their texts; what an entry of the queue says of them."""
     insert = store.database.insert
     hmacs = [text_hmac(store.key, ticket) for ticket, _ in tickets]
     keys = [ticket_key(ticket, digest) for (ticket, _), digest in zip(tickets, hmacs, strict=True)]
@@ -249,16 +248,8 @@ def _plan(
     new = insert(schema.ticket_text)
     new = new.on_conflict_do_update(index_elements=["ticket_id", "hmac"], set_={"hmac": new.excluded.hmac})
     text_of = {row.ticket_id: row.id for row in connection.execute(new.returning(_text.ticket_id, _text.id), texts)}
-    common = {"lane": "sample", "sample": name, "blind": True, "inclusion_p": inclusion_p, "state": "open", "round": 1}
-    common |= {"reasons": " sample ", "enqueued_at": at, "lease_token": 0}
-    entries = [
-        {
-            "ticket_id": ids[key],
-            "ticket_text_id": text_of[ids[key]],
-            "language": row["language"],
-            "rank": -((text_of[ids[key]] * _GOLDEN) % 1.0),  # it stands anywhere among the others
-            **common,
-        }
-        for key, row in zip(keys, rows, strict=True)
+    entries = [(ids[key], text_of[ids[key]], row["language"]) for key, row in zip(keys, rows, strict=True)]
+    return [
+        {"ticket_id": ticket, "ticket_text_id": text, "language": language, "rank": anywhere(text)}
+        for ticket, text, language in entries
     ]
-    connection.execute(schema.queue_entry.insert(), entries)
