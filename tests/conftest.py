@@ -18,6 +18,8 @@ _LOCAL = ("127.0.0.1", "::1", "localhost")
 
 # scikit-learn's own checks of inputs that are no texts: data frames and arrays of other libraries.
 _MAY_SKIP = ("SCIPY_ARRAY_API is not set", "pandas is not installed")
+# What `.ci/run` says it could not install, with the beginning of the reason for a skip.
+_MAY_BE_MISSING = {"NO_CHROMIUM": "no Chromium here", "NO_POSTGRESQL": "no PostgreSQL here"}
 
 
 # A machine that does other work too is no reason to fail; a law is what is tested.
@@ -35,7 +37,7 @@ def pytest_configure() -> None:
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI everything a test needs is there: a skip is a failure."""
     report = yield
-    may = (*_MAY_SKIP, "no Chromium here") if os.environ.get("NO_CHROMIUM") else _MAY_SKIP
+    may = (*_MAY_SKIP, *(reason for name, reason in _MAY_BE_MISSING.items() if os.environ.get(name)))
     if report.skipped and os.environ.get("CI") and not any(reason in str(report.longrepr) for reason in may):
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {report.longrepr}"

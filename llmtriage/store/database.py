@@ -15,6 +15,7 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from llmtriage.errors import InputError, MissingExtraError, StoreError, short
+from llmtriage.store.records import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,8 +49,8 @@ class Database:
         url = str(where)
         self.path = None if _POSTGRESQL.match(url) else Path(url)
         if self.path is None:
-            self.engine = _postgresql(url)
-            self.name = self.engine.url.render_as_string(hide_password=True)
+            self.engine = _postgresql(url, busy_seconds)
+            self.name = _shown(self.engine.url)
         else:
             self.name = str(self.path)
             _usable(self.path, create=create)
@@ -139,6 +140,7 @@ _MEANINGS = {
     "3D000": ("there is no such database", "make it with createdb, or mend the address"),
     "42501": ("this user may not write there", "give it the rights on the schema"),
     "08": ("the server cannot be reached", "see whether it runs and the address is right"),
+    "55P03": ("another program holds the store", "wait for it to end, or name another store"),
     "57P": ("the server ended the connection", "start it again and go on; what was committed is kept"),
 }
 
@@ -211,17 +213,32 @@ def _set(connection: sqlite3.Connection, *settings: str) -> None:
     cursor.close()
 
 
-def _postgresql(url: str) -> sa.Engine:
+def _shown(url: sa.URL) -> str:
+    """An address without what only its user may know: a password may also stand behind the question mark."""
+    where = {key: value for key, value in url.query.items() if key in ("host", "port", "service")}
+    return url.set(drivername="postgresql", query=where).render_as_string(hide_password=True)
+
+
+def _postgresql(url: str, busy_seconds: float) -> sa.Engine:
     try:
         address = sa.make_url(_POSTGRESQL.sub("postgresql+psycopg://", url, count=1))
     except exc.ArgumentError:
         remedy = "write it like postgresql://user@host/database"
         raise InputError("not the address of a database", field="--store", remedy=remedy) from None
     try:
-        return sa.create_engine(address, hide_parameters=True, json_serializer=_json, pool_pre_ping=True)
+        engine = sa.create_engine(address, hide_parameters=True, json_serializer=_json, pool_pre_ping=True)
     except ModuleNotFoundError:
         raise MissingExtraError.of("postgres", "a store in PostgreSQL") from None
 
+    @sa.event.listens_for(engine, "begin")
+    def _began(connection: sa.Connection) -> None:
+        # Writers take turns as in SQLite: two that touch the same rows in another order would wait for each other for ever.
+        if connection.get_execution_options().get("writes"):
+            connection.exec_driver_sql(f"set local lock_timeout = {round(busy_seconds * 1000)}")
+            connection.exec_driver_sql("select pg_advisory_xact_lock(hashtext('llmtriage.' || current_schema()))")
+
+    return engine
+
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return storable(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))

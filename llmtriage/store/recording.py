@@ -44,7 +44,7 @@ class Recorder:
         key: The store's key.
         source: Where the tickets come from: ids of two sources are never the same ticket.
         kept: What is stored of texts.
-        opened_at: The last queue entry when this process began. An open entry up to this one gives way to a newer text of its ticket; of two
+        opened_at: The last outcome when this process began. An open entry for one up to this gives way to a newer text of its ticket; of two
             texts with one id that come in one run, both wait.
     """
 
@@ -184,12 +184,14 @@ class _Group:
             self._connection.execute(moved.values(ended), rows)
 
     def _gives_way(self, entry: Any, newest: Mapping[int, int]) -> bool:
-        return bool(entry.id <= self._recorder.opened_at or entry.ticket_text_id == newest[entry.ticket_id])
+        return bool(entry.outcome_id <= self._recorder.opened_at or entry.ticket_text_id == newest[entry.ticket_id])
 
     def _entries_before(self, written: Sequence[_Written]) -> Sequence[Any]:
         entries = schema.queue_entry.c
         tickets = {one.ticket for one in written}
-        chosen = sa.select(entries.id, entries.ticket_id, entries.ticket_text_id, entries.lane, entries.state)
+        chosen = sa.select(
+            entries.id, entries.ticket_id, entries.ticket_text_id, entries.outcome_id, entries.lane, entries.state
+        ).order_by(entries.id)
         return self._connection.execute(chosen.where(entries.ticket_id.in_(tickets), entries.state != "withdrawn")).all()
 
     def _answered(self, written: Sequence[_Written]) -> set[int]:

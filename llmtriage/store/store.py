@@ -13,7 +13,7 @@ from llmtriage.store.database import Database
 from llmtriage.store.example_sets import members
 from llmtriage.store.queue import Queue
 from llmtriage.store.recording import Recorder
-from llmtriage.store.records import draw, outcome_of, text_hmac, ticket_key
+from llmtriage.store.records import draw, name, outcome_of, text_hmac, ticket_key
 from llmtriage.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class SqlStore:
         """
         self.database = Database(where, create=create, busy_seconds=busy_seconds)
         versions.make_sure(self.database)
-        self.source, self.kept = source, kept
+        self.source, self.kept = name(source), kept
         self.key = self._the_key()
         self._writer: Writer[Decision] = Writer(self._recorder().record)
         self.queue = Queue(self)
@@ -103,7 +103,7 @@ class SqlStore:
         """The final outcomes of these texts in these runs: by text and run, then by source and key of the ticket."""
         outcome, text, ticket = schema.outcome, schema.ticket_text, schema.ticket
         joined = outcome.join(text, outcome.c.ticket_text_id == text.c.id).join(ticket, text.c.ticket_id == ticket.c.id)
-        chosen = sa.select(outcome, text.c.hmac, ticket.c.source, ticket.c.key).select_from(joined)
+        chosen = sa.select(outcome, text.c.hmac, ticket.c.source, ticket.c.key).select_from(joined).order_by(outcome.c.id)
         found: dict[tuple[bytes, str], dict[tuple[str, str], sa.Row[tuple[object, ...]]]] = {}
         with self.database.reading() as connection:
             for row in connection.execute(chosen.where(text.c.hmac.in_(hmacs), outcome.c.run_key.in_(runs), outcome.c.final)):
@@ -111,7 +111,7 @@ class SqlStore:
         return found
 
     def _recorder(self) -> Recorder:
-        last = sa.select(sa.func.coalesce(sa.func.max(schema.queue_entry.c.id), 0))
+        last = sa.select(sa.func.coalesce(sa.func.max(schema.outcome.c.id), 0))
         with self.database.reading() as connection:
             opened_at = connection.execute(last).scalar_one()
         return Recorder(self.database, self.key, self.source, self.kept, opened_at)
