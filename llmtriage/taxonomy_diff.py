@@ -34,9 +34,7 @@ Reason = Literal["split", "became_group", "removed"]
 _ORDER: dict[str, int] = {kind: place for place, kind in enumerate(get_args(Kind))}
 _WORDING = ("name", "description", "includes", "excludes", "examples")
 _ROUTING = ("team", "max_error", "always_review", "catch_all")
-_ALIKE = (
-    0.5  # cosine of character n-grams; two leaves of the sample have at most 0.36, a leaf and half its own words at least 0.56
-)
+_ALIKE = 0.5  # cosine of character n-grams; two leaves of the sample have at most 0.36, a leaf and a part of it at least 0.56
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +85,7 @@ class Changes:
         changes: The differences, by kind.
         carried: Each label that is carried, with the leaf of the new version that it means.
         waiting: Each label that is not.
+        turned: Each former id of the old version that means another leaf now than its heir there does: that leaf, and what it means now.
         guesses: What a person may want to add to the new version.
         unknown: Former ids that the new version names and the old one never had, with the category that names them.
     """
@@ -94,6 +93,7 @@ class Changes:
     changes: tuple[Change, ...]
     carried: Mapping[str, str]
     waiting: Mapping[str, Waiting]
+    turned: Mapping[str, tuple[str, str]]
     guesses: tuple[Guess, ...] = ()
     unknown: tuple[tuple[str, str], ...] = ()
 
@@ -107,6 +107,7 @@ def diff(old: Taxonomy, new: Taxonomy) -> Changes:
         changes=tuple(sorted(changes, key=lambda change: _ORDER[change.kind])),
         carried={label: heir for label in old.labels if (heir := new.carried(label)) is not None},
         waiting=waiting,
+        turned={label: (heir, now) for label, heir in old.labels.items() if (now := _other_heir(label, heir, new)) is not None},
         guesses=tuple(_guesses(lineage, waiting)),
         unknown=tuple((former, heir) for former, heirs in new.heirs.items() if not _had(old, former) for heir in heirs),
     )
@@ -116,6 +117,12 @@ def _waiting(label: str, new: Taxonomy) -> Waiting:
     candidates = new.candidates(label)
     several = len(new.heirs.get(label, ())) > 1
     return Waiting(reason="split" if several else "became_group" if candidates else "removed", candidates=candidates)
+
+
+def _other_heir(label: str, heir: str, new: Taxonomy) -> str | None:
+    """What `label` means in the new version, if its old heir is carried to another leaf; an id that was used again does so."""
+    now, expected = new.carried(label), new.carried(heir)
+    return now if expected not in (None, now) else None
 
 
 def _had(old: Taxonomy, former: str) -> bool:
@@ -156,10 +163,10 @@ class _Lineage:
         for node in self.old.nodes:
             if node.id in self.new:
                 yield node.id, node.id
-            else:
-                yield from (
-                    (node.id, heir) for heir in self.heirs[node.id] if self.is_renamed(node.id, heir) and heir not in self.old
-                )
+                continue
+            heir = next(iter(self.heirs[node.id]), node.id)
+            if heir not in self.old and self.is_renamed(node.id, heir):
+                yield node.id, heir
 
 
 def _of_new_nodes(lineage: _Lineage) -> Iterator[Change]:
@@ -246,13 +253,13 @@ def _fields(kind: Literal["reworded", "rerouted"], fields: tuple[str, ...], *ids
 
 
 def _guesses(lineage: _Lineage, waiting: Mapping[str, Waiting]) -> Iterator[Guess]:
-    """For labels that nobody took over: what the structure says, else the one added leaf that reads most like it."""
+    """For labels that nobody took over: what the structure says, else the one leaf without a source that reads most like it."""
     old, new = lineage.old, lineage.new
     removed = [label for label, why in waiting.items() if why.reason == "removed"]
     by_structure = {label: heir for label in removed if (heir := _by_structure(label, old, new)) is not None}
     yield from (Guess(label=label, heir=heir, likeness=None) for label, heir in by_structure.items())
     gone = [old[label] for label in removed if label not in by_structure and label in old]
-    added = [leaf for leaf in new.leaves if not lineage.sources[leaf.id] and leaf.id not in old]
+    added = [leaf for leaf in new.leaves if not lineage.sources[leaf.id]]
     if gone and added:
         yield from _by_likeness(gone, added, [*old.leaves, *new.leaves])
 

@@ -45,12 +45,15 @@ def test_each_rule_finds_its_case(code: str, categories: tuple[Category, ...]) -
 
 
 def test_a_former_id_may_be_like_that_of_its_heir() -> None:
-    """A category that was renamed by case alone, or split, is no finding."""
+    """A category that was renamed by case alone, split, or made a group is no finding."""
     parts = (
         Category(id="退款-1", was=("退款",), description="Late"),
         Category(id="退款-2", was=("退款",), description="Wrong sum"),
     )
-    assert codes(A.model_copy(update={"was": ("A",)}), *parts, REST) == []
+    apart = Category(
+        id="app", children=(Category(id="crash", was=("app",), description="It ends"), Category(id="slow", description="慢"))
+    )
+    assert codes(A.model_copy(update={"was": ("A",)}), *parts, apart, REST) == []
 
 
 def test_every_rule_is_tested() -> None:

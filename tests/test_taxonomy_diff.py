@@ -131,6 +131,15 @@ TECH, OTHER = OLD.categories[1:]
             id="a group became a leaf",
         ),
         pytest.param(
+            tree(group("sales", leaf("refund"), leaf("退款")), leaf("tech", "app", team="tech"), OTHER),
+            [
+                Change(kind="renamed", old=("app",), new=("tech",)),
+                Change(kind="became_leaf", old=("tech",), new=("tech",)),
+            ],
+            {"app": "tech"},
+            id="a group of one became a leaf",
+        ),
+        pytest.param(
             tree(group("sales", leaf("refund"), leaf("退款"), leaf("发票")), TECH),
             [Change(kind="added", new=("发票",)), Change(kind="removed", old=("other",))],
             {"other": Waiting(reason="removed", candidates=())},
@@ -193,6 +202,26 @@ def test_a_leaf_that_reads_alike_is_suggested_and_not_used() -> None:
     assert set(found.waiting) == {"refund", "parcel"}
 
 
+def test_of_two_that_read_alike_the_nearer_is_suggested() -> None:
+    """And what reads like nothing that was removed is nobody's heir."""
+    said = "Money that is to come back after a return"
+    old = tree(leaf("refund_late", description=said + " and is late"), leaf("refund", description=said), leaf("z"))
+    found = diff(old, tree(leaf("refunds", description=said), leaf("parcels", description="物流"), leaf("z")))
+    assert [(guess.label, guess.heir) for guess in found.guesses] == [("refund", "refunds")]
+    apart = tree(leaf("parcel", description="Where is my delivery")), tree(leaf("wifi", description="No connection at home"))
+    assert diff(*apart).guesses == ()
+
+
+def test_an_id_that_is_used_again_turns_old_labels() -> None:
+    """A label that was carried elsewhere would silently mean the new category; so would one that another heir claims."""
+    before = tree(leaf("money", "refund"), leaf("z"))
+    again = diff(before, tree(leaf("money"), leaf("refund"), leaf("z")))
+    assert (again.turned, again.waiting) == ({"refund": ("money", "refund")}, {})
+    assert diff(before, tree(leaf("money"), leaf("退款", "refund"), leaf("z"))).turned == {"refund": ("money", "退款")}
+    parts = leaf("late", "money", "refund"), leaf("lost", "money"), leaf("z")
+    assert diff(before, tree(*parts)).turned == {}, "what was merged may be known better after a split"
+
+
 def test_the_leaves_of_a_group_that_became_a_leaf_are_suggested() -> None:
     """The structure says so, whatever they read like."""
     found = diff(OLD, tree(leaf("sales"), TECH, OTHER))
@@ -235,7 +264,7 @@ def bare(taxonomy: Taxonomy) -> Taxonomy:
 def test_a_version_does_not_differ_from_itself(taxonomy: Taxonomy) -> None:
     """No change, and every label means what it meant."""
     found = diff(taxonomy, taxonomy)
-    assert (found.changes, found.waiting, found.guesses, found.unknown) == ((), {}, (), ())
+    assert (found.changes, found.waiting, found.turned, found.guesses, found.unknown) == ((), {}, {}, (), ())
     assert found.carried == taxonomy.labels
 
 

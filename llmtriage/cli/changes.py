@@ -54,6 +54,8 @@ _WORDS = {
         "split": "{label} was split: one of {candidates}",
         "became_group": "{label} has sub-categories now: one of {candidates}",
         "removed": "{label} was removed",
+        "turned": "turned",
+        "meant": "{label} meant {before} and means {now} now",
         "maybe": "maybe",
         "guess": "{label} -> {heir}{alike}: if so, write was: {entry} at {heir}",
         "alike": ", {likeness:.0%} alike",
@@ -71,6 +73,8 @@ _WORDS = {
         "split": "{label} 已拆分，应为其一：{candidates}",
         "became_group": "{label} 现有子类别，应为其一：{candidates}",
         "removed": "{label} 已删除",
+        "turned": "改义",
+        "meant": "{label} 原指 {before}，现指 {now}",
         "maybe": "可能",
         "guess": "{label} -> {heir}{alike}：若是，请在 {heir} 处写 was: {entry}",
         "alike": "，相似度 {likeness:.0%}",
@@ -92,6 +96,8 @@ def lines(found: Changes, language: str) -> Iterator[str]:
     for label, waiting in found.waiting.items():
         candidates = _listed(waiting.candidates, words)
         yield _line(words["waits"], words[waiting.reason], {"label": short(label), "candidates": candidates})
+    for label, (before, now) in found.turned.items():
+        yield _line(words["turned"], words["meant"], {"label": short(label), "before": short(before), "now": short(now)})
     for guess in found.guesses:
         yield _line(words["maybe"], words["guess"], _guessed(guess, words))
     for label, heir in found.unknown:
@@ -101,7 +107,7 @@ def lines(found: Changes, language: str) -> Iterator[str]:
 def summary(found: Changes, language: str) -> str:
     """How much differs, what becomes of the labels, and of a calibration."""
     words = _WORDS[language]
-    if not found.changes and not found.waiting:
+    if not found.changes and not found.waiting and not found.turned:
         return words["same"]
     labels = len(found.carried) + len(found.waiting)
     said = words["sum"].format(changes=len(found.changes), labels=labels, waiting=len(found.waiting))
@@ -114,6 +120,7 @@ def as_json(found: Changes) -> dict[str, Any]:
         "changes": [asdict(change) for change in found.changes],
         "carried": dict(found.carried),
         "waiting": {label: asdict(waiting) for label, waiting in found.waiting.items()},
+        "turned": {label: {"before": before, "now": now} for label, (before, now) in found.turned.items()},
         "guesses": [asdict(guess) for guess in found.guesses],
         "unknown": [{"label": label, "heir": heir} for label, heir in found.unknown],
     }

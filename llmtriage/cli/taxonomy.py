@@ -101,7 +101,7 @@ def lint(file: Path | None, *, as_json: bool, quiet: bool) -> int:
 @json_option
 @quiet_option
 def diff(old: Path, new: Path, language: str, *, as_json: bool, quiet: bool) -> int:
-    """Say what became of each category of OLD in NEW, and which labels are carried; exit code 1 if a label is not."""
+    """Say what became of each category of OLD in NEW, and of the labels; exit code 1 if one waits for a person."""
     from llmtriage.cli import changes
     from llmtriage.taxonomy import Taxonomy
     from llmtriage.taxonomy_diff import diff as compare
@@ -114,7 +114,7 @@ def diff(old: Path, new: Path, language: str, *, as_json: bool, quiet: bool) -> 
             click.echo(line)
         if not quiet:
             click.echo(changes.summary(found, language), err=True)
-    return 1 if found.waiting else 0
+    return 1 if found.waiting or found.turned else 0
 
 
 @taxonomy.command("from-csv")

@@ -88,7 +88,7 @@ def test_diff_as_json(cli: Cli, files: Path) -> None:
     done = cli("taxonomy", "diff", "old.yaml", "new.yaml", "--json")
     data = json.loads(done.out)
     assert (done.code, done.err) == (1, "")
-    assert data.keys() == {"changes", "carried", "waiting", "guesses", "unknown"}
+    assert data.keys() == {"changes", "carried", "waiting", "turned", "guesses", "unknown"}
     assert data["changes"][0] == {"kind": "renamed", "old": ["refund"], "new": ["退货退款"], "details": []}
     assert data["carried"] == {"refund": "退货退款", "other": "other"}
     assert data["waiting"]["parcel"] == {"reason": "split", "candidates": ["late", "lost"]}
@@ -105,6 +105,19 @@ def test_diff_of_the_same_and_of_what_is_all_carried(cli: Cli, files: Path) -> N
     done = cli("taxonomy", "diff", "renamed.yaml", "old.yaml")
     assert "7 -> login, " in done.out
     assert "write was: ['7'] at login" in done.out
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "turned    7 meant login and means 7 now\n"), ("zh", "改义      7 原指 login，现指 7\n")]
+)
+def test_diff_of_an_id_that_is_used_again(cli: Cli, files: Path, language: str, said: str) -> None:
+    """Exit code 1, for its old labels would mean something else."""
+    (files / "was.yaml").write_text(TAXONOMY.replace("{id: login,", "{id: login, was: '7',"), encoding="utf-8")
+    (files / "again.yaml").write_text(TAXONOMY + "  - {id: '7'}\n", encoding="utf-8")
+    done = cli("taxonomy", "diff", "was.yaml", "again.yaml", "--language", language)
+    assert (done.code, done.out.splitlines(keepends=True)[-1]) == (1, said)
+    data = json.loads(cli("taxonomy", "diff", "was.yaml", "again.yaml", "--json").out)
+    assert data["turned"] == {"7": {"before": "login", "now": "7"}}
 
 
 def test_diff_of_a_broken_file(cli: Cli, files: Path) -> None:
@@ -139,6 +152,7 @@ def test_an_id_with_escapes_is_refused_or_harmless(tmp_path: Path) -> None:
             "注意：l.csv：按分类体系中的 was 转换了 4 个标注：refund -> 退货退款 (2), 12 -> 退货退款 (1), spam -> other (1)\n",
         ),
     ],
+    ids=["en", "zh"],
 )
 @pytest.mark.parametrize(
     "command",
@@ -147,18 +161,20 @@ def test_an_id_with_escapes_is_refused_or_harmless(tmp_path: Path) -> None:
         ("evaluate", "l.csv", "--examples", "l.csv"),
         ("evaluate", "l.csv", "--against", "shots=1", "--examples", "l.csv"),
         ("calibrate", "l.csv", "--alpha", "0.1", "-o", "c.json"),
+        ("plan", "tickets.csv", "--alpha", "0.1", "--pilot", "l.csv", "-o", "sheet.csv"),
         ("ask", "money", "--examples", "l.csv"),
     ],
-    ids=["evaluate", "examples too", "against", "calibrate", "ask"],
+    ids=["evaluate", "examples too", "against", "calibrate", "plan", "ask"],
 )
 def test_labels_that_are_carried_are_told_once(
     cli: Cli, files: Path, command: tuple[str, ...], language: str, words: str
 ) -> None:
     """With their number; each command that reads them says so in one line."""
-    done = cli(*command, "--taxonomy", "new.yaml", "--language", language)
+    flags = ("--taxonomy", "new.yaml", "--language", language)
+    assert words not in cli(*command, *flags, "--quiet").err
+    done = cli(*command, *flags)
     assert done.code in (0, 1)
     assert done.err.count(words) == 1
-    assert "4 " not in cli(*command, "--taxonomy", "new.yaml", "--quiet", *(["--overwrite"] if "-o" in command else [])).err
 
 
 def test_evaluate_counts_a_carried_label_under_its_heir(cli: Cli, files: Path) -> None:
