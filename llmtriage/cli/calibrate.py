@@ -42,6 +42,7 @@ _WORDS = {
     "en": {
         "none": "no promise with these {n} labels",
         "wanted": "; a new sample of about {wanted} is needed",
+        "more": "; look again when there are about {wanted}",
         "half": "; at this budget more than half of those accepted could be wrong",
         "never": "; more labels would not help: the surest tickets that no rule holds are wrong too often, or there are none",
         "shown": "candidates    {fewest} to {most} where a ticket waits; the right one among them for {share:.0%} of {n} ({low:.0%} to {high:.0%})",
@@ -57,6 +58,7 @@ _WORDS = {
     "zh": {
         "none": "这 {n} 个标注不足以作出保证",
         "wanted": "；需要约 {wanted} 张新抽取的标注工单",
+        "more": "；约有 {wanted} 个时再试",
         "half": "；按此人工量，自动接受的工单可能过半有误",
         "never": "；增加标注也无济于事：规则未拦下的工单中，最有把握的也错得太多，或没有这样的工单",
         "shown": "候选类别      待确认工单显示 {fewest} 至 {most} 个；{n} 张中 {share:.0%} 含正确类别（{low:.0%} 至 {high:.0%}）",
@@ -203,9 +205,23 @@ def finish(
     quiet: bool,
     language: str,
     budget: bool = False,
+    grows: bool = False,
     more: Mapping[str, Any] | None = None,
 ) -> int:
-    """Write the calibration, if there is one, and say what was won; the exit code. `more` is for those who read JSON."""
+    """Write the calibration, if there is one, and say what was won; the exit code.
+
+    Args:
+        found: What came of calibrating.
+        rows: What it was made on.
+        path: The calibration file.
+        delta: What one promise could have spent, were it alone.
+        as_json: For machines.
+        quiet: No notices.
+        language: Of what is said.
+        budget: A review budget was given in place of limits.
+        grows: The sample grows by itself, so that no new one is needed.
+        more: Further facts for machines.
+    """
     if found.calibration is not None:
         found.calibration.save(path)
     unanswered = sum(getattr(row.outcome, "failure", None) is not None for row in rows)
@@ -214,7 +230,7 @@ def finish(
     if as_json:
         show_json({**_as_json(found, str(path)), **(more or {})})
     else:
-        _show(found, str(path), language, delta=delta, budget=budget, quiet=quiet)
+        _show(found, str(path), language, delta=delta, budget=budget, grows=grows, quiet=quiet)
     return 0 if found.calibration else 1
 
 
@@ -353,7 +369,7 @@ def outcomes_of(
     return [Labelled(ticket=row.ticket, gold=row.category, outcome=outcome) for row, outcome in found]
 
 
-def _show(found: Calibrated, output: str, language: str, *, delta: float, budget: bool, quiet: bool) -> None:
+def _show(found: Calibrated, output: str, language: str, *, delta: float, budget: bool, grows: bool, quiet: bool) -> None:
     from llmtriage.calibrating import in_words
 
     words, labels = _WORDS[language], found.labels
@@ -369,9 +385,8 @@ def _show(found: Calibrated, output: str, language: str, *, delta: float, budget
     if found.delta < delta:
         click.echo(words["spent"].format(delta=found.delta))
     if found.calibration is None:
-        missing = (
-            words["half"] if budget else words["never"] if found.wanted is None else words["wanted"].format(wanted=found.wanted)
-        )
+        wanted = words["more" if grows else "wanted"].format(wanted=found.wanted)
+        missing = words["half"] if budget else words["never"] if found.wanted is None else wanted
         click.echo(words["none"].format(n=labels.n) + missing)
         return
     click.echo(in_words(found, language))

@@ -193,6 +193,7 @@ class _Start:
 
     def _drawn(self, pool: Sequence[Ticket]) -> str:
         """Draw a new sample and put it into the queue; its name."""
+        from llmtriage.calibrating import enough
         from llmtriage.prepare import prepare
         from llmtriage.probability.certificate import delta_of_look, labels_needed
         from llmtriage.sampling import drawn, name_of
@@ -200,9 +201,9 @@ class _Start:
 
         least = labels_needed(self.alpha, delta_of_look(self.delta, 1))
         n = self.labels or min(len(pool), _USUAL * least)
-        if n < least:
+        if n < enough(least):
             what = f"{n} labels" if self.labels else f"{n} tickets that were not drawn before"
-            problem = f"{what}, but any promise with alpha {self.alpha:g} and delta {self.delta:g} needs at least {least}"
+            problem = f"{what}, but a promise with alpha {self.alpha:g} and delta {self.delta:g} needs at least {enough(least)}"
             remedy = "ask for more, or for a larger --alpha" if self.labels else "give more tickets, or a larger --alpha"
             raise InputError(problem, file=self.file, remedy=remedy)
         chosen = [pool[place] for place in drawn(n, len(pool), self.seed)]

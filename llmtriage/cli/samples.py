@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 _WORDS = {
     "en": {
         "labels": "labels        {n} of the sample {name}; look {look} at them, which may spend {share:.3g} of delta {delta:g}",
-        "too few": "no promise with these {n} labels; at least {missing} more are needed, for any promise needs {least} accepted ones "
-        "without an error",
+        "too few": "no promise with these {n} labels; at least {missing} more are needed: any promise needs {least} accepted ones without an "
+        "error{fitting}",
+        "fitting": ", besides those that the calibrator is fitted on",
         "waiting": "{waiting} tickets of the sample wait for an answer",
         "behind": "{behind} answered tickets are not used, for they were drawn after one that waits: a choice among the drawn ones is no sample",
         "erased": "{erased} tickets of the sample have no text any more and were left out",
@@ -36,7 +37,8 @@ _WORDS = {
     },
     "zh": {
         "labels": "标注          样本 {name} 的 {n} 张；第 {look} 次查看，可用去 delta {delta:g} 中的 {share:.3g}",
-        "too few": "这 {n} 个标注不足以作出保证；至少还需 {missing} 个，因为任何保证都需要 {least} 张被接受且无一错误的工单",
+        "too few": "这 {n} 个标注不足以作出保证；至少还需 {missing} 个：任何保证都需要 {least} 张被接受且无一错误的工单{fitting}",
+        "fitting": "，另加用于拟合校准器的工单",
         "waiting": "样本中有 {waiting} 张工单尚未标注",
         "behind": "{behind} 张已标注的工单未使用，因为抽取顺序在尚未标注的工单之后：挑选过的不是样本",
         "erased": "样本中有 {erased} 张工单已无文字，未使用",
@@ -81,12 +83,15 @@ def calibrate_sample(
 ) -> int:
     """Fit, certify, write the file and say what was won. The look is written down before anything is certified.
 
-    Labels that are too few for any promise are not looked at: nothing is asked and no look is counted.
+    Labels that are too few for any promise are not looked at: no look is counted.
 
     Returns:
         The exit code: 0 with a promise, 1 without.
     """
     from llmtriage.calibrating import calibrate as fit_and_certify
+    from llmtriage.calibrating import enough
+    from llmtriage.calibrating.labelled import answer_of
+    from llmtriage.predictions import SingleLabel
     from llmtriage.probability.certificate import delta_of_look, labels_needed
     from llmtriage.store.samples import look, looks_at
     from llmtriage.tickets import carried_labels
@@ -98,13 +103,13 @@ def calibrate_sample(
     facts = {**_facts(sample), "labels": len(rows)}
     number = looks_at(store.database, sample.name) + 1
     least = labels_needed(max(limits), delta_of_look(delta, number) / len(limits))
+    told: dict[str, Any] = {"facts": facts, "least": least, "as_json": as_json, "language": language}
     if len(rows) < least:
-        if as_json:
-            show_json({"promises": [], "labels_wanted": least, "file": None, "sample": facts})
-        else:
-            click.echo(words["too few"].format(n=len(rows), missing=least - len(rows), least=least))
-        return 1
+        return _too_few(len(rows), least, **told)
     outcomes = outcomes_of(triage, rows, rows, quiet=quiet, language=language)
+    wanted = least if any(isinstance(answer_of(one), SingleLabel) for one in outcomes) else enough(least)
+    if len(rows) < wanted:
+        return _too_few(len(rows), wanted, **told)
     number = look(store.database, sample.name, labels=len(rows), alphas=limits, delta=delta)
     share = delta_of_look(delta, number)
     if not as_json:
@@ -112,7 +117,20 @@ def calibrate_sample(
     drawn: dict[str, Any] = {"drawn": sample.name, "file": Path(store.name).name, "answer": answer, "none_label": none_label}
     found = fit_and_certify(triage, outcomes, alpha=limits, delta=delta, look=number, **drawn)
     more = {"sample": {**facts, "look": number}}
-    return finish(found, outcomes, path, delta=delta, as_json=as_json, quiet=quiet, language=language, more=more)
+    return finish(
+        found, outcomes, path, delta=share, as_json=as_json, quiet=quiet, language=language, more=more, grows=sample.grows
+    )
+
+
+def _too_few(n: int, wanted: int, *, facts: dict[str, Any], least: int, as_json: bool, language: str) -> int:
+    """Say how many labels are missing; the exit code."""
+    words = _WORDS[language]
+    if as_json:
+        show_json({"promises": [], "labels_wanted": wanted, "file": None, "sample": facts})
+    else:
+        fitting = words["fitting"] if wanted > least else ""
+        click.echo(words["too few"].format(n=n, missing=wanted - n, least=least, fitting=fitting))
+    return 1
 
 
 def _tell(sample: Sample, *, quiet: bool, language: str) -> None:
@@ -124,4 +142,4 @@ def _tell(sample: Sample, *, quiet: bool, language: str) -> None:
 
 
 def _facts(sample: Sample) -> dict[str, Any]:
-    return {field.name: getattr(sample, field.name) for field in fields(sample) if field.name != "rows"}
+    return {field.name: getattr(sample, field.name) for field in fields(sample) if field.name not in ("rows", "grows")}

@@ -36,11 +36,13 @@ class Sample:
         behind: Of probes: those that have an answer but were drawn after one without. Used, they would be a choice among the drawn ones.
         erased: Tickets whose text is gone or was never stored.
         others: Probes with an answer that were drawn with another probability than the latest.
+        grows: Whether more tickets are drawn every day: probes.
         changed: Of `rows`: those of which somebody said something else later. The first answer counts, which nobody had seen a model's before.
     """
 
     name: str
     rows: tuple[TicketRow, ...]
+    grows: bool = False
     waiting: int = 0
     behind: int = 0
     erased: int = 0
@@ -82,6 +84,7 @@ def probes(database: Database) -> Sample:
     first_open = next((place for place, row in enumerate(kept) if row.category is None), len(kept))
     return Sample(
         name=f"probe-{latest:g}",
+        grows=True,
         rows=_labelled(kept[:first_open]),
         waiting=sum(row.category is None for row in kept),
         behind=sum(row.category is not None for row in kept[first_open:]),
