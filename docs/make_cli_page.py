@@ -20,7 +20,7 @@ Written by `make docs`. Every flag has an environment variable and a key in `llm
 | 1 | findings: lint errors, `--fail-under` or `--fail-over` missed, labels that `taxonomy diff` cannot carry |
 | 2 | wrong usage, or a file that cannot be used |
 | 4 | the engine cannot work: no connection, wrong key, unknown model |
-| 5 | stopped early, can be resumed: budget or quota spent, the server stayed away |
+| 5 | stopped early, can be resumed: budget or quota spent, the server stayed away, the store full, held by another program or gone |
 | 70 | a fault of llmtriage itself; `--debug` shows the traceback |
 | 130 | interrupted |
 

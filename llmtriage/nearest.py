@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
-    from llmtriage.grams import Floats, Floats32, Hashes
+    from llmtriage.grams import Floats
 
 AT_MOST_A_CATEGORY = 2
 
@@ -59,7 +59,6 @@ class Nearest:
         self._k = k
         self._examples = sorted({(example.text, example.category) for example in examples})
         self._shown = sorted({(example.text, example.category) for example in shown})
-        self._grams = Grams()
         self._fitting = threading.Lock()
         self._index: _Index | None = None
 
@@ -75,7 +74,7 @@ class Nearest:
     def examples_for(self, text: str) -> tuple[Example, ...]:
         """The nearest examples, the nearest last."""
         index = self._fitted()
-        order = iter(index.nearest(self._grams, _read(text)))
+        order = iter(index.likeness.nearest(text))
         chosen: list[Example] = []
         while len(chosen) < self._k:
             full = {category for category, count in _counts(chosen).items() if count == AT_MOST_A_CATEGORY}
@@ -102,7 +101,8 @@ class Nearest:
     def _fitted(self) -> _Index:
         with self._fitting:
             if self._index is None:
-                self._index = _fit(self._candidates(), self._grams)
+                examples = self._candidates()
+                self._index = _Index(examples, Likeness([example.text for example in examples]))
             return self._index
 
     def _candidates(self) -> list[Example]:
@@ -118,29 +118,33 @@ class Nearest:
 
 
 class _Index(NamedTuple):
-    """What likeness is computed with."""
+    """The examples, and which of them are like a text."""
 
     examples: list[Example]
-    vocabulary: Hashes  # (d,), sorted
-    idf: Floats32  # (d,)
-    columns: sparse.csr_matrix  # (d, n): a row for each n-gram, so that only those of the ticket are walked through
+    likeness: Likeness
 
-    def nearest(self, grams: Grams, text: str) -> list[int]:
-        """The examples that share an n-gram with `text`, the most like it first."""
-        if not self.examples:
+
+class Likeness:
+    """Texts in the order of their likeness to another one. May be used from several threads."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        """Fit the texts."""
+        read = [_read(text) for text in texts]
+        self._grams = Grams()
+        self._vocabulary, df = self._grams.vocabulary(read)  # (d,), sorted
+        self._idf = (np.log((1 + len(read)) / (1 + df)) + 1).astype(np.float32)  # (d,)
+        rows = tfidf(self._grams.count(read, self._vocabulary)[0], self._idf)
+        # (d, n): a row for each n-gram, so that only those of a text are walked through
+        self._columns: sparse.csr_matrix = rows.T.tocsr()
+
+    def nearest(self, text: str) -> list[int]:
+        """The places of the texts that share an n-gram with `text`, the most like it first."""
+        if not self._columns.shape[1]:
             return []
-        row = tfidf(grams.count([text], self.vocabulary)[0], self.idf)
-        likeness: Floats = (row @ self.columns).toarray()[0]
+        row = tfidf(self._grams.count([_read(text)], self._vocabulary)[0], self._idf)
+        likeness: Floats = (row @ self._columns).toarray()[0]
         order: list[int] = np.argsort(-likeness, kind="stable")[: np.count_nonzero(likeness)].tolist()
         return order
-
-
-def _fit(examples: list[Example], grams: Grams) -> _Index:
-    texts = [_read(example.text) for example in examples]
-    vocabulary, df = grams.vocabulary(texts)
-    idf = (np.log((1 + len(texts)) / (1 + df)) + 1).astype(np.float32)
-    rows = tfidf(grams.count(texts, vocabulary)[0], idf)
-    return _Index(examples, vocabulary, idf, rows.T.tocsr())
 
 
 def _counts(examples: Sequence[Example]) -> Counter[str]:

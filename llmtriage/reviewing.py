@@ -146,7 +146,7 @@ class Review:
         ticket_id: What people call the ticket, if it has an id.
         reviewer: Who.
         verdict: confirm: the suggestion; correct: another category, or any answer to a blind entry; retract: an answer taken back.
-        category: The leaf; None of a retraction.
+        category: The leaf; of a retraction the one that was taken back.
         suggested: What was suggested; None for a blind entry.
         shown: Whether the person saw the suggestion.
         lane: Of the entry.
@@ -173,6 +173,31 @@ class Review:
     taxonomy: str
     at: datetime
     taken_back: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """An answer from a file, to an entry as it was when the file was written.
+
+    Attributes:
+        entry: The number of the entry.
+        text_id: Which of the ticket's texts it was.
+        ticket_id: The ticket's id there, if it has one.
+        category: The leaf.
+        reviewer: Who answers.
+        shown: Whether the file held a suggestion.
+        note: What the person wrote beside it.
+        line: The line in the file, for errors.
+    """
+
+    entry: int
+    text_id: int
+    ticket_id: str | None
+    category: str
+    reviewer: str
+    shown: bool
+    note: str | None = field(default=None, repr=False)
+    line: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

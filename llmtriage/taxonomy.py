@@ -214,31 +214,6 @@ class Taxonomy(_Strict):
             raise UnknownNameError.among("category", category_id, self._by_id)
         return self._by_id[category_id]
 
-    def leaf(
-        self, category_id: str, *, file: str | Path | None = None, line: int | None = None, field: str | None = None
-    ) -> Category:
-        """The leaf with this id.
-
-        Args:
-            category_id: The id.
-            file: Where it was written, for the error.
-            line: The line in that file.
-            field: The argument it was given to.
-
-        Raises:
-            InputError: The node has sub-categories.
-            UnknownNameError: There is no such node.
-        """
-        node = self._by_id.get(category_id)
-        if node is None:
-            known = (leaf.id for leaf in self.leaves)
-            raise UnknownNameError.among("category", category_id, known, file=file, line=line, field=field)
-        if node.children:
-            below = ", ".join(leaf.id for leaf in node.walk() if not leaf.children)
-            problem = f"the category {short(node.id)!r} has sub-categories"
-            raise InputError(problem, file=file, line=line, field=field, remedy=f"name one of them: {short(below, 200)}")
-        return node
-
     def path(self, category_id: str) -> tuple[Category, ...]:
         """The nodes from the top down to this one."""
         ids = [self[category_id].id]
@@ -285,6 +260,29 @@ class Taxonomy(_Strict):
         """The leaves that a stored label may mean now: those of its heirs, else those below it; none where it is unknown."""
         tops = self.heirs.get(category_id) or ((category_id,) if category_id in self else ())
         return tuple(dict.fromkeys(node.id for top in tops for node in self[top].walk() if not node.children))
+
+    def leaf(self, label: str, *, file: str | Path | None = None, line: int | None = None, field: str | None = None) -> str:
+        """The id of the leaf that a label means.
+
+        Args:
+            label: The id of a leaf, or a former one that is carried.
+            file: Where it was written, for the error.
+            line: The line in that file.
+            field: The argument it was given to.
+
+        Raises:
+            InputError: It means several leaves: a person has to say which.
+            UnknownNameError: It is no category.
+        """
+        carried = self.carried(label)
+        if carried is not None:
+            return carried
+        candidates = ", ".join(self.candidates(label))
+        if not candidates:
+            known = [leaf.id for leaf in self.leaves]
+            raise UnknownNameError.among("category", label, known, file=file, line=line, field=field)
+        problem = f"the category {short(label)!r} {'has sub-categories' if label in self else 'was split'}"
+        raise InputError(problem, file=file, line=line, field=field, remedy=f"name one of them: {short(candidates, 200)}")
 
     # -- identity ------------------------------------------------------------------------------
 

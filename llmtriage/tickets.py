@@ -164,21 +164,10 @@ class LabelledTickets:
             raise InputError("no category in this row", file=place, line=row.line, remedy="label it or remove the row")
         if row.category == self._none_label:
             return LabelledTicket(ticket=row.ticket, category=self._none, line=row.line)
-        category = row.category if self._taxonomy is None else self._taxonomy.carried(row.category)
-        if category is None:
-            raise self._not_carried(row.category, row.line)
+        place, taxonomy = self._tickets.table.path, self._taxonomy
+        category = row.category if taxonomy is None else taxonomy.leaf(row.category, file=place, line=row.line)
         was = None if row.category == category else row.category
         return LabelledTicket(ticket=row.ticket, category=category, line=row.line, was=was)
-
-    def _not_carried(self, label: str, line: int) -> InputError:
-        """What to do about a label that names no leaf and has no single heir."""
-        place, taxonomy = self._tickets.table.path, self._taxonomy
-        assert taxonomy is not None  # noqa: S101 - without one any label will do
-        candidates = ", ".join(taxonomy.candidates(label))
-        if not candidates:
-            return UnknownNameError.among("category", label, [leaf.id for leaf in taxonomy.leaves], file=place, line=line)
-        problem = f"the category {short(label)!r} {'has sub-categories' if label in taxonomy else 'was split'}"
-        return InputError(problem, file=place, line=line, remedy=f"name one of them: {short(candidates, 200)}")
 
 
 def carried_labels(rows: Iterable[TicketRow], taxonomy: Taxonomy, *, place: str, field: str) -> list[LabelledTicket]:

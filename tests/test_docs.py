@@ -71,6 +71,18 @@ def test_the_python_of_the_readme_works(
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
+def test_what_the_page_on_privacy_shows_is_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its ticket with placeholders, and its Python."""
+    from llmtriage.prepare import Preparation, prepare
+
+    text = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+    command, *_, shown = blocks(text, "console")[0].splitlines()
+    assert prepare(llmtriage.Ticket(content=command.split('"')[1]), Preparation()).text == shown
+    for block in blocks(text, "python"):
+        exec(compile(block, "privacy.md", "exec"), {})  # noqa: S102
+    assert capsys.readouterr().out == "[PHONE_1] 138-0013-8000\n[PHONE_2] 13900139000\n"
+
+
 def test_the_first_two_commands_are_demo_and_test() -> None:
     """They need nothing done before."""
     lines = [line.split("#")[0].strip() for block in blocks(README, "bash") for line in block.splitlines()]

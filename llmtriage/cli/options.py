@@ -182,6 +182,10 @@ triage_options = _together(
     click.option("--votes", type=click.IntRange(2, 100), help="Answers that are sampled where votes are read [5]."),
     click.option("--rationale", is_flag=True, help="Ask a chat model why, before it chooses."),
     click.option("--without", multiple=True, metavar="STEP", help="Leave out a step of preparation; may be repeated."),
+    click.option("--keep", multiple=True, metavar="KIND", help="A kind of personal data that is not hidden; may be repeated."),
+    click.option(
+        "--redact", multiple=True, metavar="KIND=PATTERN", help="Hide what this pattern finds as [KIND_1]; may be repeated."
+    ),
     click.option("--concurrency", type=click.IntRange(1, 1024), help="Requests in flight, at most [64]."),
     timeout_option,
     click.option("--attempts", type=click.IntRange(1, 10), help="Requests for one ticket, at most [3]."),
@@ -216,6 +220,8 @@ _TRIAGE_KEYS = (
     "votes",
     "rationale",
     "without",
+    "keep",
+    "redact",
     "concurrency",
     "timeout",
     "attempts",
@@ -281,7 +287,7 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool, **mor
     given = {key: flags.pop(key) for key in _TRIAGE_KEYS}
     engine = {key: value for key in _ENGINE_FLAGS if (value := given.pop(key)) is not None}
     taxonomy = make_taxonomy(given.pop("taxonomy"), quiet=quiet, language=given["language"])
-    preparation = make_preparation(given.pop("without"))
+    preparation = make_preparation(given.pop("without"), given.pop("keep"), given.pop("redact"))
     path = given.pop("examples")
     triage = Triage(
         taxonomy=taxonomy,
@@ -343,11 +349,19 @@ def _remedy(option: click.Parameter, value: str) -> str:
     return "write true or false" if isinstance(option.type, click.types.BoolParamType) else "mend that value"
 
 
-def make_preparation(without: tuple[str, ...]) -> Preparation:
-    """All steps but those named."""
-    from llmtriage.prepare import STEP_NAMES, Preparation
+def make_preparation(without: tuple[str, ...], keep: tuple[str, ...], redact: tuple[str, ...]) -> Preparation:
+    """All steps but those named, hiding all personal data but the kinds to keep, and what patterns of one's own find."""
+    from llmtriage.prepare import STEP_NAMES, Preparation, Redaction
 
-    return Preparation(tuple(step for step in STEP_NAMES if step not in Preparation(without).steps))
+    redaction = Redaction(keep, dict(_own_pattern(text) for text in redact))
+    return Preparation(tuple(step for step in STEP_NAMES if step not in Preparation(without).steps), redaction)
+
+
+def _own_pattern(text: str) -> tuple[str, str]:
+    kind, equals, pattern = text.partition("=")
+    if not equals or not pattern:
+        raise InputError("not KIND=PATTERN", field="redact", remedy="write it like order=SO-[0-9]{6}")
+    return kind.strip(), pattern
 
 
 def _read_examples(

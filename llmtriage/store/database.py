@@ -86,6 +86,12 @@ class Database:
                 if self.path is not None:
                     _set(connection.connection.driver_connection, "foreign_keys=ON")  # type: ignore[arg-type]
 
+    @contextmanager
+    def alone(self) -> Iterator[sa.Connection]:
+        """A connection without a transaction, for what SQLite does only outside of one. Raises StoreError."""
+        with self._told(), self.engine.connect().execution_options(outside=True) as connection:
+            yield connection
+
     def _check_references(self, connection: sa.Connection) -> None:
         if self.path is None:
             return
@@ -106,23 +112,43 @@ class Database:
         self.engine.dispose()
 
     @contextmanager
+    def opening(self) -> Iterator[None]:
+        """What stays as it is makes the store one that cannot be used: InputError in place of StoreError."""
+        try:
+            yield
+        except StoreError as error:
+            if _code(error.__cause__).startswith(_LASTING):
+                raise InputError(error.problem, file=self.name, field="--store", remedy=error.remedy) from error.__cause__
+            raise
+
+    @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
         except exc.IntegrityError:
             raise
-        except exc.DBAPIError as error:
+        except (exc.DBAPIError, sqlite3.Error) as error:  # the settings of a new connection are the driver's own
             raise told(error, self.name) from error
 
 
-def told(error: exc.DBAPIError, name: str) -> StoreError:
+def told(error: exc.DBAPIError | sqlite3.Error, name: str) -> StoreError:
     """What a driver's error means, without what was to be written."""
-    code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or ""
+    code = _code(error)
     known = [meaning for beginning, meaning in _MEANINGS.items() if code.startswith(beginning)]
-    first = (str(error.orig).splitlines() or [type(error.orig).__name__])[0]
+    first = (str(_driver_error(error)).splitlines() or [type(error).__name__])[0]
     unknown = (short(_without_values(first), 200), "see whether the store can be reached and written")
     problem, remedy = known[0] if known else unknown
     return StoreError(problem, store=name, remedy=remedy)
+
+
+def _driver_error(error: BaseException | None) -> BaseException | None:
+    return error.orig if isinstance(error, exc.DBAPIError) else error
+
+
+def _code(error: BaseException | None) -> str:
+    """SQLite's name of an error, or PostgreSQL's five characters; empty where there is none."""
+    own = _driver_error(error)
+    return getattr(own, "sqlite_errorname", None) or getattr(own, "sqlstate", None) or ""
 
 
 _MEANINGS = {
@@ -138,11 +164,15 @@ _MEANINGS = {
     "25006": ("the server takes no writes", "name the primary server"),
     "28": ("the server refuses this user", "mend user and password in the address"),
     "3D000": ("there is no such database", "make it with createdb, or mend the address"),
+    "3F000": ("there is no such schema", "make it, or mend search_path in the address"),
     "42501": ("this user may not write there", "give it the rights on the schema"),
     "08": ("the server cannot be reached", "see whether it runs and the address is right"),
     "55P03": ("another program holds the store", "wait for it to end, or name another store"),
     "57P": ("the server ended the connection", "start it again and go on; what was committed is kept"),
 }
+
+
+_LASTING = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_CORRUPT", "25006", "28", "3D000", "3F000", "42501")
 
 
 def _without_values(message: str) -> str:
@@ -200,8 +230,9 @@ def _sqlite(path: Path, busy_seconds: float) -> sa.Engine:
     @sa.event.listens_for(engine, "begin")
     def _began(connection: sa.Connection) -> None:
         # A reader that became a writer could not wait for another one: https://sqlite.org/lang_transaction.html
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get("outside"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
 
     return engine
 

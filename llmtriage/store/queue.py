@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from llmtriage.errors import InputError, OutdatedError, short
-from llmtriage.reviewing import Counts, Filters, Page, Review
+from llmtriage.errors import InputError, short
+from llmtriage.reviewing import Counts, Filters, Page
 from llmtriage.store import schema
+from llmtriage.store.answers import Answer, check, close, fill, locked, verdict_on, write
 from llmtriage.store.reading import (
     LEASE,
     OPEN,
     conditions,
     free,
-    is_free,
     item_of,
     items,
     label_of,
@@ -24,13 +23,14 @@ from llmtriage.store.reading import (
     review_of,
     reviews,
 )
-from llmtriage.store.recording import count, now
+from llmtriage.store.recording import now
+from llmtriage.store.similar import Similar
 from llmtriage.store.useful import Useful, first_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from llmtriage.reviewing import Cursor, Item, Label, Order
+    from llmtriage.reviewing import Cursor, Filled, Item, Label, Order, Review
     from llmtriage.store.store import SqlStore
     from llmtriage.taxonomy import Taxonomy
 
@@ -52,6 +52,7 @@ class Queue:
         self._store = store
         self._database = store.database
         self._useful = Useful(store.database)
+        self._similar = Similar(store.database)
 
     # -- to look -------------------------------------------------------------------------------
 
@@ -133,6 +134,10 @@ class Queue:
                 return
             last = rows[-1].id
 
+    def similar(self, item: Item, limit: int = 3) -> tuple[Label, ...]:
+        """Of the latest 2,000 answers that stand those whose tickets are most like this one; none for a blind entry. Raises StoreError."""
+        return self._similar.to(item, limit)
+
     # -- to be given ---------------------------------------------------------------------------
 
     def claim(self, reviewer: str, filters: Filters = _ANYTHING, order: Order = "oldest", n: int = 1) -> list[Item]:
@@ -206,10 +211,40 @@ class Queue:
             OutdatedError: The entry was answered, withdrawn, changed, or given to somebody else.
             StoreError: The store cannot be written.
         """
-        given = Answer(category=taxonomy.leaf(category).id, shown=shown, note=note, active_ms=active_ms, taxonomy=taxonomy.hash)
+        leaf = taxonomy.leaf(category)
         with self._database.writing() as connection:
-            self._check(connection, item, reviewer)
-            return self._keep(connection, item, reviewer, given)
+            answer = Answer(
+                entry=check(connection, item, reviewer),
+                reviewer=reviewer,
+                verdict=verdict_on(item, leaf, taxonomy),
+                category=leaf,
+                suggested=item.suggestion,
+                shown=shown and not item.blind,
+                note=note,
+                active_ms=active_ms,
+                taxonomy=taxonomy.hash,
+            )
+            kept = write(connection, self._database, [answer])
+            close(connection, [item.entry])
+            return review_of(connection.execute(reviews().where(_review.id == kept[0])).one())
+
+    def fill(self, filled: Sequence[Filled], taxonomy: Taxonomy) -> int:
+        """Keep the answers of a file that are not there yet: all of them or none. They end the leases of their entries.
+
+        Args:
+            filled: The answers; their categories are leaves.
+            taxonomy: What they were checked against.
+
+        Returns:
+            How many were new.
+
+        Raises:
+            InputError: A row is of no entry, or of another ticket; with its line.
+            OutdatedError: An entry was answered otherwise, withdrawn or changed since the file was written.
+            StoreError: The store cannot be written.
+        """
+        with self._database.writing() as connection:
+            return fill(connection, self._database, filled, taxonomy)
 
     def undo(self, reviewer: str, entry: int | None = None) -> tuple[Review, Item]:
         """Take an own answer back: a new row says so, and the entry waits again, lent to the same person.
@@ -228,11 +263,17 @@ class Queue:
         with self._database.writing() as connection:
             taken = self._last_answer(connection, reviewer, entry)
             assert taken.entry is not None  # noqa: S101 - asked for
-            at = now()
-            row = connection.execute(_locked(taken.entry)).one()
-            values = {"verdict": "retract", "category": None, "suggested": None, "retracts_id": taken.id}
-            self._write_review(connection, row, reviewer, at, {**values, "suggestion_shown": False, "taxonomy": taken.taxonomy})
-            lent = {"lease_owner": reviewer, "lease_until": at + LEASE, "lease_token": _entry.lease_token + 1}
+            row = connection.execute(locked(taken.entry)).one()
+            back = Answer(
+                entry=row,
+                reviewer=reviewer,
+                verdict="retract",
+                category=taken.category,
+                retracts=taken.id,
+                taxonomy=taken.taxonomy,
+            )
+            write(connection, self._database, [back])
+            lent = {"lease_owner": reviewer, "lease_until": now() + LEASE, "lease_token": _entry.lease_token + 1}
             again = schema.queue_entry.update().where(_entry.id == taken.entry)
             connection.execute(again.values(**lent, state="open", round=_entry.round + 1))
             return taken, self._item(connection, taken.entry)
@@ -256,59 +297,6 @@ class Queue:
             )
         return item_of((waiting or found)[-1], now())
 
-    def _check(self, connection: sa.Connection, item: Item, reviewer: str) -> None:
-        """See that the entry is what was shown. Holds it against others till the end of the transaction. Raises OutdatedError."""
-        row = connection.execute(_locked(item.entry)).one()
-        if row.state == "done":
-            raise OutdatedError(
-                f"{item.name} was answered meanwhile{self._by(connection, row)}", remedy="go on with the next one"
-            )
-        if row.state == "withdrawn" or row.ticket_text_id != item.text_id:
-            problem = f"the text of {item.name} was changed meanwhile, or it waits no longer"
-            raise OutdatedError(problem, remedy="go on with the next one")
-        if row.lease_owner not in (None, reviewer) and not is_free(row, now()):
-            raise OutdatedError(f"{item.name} is with {short(row.lease_owner)} now", remedy="go on with the next one")
-        if row.lease_token != item.token:
-            raise OutdatedError(
-                f"{item.name} was given to somebody else meanwhile, or asked about again", remedy="look at it again"
-            )
-
-    def _by(self, connection: sa.Connection, row: Any) -> str:
-        asked = sa.select(_review.reviewer).where(_review.queue_entry_id == row.id, _review.verdict != "retract")
-        name = connection.scalar(asked.order_by(_review.id.desc()).limit(1))
-        return f" by {short(name)}" if name else ""
-
-    def _keep(self, connection: sa.Connection, item: Item, reviewer: str, given: Answer) -> Review:
-        row = connection.execute(_locked(item.entry)).one()
-        at = now()
-        confirmed = item.suggestion is not None and item.suggestion == given.category
-        values = {
-            "verdict": "confirm" if confirmed else "correct",
-            "category": given.category,
-            "suggested": item.suggestion,
-            "suggestion_shown": given.shown and not item.blind,
-            "note": given.note,
-            "active_ms": given.active_ms,
-            "taxonomy": given.taxonomy,
-        }
-        done = schema.queue_entry.update().where(_entry.id == item.entry)
-        connection.execute(done.values(state="done", lease_owner=None, lease_until=None))
-        kept = self._write_review(connection, row, reviewer, at, values)
-        return review_of(connection.execute(reviews().where(_review.id == kept)).one())
-
-    def _write_review(self, connection: sa.Connection, row: Any, reviewer: str, at: int, values: dict[str, Any]) -> int:
-        """An answer to an entry, with its event and its place in the day's counts."""
-        of_entry = {name: getattr(row, name) for name in ("ticket_id", "ticket_text_id", "lane", "inclusion_p", "round")}
-        insert = schema.review.insert().returning(_review.id)
-        new = {"queue_entry_id": row.id, "reviewer": reviewer, "created_at": at, **of_entry, **values}
-        review: int = connection.execute(insert, new).scalar_one()
-        kind = values["verdict"]
-        data = {"review": review, "entry": row.id, "lane": row.lane}
-        event = {"at": at, "actor": reviewer, "kind": kind, "subject": "ticket", "subject_id": row.ticket_id, "data": data}
-        connection.execute(schema.event.insert(), event)
-        count(connection, self._database.insert, at, {(kind, values["category"] or ""): 1})
-        return review
-
     def _last_answer(self, connection: sa.Connection, reviewer: str, entry: int | None) -> Review:
         own = reviews().where(_review.reviewer == reviewer, _review.verdict != "retract", _review.queue_entry_id.is_not(None))
         if entry is not None:
@@ -329,26 +317,11 @@ class Queue:
             return connection.execute(_lease(item, reviewer, until)).rowcount == 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a person says of an entry, checked."""
-
-    category: str
-    shown: bool
-    taxonomy: str
-    note: str | None = None
-    active_ms: int | None = None
-
-
 def _lease(item: Item, reviewer: str, until: int | None) -> sa.Update:
     held = schema.queue_entry.update().where(
         _entry.id == item.entry, OPEN, _entry.lease_owner == reviewer, _entry.lease_token == item.token
     )
     return held.values(lease_until=until) if until else held.values(lease_owner=None, lease_until=None)
-
-
-def _locked(entry: int) -> sa.Select[Any]:
-    return sa.select(schema.queue_entry).where(_entry.id == entry).with_for_update()
 
 
 def _keys(order: Order) -> Sequence[sa.Column[Any]]:

@@ -46,10 +46,11 @@ class SqlStore:
             StoreError: It cannot be read or written now.
         """
         self.database = Database(where, create=create, busy_seconds=busy_seconds)
-        versions.make_sure(self.database)
         self.source, self.kept = name(source), kept
-        self.key = self._the_key()
-        self._writer: Writer[Decision] = Writer(self._recorder().record)
+        with self.database.opening():
+            versions.make_sure(self.database)
+            self.key = self._the_key()
+            self._writer: Writer[Decision] = Writer(self._recorder().record)
         self.queue = Queue(self)
 
     @property
@@ -117,13 +118,9 @@ class SqlStore:
         return Recorder(self.database, self.key, self.source, self.kept, opened_at)
 
     def _the_key(self) -> bytes:
-        """The store's own key, made with it."""
-        wanted = sa.select(schema.meta.c.value).where(schema.meta.c.name == "key")
-        with self.database.reading() as connection:
-            found = connection.execute(wanted).scalar()
-        if found is None:
-            with self.database.writing() as connection:
-                new = {"name": "key", "value": secrets.token_hex(32)}
-                connection.execute(self.database.insert(schema.meta).on_conflict_do_nothing(), new)
-                found = connection.execute(wanted).scalar_one()
+        """The store's own key, made with it. That it can be written is found out here, before anything is asked."""
+        new = {"name": "key", "value": secrets.token_hex(32)}
+        with self.database.writing() as connection:
+            connection.execute(self.database.insert(schema.meta).on_conflict_do_nothing(), new)
+            found = connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.name == "key")).scalar_one()
         return bytes.fromhex(found)
