@@ -25,6 +25,7 @@ _COMMANDS = {
     "init": "From unlabelled tickets to a promise, step by step.",
     "plan": "Which tickets to label for a promise, and how many.",
     "prompt": "Show exactly what would be sent to an LLM.",
+    "review": "Decide what waits for a person.",
     "split": "Split a labelled file, near-duplicates kept together.",
     "taxonomy": "Show, check, compare or make a taxonomy.",
 }

@@ -59,7 +59,9 @@ class _Language(click.types.StringParamType):
         return code
 
 
-def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Options as one decorator, in their order."""
+
     def decorate(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
@@ -99,7 +101,7 @@ delta_option = click.option(
 )
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 
-column_options = _together(
+column_options = together(
     click.option("--title-column", help="Column of the subject line [title]."),
     click.option("--content-column", help="Column of the text [content]."),
     click.option("--text-column", help="The one column that holds all text."),
@@ -115,7 +117,7 @@ store_option = click.option(
     show_default=True,
     help="What was decided and what waits: a file, or postgresql://USER@HOST/DATABASE.",
 )
-store_options = _together(
+store_options = together(
     store_option,
     click.option("--no-store", is_flag=True, help="Keep nothing but the output file."),
     click.option(
@@ -131,7 +133,7 @@ store_options = _together(
     ),
 )
 
-triage_options = _together(
+triage_options = together(
     taxonomy_option,
     click.option(
         "--backend",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,7 @@ def check(connection: sa.Connection, item: Item, reviewer: str) -> Any:
     row = connection.execute(locked(item.entry)).one()
     remedy = "go on with the next one"
     if row.state == "done":
-        raise OutdatedError(f"{item.name} was answered meanwhile{_by(connection, row)}", remedy=remedy)
+        raise OutdatedError(f"{item.name} was answered already{_by(connection, row)}", remedy=remedy)
     if row.state == "withdrawn" or row.ticket_text_id != item.text_id:
         raise OutdatedError(f"the text of {item.name} was changed meanwhile, or it waits no longer", remedy=remedy)
     if row.lease_owner not in (None, reviewer) and not is_free(row, now()):
@@ -136,12 +137,22 @@ def fill(connection: sa.Connection, database: Database, filled: Sequence[Filled]
 def _check_filled(one: Filled, row: Any) -> None:
     if row is None:
         raise InputError(f"the queue has no entry {one.entry}", line=one.line, remedy="import what llmtriage review export wrote")
-    if one.ticket_id not in (None, row.external_id):
+    if one.ticket_id is not None and not _is_same_id(one.ticket_id, row.external_id or ""):
         problem = f"entry {one.entry} is of another ticket than {short(one.ticket_id)!r}"
         raise InputError(problem, line=one.line, remedy="keep the cells of a row together when you sort or paste")
     if row.ticket_text_id != one.text_id or row.state == "withdrawn":
         problem = f"the text of entry {one.entry} was changed meanwhile, or it waits no longer"
         raise OutdatedError(problem, line=one.line, remedy="remove the row, and export anew")
+
+
+def _is_same_id(cell: str, own: str) -> bool:
+    """Whether a cell holds this id, or what a spreadsheet makes of it: 12 of 0012, 1.23457E+15 of a long number."""
+    if cell.removeprefix("'") == own.removeprefix("'"):
+        return True
+    try:
+        return math.isclose(float(cell), float(own), rel_tol=1e-5 if "E" in cell.upper() else 0)
+    except ValueError:
+        return False
 
 
 def _answer(one: Filled, row: Any, taxonomy: Taxonomy) -> Answer:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from llmtriage.errors import InputError, short
+from llmtriage.errors import InputError, UnknownNameError, short
 from llmtriage.reviewing import Counts, Filters, Page
 from llmtriage.store import schema
 from llmtriage.store.answers import Answer, check, close, fill, locked, verdict_on, write
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _entry, _review = schema.queue_entry.c, schema.review.c
 _ANYTHING = Filters()
+_LARGEST = 2**63 - 1  # that a database takes as a number
 _ROWS = 1_000  # read at a time where all are wanted
 
 
@@ -111,11 +112,18 @@ class Queue:
             which: The number of an entry, or the id of a ticket as text: then its entry that waits, else its last one.
 
         Raises:
-            InputError: There is none, or several of them wait.
+            UnknownNameError: There is none.
+            InputError: Several of them wait.
             StoreError: The store cannot be read.
         """
         with self._database.reading() as connection:
             return self._item(connection, which)
+
+    def answers_to(self, item: Item) -> tuple[Review, ...]:
+        """All that people answered to an entry, the oldest first, also what was taken back. Raises StoreError."""
+        given = reviews().where(_review.queue_entry_id == item.entry, _review.verdict != "retract").order_by(_review.id)
+        with self._database.reading() as connection:
+            return tuple(review_of(row) for row in connection.execute(given))
 
     def history(self, reviewer: str, limit: int = 10) -> tuple[Review, ...]:
         """The last answers of a person, the latest first, also those taken back. Raises StoreError."""
@@ -282,13 +290,14 @@ class Queue:
 
     def _item(self, connection: sa.Connection, which: int | str) -> Item:
         if isinstance(which, int):
+            which = min(which, _LARGEST)
             row = connection.execute(items().where(_entry.id == which)).one_or_none()
             if row is None:
-                raise InputError(f"the queue has no entry {which}", remedy="see llmtriage review list")
+                raise UnknownNameError(f"the queue has no entry {which}", remedy="see llmtriage review list")
             return item_of(row, now())
         found = connection.execute(items().where(schema.ticket.c.external_id == which).order_by(_entry.id)).all()
         if not found:
-            raise InputError(f"no ticket {short(which)!r} is or was in the queue", remedy="see llmtriage review list")
+            raise UnknownNameError(f"no ticket {short(which)!r} is or was in the queue", remedy="see llmtriage review list")
         waiting = [row for row in found if row.state == "open"]
         if len(waiting) > 1:
             numbers = ", ".join(str(row.id) for row in waiting[:8])
