@@ -92,6 +92,12 @@ class Database:
         with self._told(), self.engine.connect().execution_options(outside=True) as connection:
             yield connection
 
+    def settle(self) -> None:
+        """Let readers go on while one writes. SQLite notes it in the file, so only in one that is ours. Raises StoreError."""
+        if self.path is not None:
+            with self.alone() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
     def _check_references(self, connection: sa.Connection) -> None:
         if self.path is None:
             return
@@ -148,7 +154,9 @@ def _driver_error(error: BaseException | None) -> BaseException | None:
 def _code(error: BaseException | None) -> str:
     """SQLite's name of an error, or PostgreSQL's five characters; empty where there is none."""
     own = _driver_error(error)
-    return getattr(own, "sqlite_errorname", None) or getattr(own, "sqlstate", None) or ""
+    if hasattr(own, "sqlstate"):
+        return own.sqlstate or next(code for said, code in _CONNECTING.items() if re.search(said, str(own)))
+    return getattr(own, "sqlite_errorname", None) or ""
 
 
 _MEANINGS = {
@@ -172,6 +180,12 @@ _MEANINGS = {
 }
 
 
+# Who could not connect is told in words alone.
+_CONNECTING = {
+    'database ".*" does not exist': "3D000",
+    'authentication failed|role ".*" does not exist|no password supplied|pg_hba.conf': "28000",
+    "": "08000",
+}
 _LASTING = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_CORRUPT", "25006", "28", "3D000", "3F000", "42501")
 
 
@@ -221,11 +235,6 @@ def _sqlite(path: Path, busy_seconds: float) -> sa.Engine:
     def _connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # else the driver begins transactions by itself, and others than asked for
         _set(connection, "foreign_keys=ON", "secure_delete=ON", "synchronous=FULL")
-        try:
-            _set(connection, "journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if not str(error).startswith("attempt to write a readonly"):
-                raise
 
     @sa.event.listens_for(engine, "begin")
     def _began(connection: sa.Connection) -> None:
@@ -253,7 +262,7 @@ def _shown(url: sa.URL) -> str:
 def _postgresql(url: str, busy_seconds: float) -> sa.Engine:
     try:
         address = sa.make_url(_POSTGRESQL.sub("postgresql+psycopg://", url, count=1))
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):
         remedy = "write it like postgresql://user@host/database"
         raise InputError("not the address of a database", field="--store", remedy=remedy) from None
     try:

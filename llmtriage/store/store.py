@@ -47,10 +47,14 @@ class SqlStore:
         """
         self.database = Database(where, create=create, busy_seconds=busy_seconds)
         self.source, self.kept = name(source), kept
-        with self.database.opening():
-            versions.make_sure(self.database)
-            self.key = self._the_key()
-            self._writer: Writer[Decision] = Writer(self._recorder().record)
+        try:
+            with self.database.opening():
+                versions.make_sure(self.database)
+                self.key = self._the_key()
+                self._writer: Writer[Decision] = Writer(self._recorder().record)
+        except BaseException:
+            self.close()
+            raise
         self.queue = Queue(self)
 
     @property
