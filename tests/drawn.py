@@ -9,7 +9,7 @@ from decided import accepted, decision, record, ticket
 
 from llmtriage import Category, Taxonomy, Ticket
 from llmtriage.reviewing import Filters, Lane
-from llmtriage.store import SqlStore, schema
+from llmtriage.store import SqlStore, erasing, schema
 
 SHOP = Taxonomy(categories=tuple(Category(id=leaf) for leaf in ("refund", "parcel", "login")))
 LIKE = "我要退款，第 {} 张"
@@ -36,12 +36,8 @@ def decide_all(store: SqlStore, category: str = "refund", *, lane: Lane | None =
 
 
 def erase(store: SqlStore, ticket_id: str) -> None:
-    """What erasure does to a ticket's text."""
-    text, ticket_ = schema.ticket_text, schema.ticket
-    ids = sa.select(ticket_.c.id).where(ticket_.c.external_id == ticket_id)
-    with store.database.writing() as connection:
-        connection.execute(text.update().where(text.c.ticket_id.in_(ids)).values(title=None, content=None, hmac=None))
-        connection.execute(ticket_.update().where(ticket_.c.id.in_(ids)).values(erased_at=1))
+    """Take a ticket's text out of the store."""
+    erasing.erase(store, erasing.tickets_named(store, [ticket_id])[ticket_id])
 
 
 def tickets(n: int) -> list[tuple[Ticket, str]]:

@@ -46,7 +46,7 @@ _WORDS = {
         "fewer": "about {usual} would be usual; with {n} expect a promise of less, or none",
         "goes on": "sample {name}: {done} of {n} tickets are labelled",
         "left": "{left} of {n} tickets wait for a label; the same command goes on",
-        "no terminal": "without a terminal: llmtriage review export --sample {name}{store} -o to-label.csv, fill in the column category, "
+        "no terminal": "without a terminal: llmtriage review export to-label.csv --sample {name}{store}, fill in the column category, "
         "llmtriage review import to-label.csv{store}, then the same command again",
         "no promise": "a new sample: llmtriage init {file} --labels N; another limit with the same labels: "
         "llmtriage calibrate --store{store} --sample {name} --alpha A -o {output}",
@@ -57,7 +57,7 @@ _WORDS = {
         "fewer": "通常约需 {usual} 张；只有 {n} 张时，保证的范围会更小，或无法作出保证",
         "goes on": "样本 {name}：{n} 张工单中已标注 {done} 张",
         "left": "{n} 张工单中还有 {left} 张待标注；再次运行同一命令即可继续",
-        "no terminal": "没有终端时：llmtriage review export --sample {name}{store} -o to-label.csv，填写 category 列，"
+        "no terminal": "没有终端时：llmtriage review export to-label.csv --sample {name}{store}，填写 category 列，"
         "llmtriage review import to-label.csv{store}，然后再次运行同一命令",
         "no promise": "抽取新样本：llmtriage init {file} --labels N；用同样的标注尝试其他上限："
         "llmtriage calibrate --store{store} --sample {name} --alpha A -o {output}",
@@ -85,7 +85,7 @@ _WORDS = {
     show_default=True,
     help="What is offered as the answer: a leaf, or the top-level category above it.",
 )
-@click.option("--reviewer", help="Who labels [the login name].")
+@click.option("--reviewer", metavar="NAME", help="Who labels [the login name].")
 @store_option
 @click.option(
     "--store-text",

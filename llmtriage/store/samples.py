@@ -133,10 +133,14 @@ def planned(database: Database) -> list[Planned]:
 
 
 def keys_of(store: SqlStore, sample: str | None = None) -> set[str]:
-    """The keys of the tickets of a planned sample; None: of all of them. Of tickets of this store's source alone. Raises StoreError."""
+    """The keys of the tickets of a planned sample; None: of all of them. Only of this store's source, and none that was erased. Raises StoreError."""
     ticket = schema.ticket.c
     joined = schema.queue_entry.join(schema.ticket, _entry.ticket_id == ticket.id)
-    chosen = sa.select(ticket.key).select_from(joined).where(_entry.lane == "sample", ticket.source == store.source)
+    chosen = (
+        sa.select(ticket.key)
+        .select_from(joined)
+        .where(_entry.lane == "sample", ticket.source == store.source, ticket.erased_at.is_(None))
+    )
     if sample is not None:
         chosen = chosen.where(_entry.sample == sample)
     with store.database.reading() as connection:

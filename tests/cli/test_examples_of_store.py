@@ -98,8 +98,10 @@ def test_a_set_that_lost_a_ticket(cli: Cli, desk: Path) -> None:
     done = cli("ask", "money back", "--examples", "store@one")
     assert (done.code, done.err) == (
         2,
-        "llmtriage: llmtriage.db: --examples: 2 of the 80 tickets of the set 'one' were erased; "
-        "freeze a new one: llmtriage examples freeze\n",
+        (
+            "llmtriage: llmtriage.db: --examples: 2 of the 80 tickets of the set 'one' were erased; "
+            "freeze a new one: llmtriage examples freeze\n"
+        ),
     )
     assert cli("examples", "list").out.rstrip().endswith("; 2 of them were erased: freeze a new set")
     done = cli("examples", "freeze", "two")

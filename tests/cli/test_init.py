@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
+import sys
+import time
 from pathlib import Path
 
+import pexpect
 import pytest
 from cli.conftest import Cli
 from cli.test_calibrate import rows, write
-from drawn import decide_as_told
+from drawn import decide_as_told, erase
 
 from llmtriage.store import SqlStore
 from llmtriage.store.samples import keys_of, planned
@@ -42,7 +47,7 @@ def test_from_tickets_to_a_calibration(cli: Cli, desk: Path) -> None:
     )
     name = first.rpartition(" ")[2]
     assert second.startswith(
-        f"without a terminal: llmtriage review export --sample {name} -o to-label.csv, fill in the column category"
+        f"without a terminal: llmtriage review export to-label.csv --sample {name}, fill in the column category"
     )
     assert third == "108 of 108 tickets wait for a label; the same command goes on"
     assert label(desk, 100) == 100
@@ -114,6 +119,55 @@ def test_tickets_without_an_id_are_known_by_their_text(cli: Cli, desk: Path) -> 
     assert cli("init", "bare.csv", "--alpha", "0.1", *LEARNT).out.splitlines()[0].endswith("0 of 108 tickets are labelled")
 
 
+def test_without_a_terminal_a_file_is_filled_in(cli: Cli, desk: Path) -> None:
+    """As the command says, step by step; a label that was erased on the way is no obstacle."""
+    cli(*INIT)
+    name = cli(*INIT).out.split()[1].rstrip(":")
+    assert cli("review", "export", "to-label.csv", "--sample", name, "--no-bom").code == 0
+    gold = {row["id"]: row["category"] for row in rows(desk / "tickets.csv")}
+    waiting = rows(desk / "to-label.csv")
+    assert len(waiting) == 108
+    with (desk / "to-label.csv").open("w", newline="", encoding="utf-8") as file:
+        out = csv.DictWriter(file, list(waiting[0]))
+        out.writeheader()
+        out.writerows({**row, "category": gold[row["id"]]} for row in waiting)
+    assert cli("review", "import", "to-label.csv").out.startswith("108 ")
+    with SqlStore(desk / "llmtriage.db") as store:
+        erase(store, waiting[0]["id"])
+    done = cli(*INIT)
+    assert done.code == 0, done.err
+    assert "labels        107 of the sample " in done.out
+    assert "note: 1 tickets of the sample have no text any more and were left out" in done.err
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")
+def test_in_a_terminal(cli: Cli, desk: Path) -> None:
+    """The screen opens by itself, shows nothing of a model, and goes on where it was left."""
+    env = {**os.environ, "TERM": "xterm-256color"}
+    for number in range(2):
+        child = pexpect.spawn(
+            sys.executable, ["-m", "llmtriage", *INIT], dimensions=(24, 80), env=env, encoding="utf-8", timeout=60, cwd=desk
+        )
+        child.expect("q quit")
+        shown = str(child.before)
+        for _ in range(2):
+            time.sleep(0.6)
+            child.send("/")
+            child.send("refund")
+            time.sleep(0.3)
+            child.send("\r")
+        time.sleep(0.6)
+        child.send("q")
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 1
+        assert "suggestion" not in shown
+        assert str(child.before).strip().endswith(f"{106 - 2 * number} of 108 tickets wait for a label; the same command goes on")
+    label(desk)
+    assert cli(*INIT).code == 0
+
+
 def test_fewer_tickets_than_are_usual(cli: Cli, desk: Path) -> None:
     """All of them are drawn, and what that means is told."""
     write(desk / "few.csv", 60, 3)
@@ -131,8 +185,10 @@ def test_fewer_tickets_than_are_usual(cli: Cli, desk: Path) -> None:
     [
         (
             ("init", "few.csv", "--alpha", "0.1"),
-            "few.csv: 20 tickets that were not drawn before, but a promise with alpha 0.1 and delta 0.1 needs at least 53; "
-            "give more tickets, or a larger --alpha",
+            (
+                "few.csv: 20 tickets that were not drawn before, but a promise with alpha 0.1 and delta 0.1 needs at least 53; "
+                "give more tickets, or a larger --alpha"
+            ),
         ),
         (
             (*INIT, "--labels", "12"),
