@@ -85,6 +85,7 @@ def llmtriage(ctx: click.Context, settings: Path | None, *, debug: bool) -> None
     Start here:
       llmtriage ask "I was charged twice for one order"
       llmtriage classify tickets.csv --backend openai:MODEL -o routed.csv
+      llmtriage init tickets.csv --backend openai:MODEL
 
     Each flag of a command has an environment variable (--backend: LLMTRIAGE_BACKEND) and a key in llmtriage.toml (backend = "...").
     """  # noqa: D301 - click knows a paragraph to leave as it is by the character, which a raw string does not hold

@@ -293,7 +293,7 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool, **mor
     path = given.pop("examples")
     triage = Triage(
         taxonomy=taxonomy,
-        examples=_read_examples(path, flags, taxonomy, preparation, quiet=quiet, language=given["language"])
+        examples=make_examples(path, flags, taxonomy, preparation, quiet=quiet, language=given["language"])
         if path is not None
         else None,
         policy=Policy(threshold=given.pop("threshold"), departments=given.pop("departments")),
@@ -366,7 +366,7 @@ def _own_pattern(text: str) -> tuple[str, str]:
     return kind.strip(), pattern
 
 
-def _read_examples(
+def make_examples(
     path: Path, flags: dict[str, Any], taxonomy: Taxonomy, preparation: Preparation, *, quiet: bool, language: str
 ) -> tuple[Example, ...]:
     """The examples of a file: a column named for the tickets is taken here too if the file has it, else the default one. Or those of a store."""
@@ -376,7 +376,7 @@ def _read_examples(
     from llmtriage.tickets import Columns, read_tickets
 
     if str(path).startswith(STORED):
-        return _stored_examples(path, taxonomy, preparation, quiet=quiet, language=language)
+        return _frozen_examples(path, taxonomy, preparation, quiet=quiet, language=language)
     encoding = _encoding(path, flags.get("encoding"))
     held = {name.strip().casefold() for name in read_rows(path, encoding=encoding).columns}
     columns = Columns(**{key: name for key, name in _named_columns(flags).items() if name.strip().casefold() in held})
@@ -387,7 +387,7 @@ def _read_examples(
     return read_examples(path, taxonomy, preparation, columns, encoding, none_label=none_label)
 
 
-def _stored_examples(
+def _frozen_examples(
     path: Path, taxonomy: Taxonomy, preparation: Preparation, *, quiet: bool, language: str
 ) -> tuple[Example, ...]:
     """Those of a frozen set, in the store that --store names, or LLMTRIAGE_STORE where a command has no such flag."""

@@ -153,7 +153,7 @@ def key_of(store: SqlStore, ticket: Ticket) -> str:
 
 
 def plan(store: SqlStore, name: str, tickets: Sequence[tuple[Ticket, str]], inclusion_p: float) -> None:
-    """Put the tickets of a planned sample into the queue, to be decided blind: all of them or none.
+    """Put the tickets of a planned sample into the queue, to be decided blind: all of them or none. Those that are there already stay.
 
     Args:
         store: Where.
@@ -167,10 +167,11 @@ def plan(store: SqlStore, name: str, tickets: Sequence[tuple[Ticket, str]], incl
     at = now()
     common = {"lane": "sample", "sample": name, "blind": True, "inclusion_p": inclusion_p, "state": "open", "round": 1}
     common |= {"reasons": " sample ", "enqueued_at": at, "lease_token": 0}
+    new = store.database.insert(schema.queue_entry).on_conflict_do_nothing(index_elements=["ticket_text_id", "sample"])
     with store.database.writing() as connection:
         for start in range(0, len(tickets), _TOGETHER):
             rows = _known(connection, store, tickets[start : start + _TOGETHER], at)
-            connection.execute(schema.queue_entry.insert(), [{**row, **common} for row in rows])
+            connection.execute(new, [{**row, **common} for row in rows])
         event = {"at": at, "actor": "init", "kind": "sample", "subject": "sample", "data": {"tickets": len(tickets)}}
         connection.execute(schema.event.insert(), event)
 

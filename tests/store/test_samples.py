@@ -12,7 +12,7 @@ from decided import accepted, decision, entries, pending, record, ticket
 from drawn import LIKE, SHOP, decide, decide_all, draw, erase, tickets
 from sqlalchemy.exc import IntegrityError
 
-from llmtriage.errors import InputError, StoreError, UnknownNameError
+from llmtriage.errors import InputError, UnknownNameError
 from llmtriage.reviewing import Filters
 from llmtriage.store import SqlStore
 from llmtriage.store.samples import keys_of, look, looks_at, plan, planned, planned_sample, probes
@@ -150,10 +150,18 @@ def test_an_unknown_sample(store: SqlStore) -> None:
         planned_sample(store.database, "uniform-2-abd")
 
 
+def test_a_sample_that_is_planned_twice_is_one(store: SqlStore, open_store: OpenStore) -> None:
+    """Two people may begin at the same moment; what was answered in between stays."""
+    plan(store, "a", tickets(3), 0.5)
+    decide(store, "S1", "parcel")
+    plan(open_store(), "a", tickets(3), 0.5)
+    assert [(one.tickets, one.waiting) for one in planned(store.database)] == [(3, 2)]
+
+
 def test_a_sample_is_planned_whole_or_not_at_all(store: SqlStore) -> None:
-    """The same ticket twice is a mistake of the caller; nothing of it stays."""
-    with pytest.raises((IntegrityError, StoreError)):
-        plan(store, "twice", [*tickets(3), *tickets(1)], 0.5)
+    """What one row must not be takes the others with it."""
+    with pytest.raises(IntegrityError):
+        plan(store, "a", tickets(3), 2.0)
     assert planned(store.database) == []
     assert entries(store) == []
 
