@@ -127,7 +127,8 @@ def init(
     from llmtriage.store.samples import planned_sample
 
     path = new_file(output, file, overwrite=overwrite)
-    refuse_overlap([path], [one for one in (flags["examples"], flags["taxonomy"]) if one is not None])
+    read = (Path(place_of_store()), flags["examples"], flags["taxonomy"])
+    refuse_overlap([path], [one for one in read if one is not None])
     refuse_acceptance(flags, "init")
     _need_taxonomy(flags["taxonomy"])
     language, none_label, seed = flags["language"], flags["none_label"], flags["seed"]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmtriage.cli.calibrate import finish, outcomes_of
+from llmtriage.cli.calibrate import outcomes_of
+from llmtriage.cli.calibrated import finish
 from llmtriage.cli.display import notice, plain, show_json
 from llmtriage.cli.labels import check_labels
 from llmtriage.cli.options import make_triage, place_of_store
@@ -52,9 +53,12 @@ def calibrate_stored(
     settings: Settings, flags: dict[str, Any], name: str | None, path: Path, *, quiet: bool, **asked: Any
 ) -> int:
     """`llmtriage calibrate --store`: on the probes, or on a planned sample; the exit code. See `calibrate_sample`."""
+    from llmtriage.runner import refuse_overlap
     from llmtriage.store import SqlStore
     from llmtriage.store.samples import planned_sample, probes
 
+    read = (Path(place_of_store()), flags["examples"], flags["taxonomy"])
+    refuse_overlap([path], [one for one in read if one is not None])
     language, none_label = flags["language"], flags["none_label"]
     store = SqlStore(place_of_store(), create=False)
     click.get_current_context().call_on_close(store.close)

@@ -208,6 +208,18 @@ def test_what_does_not_go_together(cli: Cli, desk: Desk, arguments: tuple[str, .
     assert not (desk.folder / "none.db").exists()
 
 
+def test_the_store_is_not_written_over(cli: Cli, desk: Desk) -> None:
+    """Neither by its name nor by another one, whatever may be replaced."""
+    (desk.folder / "link.json").symlink_to(desk.folder / "llmtriage.db")
+    desk.draw(0, 120)
+    desk.answer()
+    for output in ("llmtriage.db", "link.json"):
+        for command in (("calibrate", "--store"), ("init", "tickets.csv")):
+            done = cli(*command, "--alpha", "0.1", *LEARNT, "-o", output, "--overwrite")
+            assert (done.code, "this is a file to read; writing to it would destroy it" in done.err) == (2, True)
+    assert cli(*MAKE).code == 0
+
+
 def test_the_store_of_the_environment(cli: Cli, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bare --store means the one that is usual here; a file beside it is still a file."""
     desk.draw(0, 150)
