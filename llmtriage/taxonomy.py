@@ -279,9 +279,9 @@ class Taxonomy(_Strict):
             return carried
         candidates = ", ".join(self.candidates(label))
         if not candidates:
-            known = [leaf.id for leaf in self.leaves if leaf.name and label in all_languages(leaf.name)]
-            known = known or [leaf.id for leaf in self.leaves]
-            raise UnknownNameError.among("category", label, known, file=file, line=line, field=field)
+            meant = [repr(leaf.id) for leaf in self.leaves if leaf.name and label in all_languages(leaf.name)]
+            remedy = f"did you mean {' or '.join(meant)}?" if meant else nearest(label, [leaf.id for leaf in self.leaves])
+            raise UnknownNameError(f"unknown category {short(label)!r}", remedy=remedy, file=file, line=line, field=field)
         problem = f"the category {short(label)!r} {'has sub-categories' if label in self else 'was split'}"
         raise InputError(problem, file=file, line=line, field=field, remedy=f"name one of them: {short(candidates, 200)}")
 

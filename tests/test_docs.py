@@ -46,8 +46,9 @@ def commands() -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_every_command_of_the_readme_works(tmp_path: Path, demo_server: str) -> None:
+def test_every_command_of_the_readme_works(tmp_path: Path, demo_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In their order, in a folder with `examples/` in it; the example server stands for the LLMs."""
+    monkeypatch.delenv("LLMTRIAGE_NO_STORE")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     shown = commands()
     assert len(shown) >= 10

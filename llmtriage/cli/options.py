@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llmtriage.settings import Settings
     from llmtriage.store import SqlStore
     from llmtriage.taxonomy import Taxonomy
-    from llmtriage.tickets import TicketFile
+    from llmtriage.tickets import Columns, TicketFile
     from llmtriage.triage import Triage
 
 _LANGUAGES = ("en", "zh")
@@ -238,6 +238,7 @@ _ENGINE_FLAGS = (
     *("concurrency", "timeout", "attempts", "repair", "shorten", "reply_cache", "max_cost", "max_tokens"),
     *("reading", "codes", "many", "debias", "votes"),
 )
+_CHANGEABLE = (*_TRIAGE_KEYS, "predictions", "scores")
 _COLUMN_KEYS = ("title_column", "content_column", "text_column", "id_column", "category_column")
 
 
@@ -308,7 +309,7 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool, **mor
 
 
 def changed_flags(flags: dict[str, Any], text: str, source: str) -> dict[str, Any]:
-    """`flags` with those of `triage_options` changed that `text` names, as KEY=VALUE[,KEY=VALUE].
+    """`flags` with those of `triage_options`, or of stored predictions, changed that `text` names, as KEY=VALUE[,KEY=VALUE].
 
     A comma within a value ends it only where another KEY= follows.
 
@@ -321,7 +322,7 @@ def changed_flags(flags: dict[str, Any], text: str, source: str) -> dict[str, An
         InputError: A key is unknown or named twice, or a value cannot be used.
     """
     context = click.get_current_context()
-    options = {option.name: option for option in context.command.params if option.name in _TRIAGE_KEYS}
+    options = {option.name: option for option in context.command.params if option.name in _CHANGEABLE}
     values: dict[str, list[str]] = {}
     for part in re.split(r",(?=[\w-]+=)", text):
         name, equals, value = part.partition("=")
@@ -329,7 +330,7 @@ def changed_flags(flags: dict[str, Any], text: str, source: str) -> dict[str, An
         if not equals:
             raise InputError(f"not KEY=VALUE: {short(part)!r}", field=source, remedy="write it like selector=nearest,nearest=6")
         if key not in options:
-            raise UnknownNameError.among("key", key, _TRIAGE_KEYS, field=source)
+            raise UnknownNameError.among("key", key, _CHANGEABLE, field=source)
         values.setdefault(key, []).append(value.strip())
     return {**flags, **{key: _converted(options[key], found, source) for key, found in values.items()}}
 
@@ -372,14 +373,11 @@ def make_examples(
     """The examples of a file: a column named for the tickets is taken here too if the file has it, else the default one. Or those of a store."""
     from llmtriage.cli.labels import check_labels
     from llmtriage.examples import STORED, read_examples
-    from llmtriage.tables import read_rows
-    from llmtriage.tickets import Columns, read_tickets
+    from llmtriage.tickets import read_tickets
 
     if str(path).startswith(STORED):
         return _frozen_examples(path, taxonomy, preparation, quiet=quiet, language=language)
-    encoding = _encoding(path, flags.get("encoding"))
-    held = {name.strip().casefold() for name in read_rows(path, encoding=encoding).columns}
-    columns = Columns(**{key: name for key, name in _named_columns(flags).items() if name.strip().casefold() in held})
+    columns, encoding = columns_held(path, flags)
     none_label = flags.get("none_label")
     if taxonomy.heirs:
         rows = read_tickets(path, columns, encoding).labelled(taxonomy, none_label)
@@ -410,6 +408,17 @@ def place_of_store() -> str:
     return given or (context.find_root().default_map or {}).get("classify", {}).get("store") or STORE
 
 
+def columns_held(path: Path, flags: dict[str, Any]) -> tuple[Columns, str | None]:
+    """The columns of a file beside that of the tickets, those named by flags as far as it has them, and its encoding."""
+    from llmtriage.tables import read_rows
+    from llmtriage.tickets import Columns
+
+    encoding = _encoding(path, flags.get("encoding"))
+    held = {name.strip().casefold() for name in read_rows(path, encoding=encoding).columns}
+    columns = {key: name for key, name in named_columns(flags).items() if name.strip().casefold() in held}
+    return Columns(**columns), encoding
+
+
 def _encoding(path: Path, encoding: str | None) -> str | None:
     """`encoding` unless the examples are plainly in Unicode, as the files are that `llmtriage split` writes."""
     from llmtriage.tables.encodings import find_encoding
@@ -421,7 +430,7 @@ def _encoding(path: Path, encoding: str | None) -> str | None:
     return None if found.startswith("utf") else encoding
 
 
-def _named_columns(flags: dict[str, Any]) -> dict[str, str]:
+def named_columns(flags: dict[str, Any]) -> dict[str, str]:
     """The columns named by flags, by what they hold."""
     return {key.removesuffix("_column"): name for key in _COLUMN_KEYS if (name := flags.get(key)) is not None}
 
@@ -430,7 +439,7 @@ def open_tickets(path: Path, flags: dict[str, Any]) -> TicketFile:
     """The tickets of a file, its columns named by flags."""
     from llmtriage.tickets import Columns, read_tickets
 
-    return read_tickets(path, Columns(**_named_columns(flags)), flags["encoding"])
+    return read_tickets(path, Columns(**named_columns(flags)), flags["encoding"])
 
 
 def new_file(output: str, file: Path | None = None, *, overwrite: bool, flag: str = "--output") -> Path:

@@ -34,7 +34,7 @@ NOTHING = 1  # the exit code of `next` where nothing waits
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _WORDS = {
     "en": {
-        "labelled": "{labelled} labelled, {left} wait",
+        "done": "{labelled} answered, {left} wait",
         "nothing": "nothing waits for you",
         "more": "more wait: --limit",
         "how": "answer: llmtriage review confirm {entry}, correct {entry} CATEGORY, or skip {entry}; it is yours until {until:%H:%M} UTC",
@@ -46,7 +46,7 @@ _WORDS = {
         "imported": "{new} answers kept, {known} were there already, {waiting} rows without a category wait on",
     },
     "zh": {
-        "labelled": "已标注 {labelled} 张，待处理 {left} 张",
+        "done": "已回答 {labelled}，待处理 {left}",
         "nothing": "没有等待您处理的工单",
         "more": "还有更多：--limit",
         "how": "回答：llmtriage review confirm {entry}、correct {entry} 类别，或 skip {entry}；为您保留到 {until:%H:%M} UTC",
@@ -121,16 +121,10 @@ def review(ctx: click.Context, /, reviewer: str | None, order: Order, *, quiet: 
 
     language = flags["language"]
     taxonomy = make_taxonomy(flags["taxonomy"], quiet=quiet, language=language)
-    done = review_on_screen(
-        _open(flags),
-        taxonomy,
-        reviewer=reviewer_name(reviewer),
-        filters=_filters(flags, taxonomy),
-        order=order,
-        language=language,
-    )
-    if not quiet and done.why != "closed":  # else nobody would see it
-        click.echo(_WORDS[language]["labelled"].format(labelled=done.labelled, left=done.left))
+    filters, who = _filters(flags, taxonomy), reviewer_name(reviewer)
+    done = review_on_screen(_open(flags), taxonomy, reviewer=who, filters=filters, order=order, language=language)
+    if not quiet:
+        click.echo(_WORDS[language]["done"].format(labelled=done.labelled, left=done.left))
 
 
 @review.command("list")

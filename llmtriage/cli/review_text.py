@@ -39,6 +39,7 @@ WORDS = {
         "taken back": " (taken back)",
         "counts": "{entries} wait",
         "oldest": "the oldest for {age}",
+        ",": ", ",
     },
     "zh": {
         "head": "序号|工单|等待|原因|建议|得分|正文",
@@ -58,6 +59,7 @@ WORDS = {
         "taken back": "（已撤回）",
         "counts": "{entries} 张等待处理",
         "oldest": "最早的已等待 {age}",
+        ",": "，",
     },
 }
 
@@ -128,7 +130,7 @@ def _head(item: Item, language: str) -> str:
     if item.held_by:
         facts.append(words["with"].format(who=item.held_by))
     head = words["entry"].format(entry=item.entry, name=item.ticket.id or "-")
-    return ", ".join([head, *(fact for fact in facts if fact)])
+    return words[","].join([head, *(fact for fact in facts if fact)])
 
 
 def _suggestion(item: Item, taxonomy: Taxonomy, language: str) -> str:
@@ -160,7 +162,7 @@ def counted(counts: Counts, language: str) -> Iterator[str]:
     """How many wait, by lane and by reason."""
     words = WORDS[language]
     oldest = [words["oldest"].format(age=age(counts.oldest))] if counts.oldest else []
-    yield ", ".join([words["counts"].format(entries=counts.entries), *oldest])
+    yield words[","].join([words["counts"].format(entries=counts.entries), *oldest])
     for numbers in (counts.lanes, counts.reasons):
         yield from table(sorted(numbers.items(), key=lambda pair: -pair[1]), (20, 8))
 

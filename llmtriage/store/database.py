@@ -147,7 +147,7 @@ def told(error: exc.DBAPIError | sqlite3.Error, name: str) -> StoreError:
     return StoreError(problem, store=name, remedy=remedy)
 
 
-def _driver_error(error: BaseException | None) -> BaseException | None:
+def _driver_error(error: BaseException | None) -> Any:
     return error.orig if isinstance(error, exc.DBAPIError) else error
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _TOGETHER = 1000  # tickets of one transaction: other writers wait no longer than a moment
 _WAIT = 0.05  # seconds between two looks at who reads
+PATIENCE = 5.0  # seconds to wait for them
 
 
 def tickets_named(store: SqlStore, ids: Iterable[str], source: str | None = None) -> dict[str, list[int]]:
@@ -119,19 +120,15 @@ def _erase(connection: sa.Connection, tickets: Sequence[int], kind: str) -> None
     connection.execute(schema.event.insert(), [{**common, "subject_id": one} for one in tickets])
 
 
-def clear(store: SqlStore, wait: float = 5) -> None:
+def clear(store: SqlStore) -> None:
     """Have SQLite write back and empty the file beside the store, in which pages as they were before an erasure may stand.
 
-    Args:
-        store: Where tickets were erased.
-        wait: Seconds to wait for who reads it.
-
     Raises:
-        StoreError: Another program reads it still.
+        StoreError: Another program reads it, and went on for `PATIENCE` seconds.
     """
     if store.database.path is None:
         return
-    for busy in _tries(store, wait):
+    for busy in _tries(store):
         if not busy:
             return
     raise StoreError(
@@ -141,9 +138,9 @@ def clear(store: SqlStore, wait: float = 5) -> None:
     )
 
 
-def _tries(store: SqlStore, wait: float) -> Iterator[bool]:
+def _tries(store: SqlStore) -> Iterator[bool]:
     """Whether somebody kept the file from being emptied, each time it is tried."""
-    end = time.monotonic() + wait
+    end = time.monotonic() + PATIENCE
     while True:
         with store.database.alone() as connection:
             yield bool(connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0])

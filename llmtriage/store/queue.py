@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from llmtriage.errors import InputError, UnknownNameError, short
-from llmtriage.reviewing import Counts, Filters, Page
+from llmtriage.reviewing import Counts, Filters, Page, reviewer_name
 from llmtriage.store import schema
 from llmtriage.store.answers import Answer, check, close, fill, locked, verdict_on, write
 from llmtriage.store.reading import (
@@ -155,9 +155,10 @@ class Queue:
         person skipped are left out.
 
         Raises:
+            InputError: The name is none.
             StoreError: The store cannot be written.
         """
-        at = now()
+        reviewer, at = reviewer_name(reviewer), now()
         mine = _entry.lease_owner == reviewer
         skipped = sa.exists().where(schema.skip.c.queue_entry_id == _entry.id, schema.skip.c.reviewer == reviewer)
         may = sa.select(_entry.id).where(*conditions(filters, at), sa.or_(mine, free(at)), ~skipped)
@@ -215,11 +216,11 @@ class Queue:
             active_ms: How long the person had the ticket before them.
 
         Raises:
-            InputError: The category is no leaf.
+            InputError: The category is no leaf, or the name is none.
             OutdatedError: The entry was answered, withdrawn, changed, or given to somebody else.
             StoreError: The store cannot be written.
         """
-        leaf = taxonomy.leaf(category)
+        reviewer, leaf = reviewer_name(reviewer), taxonomy.leaf(category)
         with self._database.writing() as connection:
             answer = Answer(
                 entry=check(connection, item, reviewer),

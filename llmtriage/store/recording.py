@@ -97,11 +97,8 @@ class _Group:
 
     def _write_tickets(self) -> dict[str, int]:
         """The tickets of the group by their keys."""
-        source = self._recorder.source
-        rows = {
-            key: ticket_row(decision.ticket, source=source, key=key, at=self._at)
-            for (key, _, _), decision in self._decisions.items()
-        }
+        common: dict[str, Any] = {"source": self._recorder.source, "kept": self._recorder.kept, "at": self._at}
+        rows = {key: ticket_row(decision.ticket, key=key, **common) for (key, _, _), decision in self._decisions.items()}
         insert = self._insert(schema.ticket)
         changing = {name: insert.excluded[name] for name in ("channel", "language", "customer", "metadata")}
         insert = insert.on_conflict_do_update(index_elements=["source", "key"], set_={**changing, "erased_at": None})

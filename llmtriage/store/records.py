@@ -46,8 +46,9 @@ def storable(text: str) -> str:
     return _UNSTORABLE.sub("\ufffd", text)
 
 
-def ticket_row(ticket: Ticket, *, source: str, key: str, at: int) -> dict[str, Any]:
-    """The columns of table `ticket`."""
+def ticket_row(ticket: Ticket, *, source: str, key: str, kept: Kept, at: int) -> dict[str, Any]:
+    """The columns of table `ticket`. Nobody looks for personal data in metadata, so these are kept only where the text is kept as received."""
+    metadata = ticket.metadata if kept == "original" else {}
     return {
         "source": source,
         "key": key,
@@ -55,7 +56,7 @@ def ticket_row(ticket: Ticket, *, source: str, key: str, at: int) -> dict[str, A
         "channel": _storable(ticket.channel),
         "language": _storable(ticket.language),
         "customer": None if ticket.customer is None else name(ticket.customer),
-        "metadata": {storable(key): storable(value) for key, value in ticket.metadata.items()},
+        "metadata": {storable(key): storable(value) for key, value in metadata.items()},
         "received_at": at,
     }
 

@@ -243,7 +243,8 @@ def _known(connection: sa.Connection, store: SqlStore, tickets: Sequence[tuple[T
     insert = store.database.insert
     hmacs = [text_hmac(store.key, ticket) for ticket, _ in tickets]
     keys = [ticket_key(ticket, digest) for (ticket, _), digest in zip(tickets, hmacs, strict=True)]
-    rows = [ticket_row(ticket, source=store.source, key=key, at=at) for (ticket, _), key in zip(tickets, keys, strict=True)]
+    common: dict[str, Any] = {"source": store.source, "kept": store.kept, "at": at}
+    rows = [ticket_row(ticket, key=key, **common) for (ticket, _), key in zip(tickets, keys, strict=True)]
     new = insert(schema.ticket)
     changing = {column: new.excluded[column] for column in ("channel", "language", "customer", "metadata")}
     new = new.on_conflict_do_update(index_elements=["source", "key"], set_={**changing, "erased_at": None})

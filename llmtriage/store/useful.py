@@ -24,7 +24,14 @@ _READ = 8_000  # characters of a text that are compared: bounds the time
 _SECONDS = 60  # an order stands so long, since it takes a while
 _AT_ONCE = 100  # entries of an order that are asked about in one statement
 
-_entry, _text, _count = schema.queue_entry.c, schema.ticket_text.c, schema.daily_count.c
+_entry, _text, _count, _review = schema.queue_entry.c, schema.ticket_text.c, schema.daily_count.c, schema.review.c
+_LATEST = (  # answers, whose near-duplicates tell little
+    sa.select(_text.title, _text.content)
+    .select_from(schema.review.join(schema.ticket_text, _review.ticket_text_id == _text.id))
+    .where(_review.verdict != "retract")
+    .order_by(_review.id.desc())
+    .limit(LOOKED_AT)
+)
 
 
 class Useful:
@@ -41,8 +48,9 @@ class Useful:
         if known is None or known.filters != filters or monotonic() - known.at > _SECONDS:
             with self._database.reading() as connection:
                 rows = connection.execute(_most_uncertain(filters)).all()
+                answered = [_words(row) for row in connection.execute(_LATEST)]
                 labels = _labels(connection)
-            self._known = known = _Known(filters, monotonic(), _in_turn(_once(rows), labels))
+            self._known = known = _Known(filters, monotonic(), _in_turn(_once(rows, answered), labels))
         return known.entries
 
 
@@ -83,18 +91,23 @@ def _labels(connection: sa.Connection) -> Mapping[str, int]:
     return labels
 
 
-def _once(rows: Sequence[Any]) -> list[Any]:
-    """The first of each group of near-duplicates; a ticket whose text is not kept is like no other."""
+def _once(rows: Sequence[Any], answered: Sequence[str]) -> list[Any]:
+    """The first of each group of near-duplicates, none of a group that was answered; a ticket whose text is not kept is like no other."""
     from llmtriage.duplicates import near_duplicate_groups
 
-    texts = [f"{row.title or ''}\n{row.content or ''}"[:_READ] for row in rows]
-    seen: set[int] = set()
+    texts = [_words(row) for row in rows]
+    groups = near_duplicate_groups([*texts, *answered])
+    seen = set(groups[len(texts) :])
     kept = []
-    for row, text, group in zip(rows, texts, near_duplicate_groups(texts), strict=True):
-        if group not in seen or not text.strip():
+    for row, text, group in zip(rows, texts, groups, strict=False):
+        if group not in seen or not text:
             kept.append(row)
         seen.add(group)
     return kept
+
+
+def _words(row: Any) -> str:
+    return f"{row.title or ''}\n{row.content or ''}"[:_READ].strip()
 
 
 def _in_turn(rows: Iterable[Any], labels: Mapping[str, int]) -> list[int]:
