@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmtriage.cli.calibrate import shown_to_reviewers
+from llmtriage.cli.calibrated import shown_to_reviewers
 from llmtriage.cli.display import plain, show_json
 from llmtriage.cli.options import column_options, json_option, make_triage, open_tickets, quiet_option, triage_options
 from llmtriage.errors import InputError
