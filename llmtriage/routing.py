@@ -151,14 +151,14 @@ class Router:
         choice = self._choice(ranked)
         reasons = (*_unseen(answer), *self._reasons(ticket, text, ranked, choice))
         common = {
-            "candidates": ranked.candidates,
+            "candidates": self._told(ranked.candidates, choice),
             "ticket_id": ticket.id,
             "text": text,
             "prediction": answer,
             **self._numbers(answer.answer, choice),
         }
         if reasons or choice.score is None:
-            common["candidates"] = self._shown(ranked)
+            common["candidates"] = self._told(self._shown(ranked), choice)
             return Pending(suggestion=choice.category, reasons=reasons, **common)  # type: ignore[arg-type]
         team = self._team(ticket, text, choice.category)
         return Accepted(category=choice.category, team=team, **common)  # type: ignore[arg-type]
@@ -168,7 +168,7 @@ class Router:
         if self.calibration is None or choice.score is None:
             return {"score": choice.score, "confidence": None}
         own = answer.score if isinstance(answer, SingleLabel) else self._share(_shares(answer.values), choice.category)
-        return {"score": own, "confidence": choice.score, "calibrated": self.calibration.calibrated}
+        return {"score": own, "confidence": self.calibration.shown(choice.score), "calibrated": self.calibration.calibrated}
 
     def _share(self, shares: Floats, category: str) -> float:
         """The probability of a leaf, or of all leaves below a node."""
@@ -204,6 +204,20 @@ class Router:
         if self.calibration is None or ranked.shares is None:
             return ranked.candidates
         return ranked.candidates[: self.calibration.candidates.size([one.score or 0.0 for one in ranked.candidates])]
+
+    def _told(self, candidates: tuple[Candidate, ...], choice: Candidate) -> tuple[Candidate, ...]:
+        """The candidates with numbers that go with the confidence in the choice: in the same order, and together at most 1.
+
+        Where that is lower than the calibrator's number, what is taken away is given to nobody: the ticket may belong nowhere.
+        """
+        if self.calibration is None or self.calibration.offer is None or not choice.score:
+            return candidates
+        before, after = choice.score, self.calibration.shown(choice.score)
+        others = min(after / before, (1 - after) / (1 - before) if before < 1 else math.inf)
+        return tuple(
+            Candidate(category=one.category, score=after if one.category == choice.category else (one.score or 0.0) * others)
+            for one in candidates
+        )
 
     def _choice(self, ranked: _Ranked) -> Candidate:
         """What is offered as the answer: with a calibration what that says, else the leaf, or a department where only that is sure."""
@@ -262,7 +276,10 @@ class Router:
         elif choice.score is None or math.isnan(choice.score):
             yield Reason(code="below_threshold", detail="the model gave no number")
         elif choice.score < threshold:
-            yield Reason(code="below_threshold", detail=f"{choice.score:.2f} < {threshold:g}")
+            number, least = choice.score, threshold
+            if self.calibration:
+                number, least = self.calibration.shown(number), self.calibration.shown(least)
+            yield Reason(code="below_threshold", detail=f"{number:.2f} < {least:g}")
         elif not self.calibration and self.taxonomy[choice.category].children and not self.policy.departments:
             yield Reason(code="below_threshold", detail="only the department is sure")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmtriage.errors import short
-from llmtriage.evaluation.judging import Judged, Tickets
+from llmtriage.evaluation.judging import Judged, Tickets, is_offer_right
 from llmtriage.evaluation.outside import outside_figures
 from llmtriage.evaluation.report import (
     AcceptedFigures,
@@ -116,7 +116,7 @@ def _promised(calibration: Calibration | None) -> dict[str, float | None]:
     facts = {"alpha": max(promise.alpha for promise in promises), "delta": calibration.delta}
     if len(promises) > 1:  # each with a threshold and a limit of its own; all together are within the largest
         return {**facts, "promises": len(promises)}
-    least = calibration.threshold(promises[0].categories[0])
+    least = calibration.least_confidence(promises[0].categories[0])
     return {"threshold": round(least, 6), **facts} if least is not None and math.isfinite(least) else facts
 
 
@@ -167,7 +167,7 @@ def _distributions(tickets: Tickets) -> dict[str, Any]:
 
 
 def _confidences(tickets: Tickets) -> dict[str, Any]:
-    told = [(row.confidence, row.right) for row in tickets.rows if row.confidence is not None]
+    told = [(row.confidence, row.offer_right) for row in tickets.rows if row.confidence is not None]
     masses = [mass for row in tickets.rows if (mass := row.label_mass) is not None]
     confidence, right = np.array(told).T if told else (np.zeros(0), np.zeros(0))
     return {
@@ -223,10 +223,7 @@ def _ranking(confidence: Floats, right: Floats) -> dict[str, Any]:
 
 def _accepted_right(ticket: Judged, taxonomy: Taxonomy) -> bool | None:
     """Whether a ticket was accepted where it belongs; None if it was not accepted."""
-    if not isinstance(ticket.outcome, Accepted):
-        return None
-    above = taxonomy.path(ticket.gold) if ticket.gold in taxonomy else ()
-    return any(node.id == ticket.outcome.category for node in above)
+    return is_offer_right(ticket, taxonomy) if isinstance(ticket.outcome, Accepted) else None
 
 
 def _accepted(right: Sequence[bool | None]) -> AcceptedFigures:
