@@ -141,7 +141,7 @@ def _offer(evidence: Evidence) -> dict[str, Any] | None:
     if not told:
         return None
     numbers, right = zip(*told, strict=True)
-    return ConfidenceCalibrator("platt-narrow").fit(numbers, right).to_dict()
+    return ConfidenceCalibrator("beta-narrow").fit(numbers, right).to_dict()
 
 
 def _open(evidence: Evidence) -> Router:

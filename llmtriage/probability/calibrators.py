@@ -15,7 +15,7 @@ change little and a category without a ticket keeps its scores. The fit minimise
 
 A `ConfidenceCalibrator` turns the confidence c of a first choice into the chance that it is right; no distribution can be made of
 that. `beta`: the logit is a ln c - b ln(1 - c) + m with a, b at least 0.000001. `platt`: the case a = b, at least 0.001. Priors: sd 2 around
-(1, 1, 0). `platt-narrow`: platt with sd 0.25, for confidences that are nearly true already. The first choice is kept, and so is the order, but
+(1, 1, 0). `beta-narrow`: beta with sd 0.25, for confidences that are nearly true already. The first choice is kept, and so is the order, but
 for confidences within 1e-7 of 0 or of 1, and where the digits of a float end.
 
 A method that keeps the order may share its labels with a certificate; any other must be fitted on labels of its own.
@@ -63,7 +63,7 @@ SCORE_METHODS: Mapping[str, Prior] = {
 CONFIDENCE_METHODS: Mapping[str, ConfidencePrior] = {
     "beta": ConfidencePrior((1e-6, 1e-6), 2.0),
     "platt": ConfidencePrior((1e-3,), 2.0),
-    "platt-narrow": ConfidencePrior((1e-3,), 0.25),
+    "beta-narrow": ConfidencePrior((1e-6, 1e-6), 0.25),
 }
 
 
@@ -354,7 +354,7 @@ class ConfidenceCalibrator(_Estimator):
             raise InputError("calibration: a confidence is not in [0, 1]", remedy="give the engine's own number, from 0 to 1")
         certainty = np.clip(certainty, _CLIP, 1 - _CLIP)
         sure, unsure = np.log(certainty), -np.log1p(-certainty)
-        return np.column_stack([sure, unsure] if self.method == "beta" else [sure + unsure])
+        return np.column_stack([sure, unsure] if self.method != "platt" else [sure + unsure])
 
     def _check(self) -> None:
         if not hasattr(self, "weights_"):
