@@ -215,7 +215,9 @@ class Router:
         before, after = choice.score, self.calibration.shown(choice.score)
         others = min(after / before, (1 - after) / (1 - before) if before < 1 else math.inf)
         return tuple(
-            Candidate(category=one.category, score=after if one.category == choice.category else (one.score or 0.0) * others)
+            Candidate(
+                category=one.category, score=after if one.category == choice.category else min(after, (one.score or 0.0) * others)
+            )
             for one in candidates
         )
 

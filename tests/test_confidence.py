@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from labelled import LEAVES, SHOP, classified, made, sample, triage, usual
 
@@ -61,13 +61,19 @@ def test_what_is_shown_changes_nobody_who_is_accepted(answer: Any) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.floats(1e-3, 50), st.floats(-60, 60), st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0, 1))
-def test_no_step_however_steep_moves_anybody(weight: float, offset: float, numbers: list[float], threshold: float) -> None:
+@given(
+    st.lists(st.floats(1e-3, 50), min_size=2, max_size=2),
+    st.floats(-60, 60),
+    st.lists(st.floats(0, 1), min_size=1, max_size=20),
+    st.floats(0, 1),
+)
+@example([1.0, 1.0], 1.0, [0.0], 0.0)  # ties, and a product that rounds up
+def test_no_step_however_steep_moves_anybody(weights: list[float], offset: float, numbers: list[float], threshold: float) -> None:
     """Not where all are shown alike, at 0 and at 1, and not by the last digits: the number of the calibrator decides."""
     known = usual().calibration
     assert known is not None
     (promise,) = known.promises
-    offer = {"method": "beta-narrow", "tickets": 1, "weights": [weight], "offset": offset}
+    offer = {"method": "beta-narrow", "tickets": 1, "weights": weights, "offset": offset}
     changed = {"offer": offer, "promises": (promise.model_copy(update={"threshold": threshold}),)}
     plain, steep = (
         Router(SHOP, None, as_told(known.model_copy(update=change))) for change in (changed | {"offer": None}, changed)
@@ -121,7 +127,7 @@ def test_a_threshold_is_told_in_the_numbers_that_are_shown() -> None:
     details = [reason.detail for outcome in waiting for reason in outcome.reasons if reason.code == "below_threshold"]
     assert details == [f"{outcome.confidence:.2f} < {least:g}" for outcome in waiting]
     assert all((outcome.confidence or 0) >= least for outcome in outcomes if isinstance(outcome, Accepted))
-    judged = [Judged(gold=gold, outcome=outcome) for (_, gold), outcome in zip(rows, outcomes, strict=True)]
+    judged = [Judged(gold=gold, outcome=outcome, text="") for (_, gold), outcome in zip(rows, outcomes, strict=True)]
     assert evaluate(judged, SHOP, calibration=known).settings["threshold"] == round(least, 6)
     limits = (without_offer(known).least_confidence("refund"), as_told(known).model_copy(update={"promises": ()}))
     assert limits[0] == own
@@ -136,7 +142,7 @@ def test_figures_are_about_what_is_offered(answer: Any) -> None:
     assert known is not None
     rows = sample(300, seed=8)
     outcomes = routed_by(known, rows)
-    judged = [Judged(gold=gold, outcome=outcome) for (_, gold), outcome in zip(rows, outcomes, strict=True)]
+    judged = [Judged(gold=gold, outcome=outcome, text="") for (_, gold), outcome in zip(rows, outcomes, strict=True)]
     report = evaluate(judged, SHOP, calibration=known)
     right = [offered(outcome) in {node.id for node in SHOP.path(gold)} for (_, gold), outcome in zip(rows, outcomes, strict=True)]
     assert report.top_brier == pytest.approx(np.mean((confidences(outcomes) - right) ** 2))
@@ -160,19 +166,18 @@ def test_confidence_counts_the_tickets_that_belong_nowhere() -> None:
 
 @pytest.mark.slow
 def test_confidence_is_true_more_often_than_the_calibrators_own_number() -> None:
-    """Of 12 samples of 300 labels, an eighth of the tickets outside: how often the error is what chance alone makes."""
+    """Of 8 samples of 300 labels: how often the error on other tickets is what chance alone makes."""
     agree = {"shown": 0, "own": 0}
-    for draw in range(12):
-        rows = [(ticket, "nowhere" if number % 8 == 0 else gold) for number, (ticket, gold) in enumerate(sample(300, seed=draw))]
-        known = made(rows=rows, alpha=0.4, none_label="nowhere").calibration
+    for draw in range(8):
+        known = made(300, rows=sample(300, seed=draw), alpha=0.4).calibration
         assert known is not None
-        fresh = [(ticket, "nowhere" if n % 8 == 0 else gold) for n, (ticket, gold) in enumerate(sample(1000, seed=100 + draw))]
+        fresh = sample(1000, seed=100 + draw)
         for name, calibration in (("shown", known), ("own", without_offer(known))):
             outcomes = routed_by(calibration, fresh)
             right = [offered(outcome) == gold for outcome, (_, gold) in zip(outcomes, fresh, strict=True)]
             agree[name] += ece_check(confidences(outcomes), right).verdict == "agrees"
-    assert agree["shown"] >= 8
-    assert agree["own"] <= 4
+    assert agree["shown"] >= 6
+    assert agree["own"] <= 3
 
 
 def test_a_model_with_one_number_needs_no_second_step() -> None:
@@ -205,7 +210,7 @@ def test_a_file_of_before_shows_the_calibrators_own_number(tmp_path: Path) -> No
     found, known = Calibration.load(changed(tmp_path / "old.json", offer=None)), usual().calibration
     assert known is not None
     fresh = sample(50, seed=9)
-    assert routed_by(found, fresh) == routed_by(without_offer(known), fresh)
+    assert confidences(routed_by(found, fresh)).tolist() == confidences(routed_by(without_offer(known), fresh)).tolist()
 
 
 def test_a_copy_forgets_what_was_worked_out_from_the_old_parts() -> None:
@@ -221,8 +226,8 @@ def test_a_copy_forgets_what_was_worked_out_from_the_old_parts() -> None:
 @pytest.mark.parametrize(
     "offer",
     [
-        {"method": "beta-narrow", "tickets": 9, "weights": [-1.0], "offset": 0.0},
-        {"method": "beta-narrow", "tickets": 9, "weights": [1.0]},
+        {"method": "beta-narrow", "tickets": 9, "weights": [-1.0, 1.0], "offset": 0.0},
+        {"method": "beta-narrow", "tickets": 9, "weights": [1.0, 1.0]},
         {"method": "temperature", "tickets": 9, "log_slope": 0.0, "bias": [0.0, 0.0], "matrix": None},
         {},
     ],
