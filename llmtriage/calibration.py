@@ -119,7 +119,7 @@ class Calibration(_Part):
 
     Attributes:
         format, version: What the file is.
-        words: What it promises, for people.
+        words, words_zh: What it promises, for people, in English and Chinese.
         made: The day.
         by: The version of llmtriage.
         answer: What is offered as the answer: a leaf, or the department above it.
@@ -142,6 +142,7 @@ class Calibration(_Part):
     format: Literal["llmtriage calibration"] = FORMAT
     version: Literal[1] = 1
     words: str
+    words_zh: str = ""
     made: date
     by: str
     answer: Answer
@@ -318,12 +319,25 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > _LARGEST:
             raise InputError("too large for a calibration", file=file, remedy="name the file that llmtriage calibrate wrote")
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_once)
+    except _TwiceError:
+        raise InputError("it was changed after it was made: a key stands twice", file=file, remedy="calibrate anew") from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=file, remedy="check the path") from None
     except (ValueError, RecursionError):
         raise InputError("not whole: no JSON", file=file, remedy="name the file that llmtriage calibrate wrote") from None
     return data if isinstance(data, dict) else {}
+
+
+class _TwiceError(Exception):
+    """A key stands twice in an object; of such the seal sees one only."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _TwiceError
+    return found
 
 
 def _in_words(name: str) -> str:

@@ -201,9 +201,16 @@ def test_methods_are_compared_on_the_same_draws(outputs: Path, monkeypatch: pyte
     assert set(theirs.coverage) == {float((files[1].score >= 0.5).mean())}
     assert len(found["ours", 100, 0.2, "options/sure"].coverage) == 22
     assert len(list(guarantee.table(found, files, 100, options))) == 2 + len(guarantee.METHODS) + 2
-    assert [line.split(" | ")[0] for line in guarantee.against(found)][2:] == [
+    *table, blank, chance = guarantee.against(found)
+    assert [line.split(" | ")[0] for line in table][2:] == [
         f"| {title}" for title in ("SGR", "LTT, 20 quantiles, Bonferroni", "LTT, split, fixed sequence", guarantee.MAPIE)
     ]
+    assert blank == ""
+    assert chance.startswith(
+        "Of 3 cells without any difference about 0 would be worse by two standard errors by chance alone. Ours is worse"
+    )
+    page = guarantee.PAGE.read_text(encoding="utf-8")
+    assert "cells without any difference about " in page
 
 
 def test_rules_for_the_parts_are_measured(outputs: Path, labelled: Path) -> None:

@@ -522,6 +522,10 @@ def test_a_file_read_back_is_the_same(file: Path) -> None:
     ("damage", "says"),
     [
         (lambda text: text.replace('"errors": ', '"errors": 1'), "it was changed after it was made; calibrate anew"),
+        (
+            lambda text: text.replace('"words": ', '"words": "nobody errs", "words": '),
+            "changed after it was made: a key stands twice",
+        ),
         (lambda text: text[: len(text) // 2], "not whole: no JSON"),
         (lambda text: text.replace('"version": 1', '"version": 2'), "version 2 of the format, this llmtriage reads version 1"),
         (lambda _: "[]", "not a calibration; make one with llmtriage calibrate"),

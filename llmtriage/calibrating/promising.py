@@ -120,6 +120,7 @@ def sealed(evidence: Evidence, tried: tuple[tuple[Group, ...], ...], delta: floa
             "promises": promises,
             "delta": delta,
             "words": in_words(found),
+            "words_zh": in_words(found, "zh"),
             "labels": evidence.labels,
             "offer": _offer(evidence),
         }

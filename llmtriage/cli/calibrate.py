@@ -50,6 +50,8 @@ _WORDS = {
         "left_out": "{n} of the tickets stand among the examples and were left out",
         "unanswered": "{n} of the tickets got no answer: the promise does not speak of such, even if they get one another time",
         "outside": "none of these tickets belongs to the catch-all: the promise is about a world without tickets that belong nowhere",
+        "unseen": "rules look at {fields}, which no ticket of the file has: what these rules hold back is not counted here",
+        "again": "another try on these labels, with another limit or setting, is a look of its own: add --look {look}, which costs a share of delta",
         "written": "written       {path}",
     },
     "zh": {
@@ -65,6 +67,8 @@ _WORDS = {
         "left_out": "其中 {n} 张工单在示例中出现，未使用",
         "unanswered": "其中 {n} 张工单没有得到答案：即使下次得到答案，该保证也不涉及此类工单",
         "outside": "没有一张工单属于兜底类别：该保证不涉及不属于任何类别的工单",
+        "unseen": "有规则要看 {fields}，但文件中没有一张工单有此字段：这些规则拦下的工单未计入",
+        "again": "用同一批标注换一个限度或设置再试，就是另一次查看：请加 --look {look}，以计入它应占的 delta",
         "written": "已写入        {path}",
     },
 }
@@ -166,10 +170,12 @@ def calibrate(
     unanswered = sum(getattr(row.outcome, "failure", None) is not None for row in rows)
     if unanswered:
         notice(_WORDS[language]["unanswered"].format(n=unanswered), quiet=quiet, language=language)
+    if unseen := _fields_unseen(triage.taxonomy, rows):
+        notice(_WORDS[language]["unseen"].format(fields=", ".join(unseen)), quiet=quiet, language=language)
     if as_json:
         show_json(_as_json(found, output))
     else:
-        _show(found, output, language, delta=delta, budget=budget is not None, quiet=quiet)
+        _show(found, output, language, delta=delta, look=look, budget=budget is not None, quiet=quiet)
     return 0 if found.calibration else 1
 
 
@@ -182,6 +188,12 @@ def refuse_acceptance(flags: dict[str, Any], command: str) -> None:
     ):
         if flags[name]:
             raise InputError(f"not for {command}", field=f"--{name}", remedy=remedy)
+
+
+def _fields_unseen(taxonomy: Taxonomy, rows: list[Labelled]) -> list[str]:
+    """The fields that rules look at and no labelled ticket has."""
+    names = {name for rule in taxonomy.rules for name in rule.when.metadata}
+    return sorted(name for name in names if not any(row.ticket.value(name) for row in rows))
 
 
 def _is_given(name: str) -> bool:
@@ -274,7 +286,7 @@ def labelled_outcomes(
     return [Labelled(ticket=row.ticket, gold=row.category, outcome=outcome) for row, outcome in found]
 
 
-def _show(found: Calibrated, output: str, language: str, *, delta: float, budget: bool, quiet: bool) -> None:
+def _show(found: Calibrated, output: str, language: str, *, delta: float, look: int | None, budget: bool, quiet: bool) -> None:
     from llmtriage.calibrating import in_words
 
     words, labels = _WORDS[language], found.labels
@@ -294,6 +306,8 @@ def _show(found: Calibrated, output: str, language: str, *, delta: float, budget
             words["half"] if budget else words["never"] if found.wanted is None else words["wanted"].format(wanted=found.wanted)
         )
         click.echo(words["none"].format(n=labels.n) + missing)
+        if not budget:
+            notice(words["again"].format(look=(look or 1) + 1), quiet=quiet, language=language)
         return
     click.echo(in_words(found, language))
     method = found.calibration.fitted.method
