@@ -235,13 +235,32 @@ def test_calibrate_and_evaluate_are_measured_as_users_type_them(labelled: Path) 
     assert [row[1:4] for row in cells] == [[shots, answer, "0.2"] for shots in ("3", "all") for answer in ("leaf", "department")]
     said = [line for line in done.stdout.splitlines() if line.startswith("- shop, ")]
     assert len(said) == len(cells)
+    assert " are within their limit" in done.stdout
     for row, sentence in zip(cells, said, strict=True):
         assert ("accepts" in sentence) == (row[4] == "1 of 1")
         assert (row[5] == "-") == (row[4] == "0 of 1")
         assert ("no promise with these 160 labels" in sentence) == (row[4] == "0 of 1")
 
 
-@pytest.mark.parametrize("name", ["parts", "datasets"])
+def test_tickets_that_belong_nowhere_are_told_and_counted(labelled: Path) -> None:
+    """Without and with a catch-all, which has a signal of its own; each draw of halves keeps a promise or makes none."""
+    done = script("outside.py", labelled, "--shots", "5", "0", "--draws", "2")
+    assert done.returncode == 0, done.stderr
+    assert "240 tickets, 60 of which belong to none of the" in done.stdout
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines() if " a catch-all |" in line
+    ]
+    signals, promises = cells[:6], cells[6:]
+    names = [f"{shots}, {how} a catch-all" for shots in ("5", "all") for how in ("without", "with")]
+    assert [row[0] for row in signals] == [name for name in names for _ in range(1 + name.count(", with a"))]
+    assert all(0.5 < float(auroc) <= 1 and 0 <= float(caught) <= 1 for _, _, auroc, caught in signals)
+    assert [row[0] for row in promises] == names
+    for _, kept, *shares in promises:
+        assert kept in {"0 of 2", "1 of 2", "2 of 2"}
+        assert all((share == "-") == (kept == "0 of 2") for share in shares)
+
+
+@pytest.mark.parametrize("name", ["parts", "datasets", "scale", "outside"])
 def test_the_pages_were_written_by_these_scripts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last measured tables have the rows and columns of the script."""
     module = imported(name, monkeypatch)
