@@ -329,9 +329,8 @@ def shown_to_reviewers(rule: CandidateRule, language: str) -> str:
 
 
 def _as_json(found: Calibrated, output: str) -> dict[str, Any]:
-    promises = found.calibration.promises if found.calibration else ()
     return {
-        "promises": [promise.model_dump(mode="json", exclude={"need", "wrong_at"}) for promise in promises],
+        "promises": _promises(found.calibration) if found.calibration else [],
         "share": found.share,
         "delta": found.delta,
         "alphas": [_evidence(groups[0]) for groups in found.tried],
@@ -347,6 +346,16 @@ def _as_json(found: Calibrated, output: str) -> dict[str, Any]:
         "need": list(found.certificate.boundary.need),
         "file": output if found.calibration else None,
     }
+
+
+def _promises(calibration: Calibration) -> list[dict[str, Any]]:
+    """Each with the least confidence that is accepted, in the numbers that outcomes show; None: any."""
+    least = [calibration.least_confidence(promise.categories[0]) for promise in calibration.promises]
+    return [
+        promise.model_dump(mode="json", exclude={"need", "wrong_at"})
+        | {"least_confidence": None if one is None or math.isinf(one) else one}
+        for promise, one in zip(calibration.promises, least, strict=True)
+    ]
 
 
 def _method(found: Calibrated) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from cli.conftest import Cli
 
 from llmtriage.backends.lexical import LexicalBackend as Lexical
+from llmtriage.calibration import Calibration
 from llmtriage.predictions import Failure, Prediction, Question
 
 WORDS = {
@@ -100,7 +102,10 @@ def test_from_labels_to_routed_tickets(cli: Cli, files: Path) -> None:
     out = rows(files / "out.csv")
     accepted = [row for row in out if row["outcome"] == "accepted"]
     assert len(accepted) > 30
-    assert all(float(row["confidence"]) >= (promise["threshold"] or 0) - 1e-6 for row in accepted)
+    least = Calibration.load(files / "c.json").least_confidence("refund")
+    assert least is not None
+    assert all(float(row["confidence"]) >= least - 1e-6 for row in accepted)
+    assert all(float(row["confidence"]) < least + 1e-6 for row in out if row["reasons"] == "below_threshold")
     gold = {row["id"]: row["category"] for row in rows(files / "fresh.csv")}
     assert np.mean([row["category"] != gold[row["id"]] for row in accepted]) <= 0.1
 
@@ -170,6 +175,8 @@ def test_as_json(cli: Cli, files: Path) -> None:
     assert data["labels"]["fitted"] + data["labels"]["certified"] == 400
     assert {tried["method"] for tried in data["tried"]} >= {"temperature", "bias"}
     assert data["file"] == "c.json"
+    least = Calibration.load(files / "c.json").least_confidence("refund")
+    assert data["promises"][0]["least_confidence"] == (None if least == -math.inf else least)
 
 
 def test_in_chinese(cli: Cli, files: Path) -> None:
