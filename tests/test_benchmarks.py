@@ -226,6 +226,20 @@ def test_rules_for_the_parts_are_measured(outputs: Path, labelled: Path) -> None
     assert "nan" not in done.stdout
 
 
+def test_second_steps_are_measured(outputs: Path, labelled: Path) -> None:
+    """Every rule for models and for the embedded engine; shares lie in [0, 1]."""
+    done = script("shown.py", outputs, labelled, "--draws", "1", "--sizes", "60", "120")
+    assert done.returncode == 0, done.stderr
+    cells = [line.strip("|").split("|") for line in done.stdout.splitlines() if "%;" in line]
+    assert len(cells) == 2 * 5
+    assert [row[0].strip() for row in cells[:2]] == ["none", "**llmtriage** (beta-narrow)"]
+    for told in (cell for row in cells for cell in row[1:]):
+        ece, agrees, brier, log_loss = told.replace("%", "").replace(";", ",").split(",")
+        assert 0 <= float(ece) <= 1
+        assert 0 <= float(agrees) <= 100
+        assert 0 < float(brier) < float(log_loss)
+
+
 def test_calibrate_and_evaluate_are_measured_as_users_type_them(labelled: Path) -> None:
     """A row for few and for all examples, leaf and department; and what calibrate says of each."""
     done = script("datasets.py", labelled, "--labelled", "160", "--draws", "1", "--shots", "3", "--alphas", "0.2")
