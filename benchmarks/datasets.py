@@ -207,7 +207,7 @@ def verdicts(rows: Sequence[Row]) -> str:
     """How often the numbers agree before and after, and how far off they are where they do not; a draw counts once, whatever alpha."""
     before = {(one.ece, one.limit) for row in rows for one in row.before}
     after = {(one.ece, one.limit) for row in rows for one in row.after if one is not None}
-    return f"Without calibration {_verdict(before)}. With it {_verdict(after)}."
+    return f"Without calibration {_verdict(before)}.\nWith it {_verdict(after)}."
 
 
 def _verdict(found: Collection[tuple[float, float]]) -> str:
@@ -248,8 +248,10 @@ Tickets that belong nowhere (`oos`, where a set has them) are among all of these
 
 {table}
 
-{verdicts} The limit knows the chance of the tickets that are judged, not that of the labels: of {labelled} of them the share right alone, without
-anything else that is learnt from it, is off by {unsure_80:.3f} in the mean where 80% are right, and by {unsure_90:.3f} where 90% are.
+{verdicts}
+
+The limit knows the chance of the tickets that are judged, not that of the labels: of {labelled} of them the share right alone, without
+anything else that is learnt from them, is off by {unsure_80:.3f} in the mean where 80% are right, and by {unsure_90:.3f} where 90% are.
 
 What `calibrate` said in the first draw:
 
