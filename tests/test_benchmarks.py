@@ -274,7 +274,7 @@ def test_tickets_that_belong_nowhere_are_told_and_counted(labelled: Path) -> Non
         assert all((share == "-") == (kept == "0 of 2") for share in shares)
 
 
-@pytest.mark.parametrize("name", ["parts", "datasets", "scale", "outside"])
+@pytest.mark.parametrize("name", ["parts", "datasets", "scale", "outside", "shown"])
 def test_the_pages_were_written_by_these_scripts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last measured tables have the rows and columns of the script."""
     module = imported(name, monkeypatch)
