@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llmtriage.calibrating import Calibrated, Group, Labelled
+    from llmtriage.calibration import Calibration
     from llmtriage.probability.candidates import CandidateRule
 
 _WORDS = {
@@ -31,6 +33,8 @@ _WORDS = {
         "left_out": "{n} of the tickets stand among the examples and were left out",
         "unanswered": "{n} of the tickets got no answer: the promise does not speak of such, even if they get one another time",
         "outside": "none of these tickets belongs to the catch-all: the promise is about a world without tickets that belong nowhere",
+        "unseen": "rules look at {fields}, which no ticket of the file has: what these rules hold back is not counted here",
+        "again": "another try on these labels, with another limit or setting, is a look of its own: add --look {look}, which costs a share of delta",
         "written": "written       {path}",
     },
     "zh": {
@@ -47,6 +51,8 @@ _WORDS = {
         "left_out": "其中 {n} 张工单在示例中出现，未使用",
         "unanswered": "其中 {n} 张工单没有得到答案：即使下次得到答案，该保证也不涉及此类工单",
         "outside": "没有一张工单属于兜底类别：该保证不涉及不属于任何类别的工单",
+        "unseen": "有规则要看 {fields}，但文件中没有一张工单有此字段：这些规则拦下的工单未计入",
+        "again": "用同一批标注换一个限度或设置再试，就是另一次查看：请加 --look {look}，以计入它应占的 delta",
         "written": "已写入        {path}",
     },
 }
@@ -63,6 +69,8 @@ def finish(
     language: str,
     budget: bool = False,
     grows: bool = False,
+    look: int | None = None,
+    unseen: Sequence[str] = (),
     more: Mapping[str, Any] | None = None,
 ) -> int:
     """Write the calibration, if there is one, and say what was won; the exit code.
@@ -77,6 +85,8 @@ def finish(
         language: Of what is said.
         budget: A review budget was given in place of limits.
         grows: The sample grows by itself, so that no new one is needed.
+        look: Which look at these labels this was, where nothing else counts them.
+        unseen: The fields that rules look at and no ticket has.
         more: Further facts for machines.
     """
     if found.calibration is not None:
@@ -84,10 +94,14 @@ def finish(
     unanswered = sum(getattr(row.outcome, "failure", None) is not None for row in rows)
     if unanswered:
         notice(_WORDS[language]["unanswered"].format(n=unanswered), quiet=quiet, language=language)
+    if unseen:
+        notice(_WORDS[language]["unseen"].format(fields=", ".join(unseen)), quiet=quiet, language=language)
     if as_json:
         show_json({**_as_json(found, str(path)), **(more or {})})
-    else:
-        _show(found, str(path), language, delta=delta, budget=budget, grows=grows, quiet=quiet)
+        return 0 if found.calibration else 1
+    _show(found, str(path), language, delta=delta, budget=budget, grows=grows, quiet=quiet)
+    if found.calibration is None and look is not None:
+        notice(_WORDS[language]["again"].format(look=look + 1), quiet=quiet, language=language)
     return 0 if found.calibration else 1
 
 
@@ -131,9 +145,8 @@ def shown_to_reviewers(rule: CandidateRule, language: str) -> str:
 
 
 def _as_json(found: Calibrated, output: str) -> dict[str, Any]:
-    promises = found.calibration.promises if found.calibration else ()
     return {
-        "promises": [promise.model_dump(mode="json", exclude={"need", "wrong_at"}) for promise in promises],
+        "promises": _promises(found.calibration) if found.calibration else [],
         "share": found.share,
         "delta": found.delta,
         "alphas": [_evidence(groups[0]) for groups in found.tried],
@@ -149,6 +162,16 @@ def _as_json(found: Calibrated, output: str) -> dict[str, Any]:
         "need": list(found.certificate.boundary.need),
         "file": output if found.calibration else None,
     }
+
+
+def _promises(calibration: Calibration) -> list[dict[str, Any]]:
+    """Each with the least confidence that is accepted, in the numbers that outcomes show; None: any."""
+    least = [calibration.least_confidence(promise.categories[0]) for promise in calibration.promises]
+    return [
+        promise.model_dump(mode="json", exclude={"need", "wrong_at"})
+        | {"least_confidence": None if one is None or math.isinf(one) else one}
+        for promise, one in zip(calibration.promises, least, strict=True)
+    ]
 
 
 def _method(found: Calibrated) -> str | None:
