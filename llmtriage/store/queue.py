@@ -24,6 +24,7 @@ from llmtriage.store.reading import (
     reviews,
 )
 from llmtriage.store.recording import now
+from llmtriage.store.records import name
 from llmtriage.store.similar import Similar
 from llmtriage.store.useful import Useful, first_of
 
@@ -266,13 +267,14 @@ class Queue:
             The answer that was taken back, and its entry in the next round.
 
         Raises:
-            InputError: There is no such answer.
+            InputError: There is no such answer, or the ticket was erased since.
             StoreError: The store cannot be written.
         """
         with self._database.writing() as connection:
             taken = self._last_answer(connection, reviewer, entry)
             assert taken.entry is not None  # noqa: S101 - asked for
             row = connection.execute(locked(taken.entry)).one()
+            _refuse_erased(connection, row.ticket_id)
             back = Answer(
                 entry=row,
                 reviewer=reviewer,
@@ -296,7 +298,7 @@ class Queue:
             if row is None:
                 raise UnknownNameError(f"the queue has no entry {which}", remedy="see llmtriage review list")
             return item_of(row, now())
-        found = connection.execute(items().where(schema.ticket.c.external_id == which).order_by(_entry.id)).all()
+        found = connection.execute(items().where(schema.ticket.c.external_id == name(which)).order_by(_entry.id)).all()
         if not found:
             raise UnknownNameError(f"no ticket {short(which)!r} is or was in the queue", remedy="see llmtriage review list")
         waiting = [row for row in found if row.state == "open"]
@@ -325,6 +327,12 @@ class Queue:
     def _change_lease(self, item: Item, reviewer: str, until: int | None) -> bool:
         with self._database.writing() as connection:
             return connection.execute(_lease(item, reviewer, until)).rowcount == 1
+
+
+def _refuse_erased(connection: sa.Connection, ticket: int) -> None:
+    """Nobody can decide again about a ticket whose text is gone. Raises InputError."""
+    if connection.scalar(sa.select(schema.ticket.c.erased_at).where(schema.ticket.c.id == ticket)) is not None:
+        raise InputError("the ticket of this answer was erased", remedy="the answer stands as it is")
 
 
 def _lease(item: Item, reviewer: str, until: int | None) -> sa.Update:

@@ -135,36 +135,62 @@ class _Group:
             }
             for (text, run_key), decision in places.items()
         ]
+        values = self._without_known_failures(values)
+        if not values:
+            return []
         table = schema.outcome.c
         insert = self._insert(schema.outcome).on_conflict_do_nothing(
             index_elements=[table.ticket_text_id, table.run_key], index_where=table.final
         )
-        found = self._connection.execute(insert.returning(table.id, table.ticket_text_id, table.run_key), values)
-        return [_Written(row.id, of_text[row[1]], row[1], places[row[1], row[2]]) for row in found]
+        rows = self._connection.execute(insert.returning(table.id, table.ticket_text_id, table.run_key), values)
+        ids = {(row.ticket_text_id, row.run_key): row.id for row in rows}
+        return [_Written(ids[place], of_text[place[0]], place[0], one) for place, one in places.items() if place in ids]
+
+    def _without_known_failures(self, values: Rows) -> Rows:
+        """Without those that failed here where another process had an answer meanwhile."""
+        failed = {row["ticket_text_id"] for row in values if not row["final"]}
+        if not failed:
+            return values
+        table = schema.outcome.c
+        chosen = sa.select(table.ticket_text_id, table.run_key).where(table.ticket_text_id.in_(failed), table.final)
+        known = {(row.ticket_text_id, row.run_key) for row in self._connection.execute(chosen)}
+        return [row for row in values if row["final"] or (row["ticket_text_id"], row["run_key"]) not in known]
 
     def _write_entries(self, written: Sequence[_Written]) -> None:
         """A place in the queue for each that waits, unless a person has answered, or it is drawn already. A ticket keeps the place it has."""
         before = self._entries_before(written)
         answered = self._answered(written)
         drawn = {entry.ticket_text_id for entry in before if entry.lane == "probe"}
-        waiting = {one.ticket: one for one in written if _waits(one, answered, drawn)}
-        newest = {one.ticket: one.text for one in written}
-        moved, gone = {}, []
-        for entry in before:
-            if entry.lane != "pending" or entry.state != "open" or not self._gives_way(entry, newest):
-                continue
-            one = waiting.get(entry.ticket_id)
-            if one and one.decision.probe is None and one.outcome not in moved:
-                moved[one.outcome] = entry.id
-            else:
-                gone.append(entry.id)
+        texts = {one.text: one for one in written}
+        waiting = {text: one for text, one in texts.items() if _waits(one, answered, drawn)}
+        moved, gone = self._moved(before, texts, waiting)
         self._withdraw(gone)
-        self._move([{"entry": moved[one.outcome], **_place(one)} for one in waiting.values() if one.outcome in moved])
-        rows = [
-            {**_place(one), **self._entry(one)} for one in written if _waits(one, answered, drawn) and one.outcome not in moved
-        ]
+        self._move([{"entry": entry, **_place(waiting[text])} for text, entry in moved.items()])
+        rows = [{**_place(one), **self._entry(one)} for text, one in waiting.items() if text not in moved]
         if rows:
             self._connection.execute(schema.queue_entry.insert(), rows)
+
+    def _moved(
+        self, before: Sequence[Any], texts: Mapping[int, _Written], waiting: Mapping[int, _Written]
+    ) -> tuple[dict[int, int], list[int]]:
+        """The entries that go on for texts that wait, by text, and those that end: an entry goes to its own text, else to the newest."""
+        free: dict[int, list[int]] = {}
+        for text, one in waiting.items():
+            if one.decision.probe is None:
+                free.setdefault(one.ticket, []).append(text)
+        moved, gone = {}, []
+        places = [entry for entry in before if entry.lane == "pending" and entry.state == "open"]
+        for entry in sorted(places, key=lambda entry: entry.ticket_text_id not in texts):
+            mine, left = entry.ticket_text_id, free.get(entry.ticket_id, [])
+            if mine not in texts and entry.outcome_id > self._recorder.opened_at:
+                continue
+            wanted = [mine] if mine in texts else left[-1:]
+            if wanted and wanted[0] in left:
+                left.remove(wanted[0])
+                moved[wanted[0]] = entry.id
+            else:
+                gone.append(entry.id)
+        return moved, gone
 
     def _withdraw(self, entries: Sequence[int]) -> None:
         if entries:
@@ -179,9 +205,6 @@ class _Group:
             moved = table.update().where(table.c.id == sa.bindparam("entry")).values({name: sa.bindparam(name) for name in names})
             ended = {"lease_owner": None, "lease_until": None, "lease_token": table.c.lease_token + 1}
             self._connection.execute(moved.values(ended), rows)
-
-    def _gives_way(self, entry: Any, newest: Mapping[int, int]) -> bool:
-        return bool(entry.outcome_id <= self._recorder.opened_at or entry.ticket_text_id == newest[entry.ticket_id])
 
     def _entries_before(self, written: Sequence[_Written]) -> Sequence[Any]:
         entries = schema.queue_entry.c

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 from decided import OTHER_RUN, accepted, answer, decision, entries, pending, recall, record, rows, ticket
 
-from llmtriage import Ticket
-from llmtriage.errors import StoreError
+from llmtriage import Category, Taxonomy, Ticket
+from llmtriage.errors import InputError, OutdatedError, StoreError
 from llmtriage.store import SqlStore, erasing, schema
 
 OpenStore = Callable[..., SqlStore]
 
 _DAY = 86_400_000_000
+_TAXONOMY = Taxonomy(categories=(Category(id="refund"), Category(id="parcel")))
 
 
 def _private(n: int, **more: Any) -> Ticket:
@@ -119,6 +120,29 @@ def test_whoever_holds_an_erased_ticket_loses_it(store: SqlStore) -> None:
     erasing.erase(store, _numbers(store, 1))
     (entry,) = entries(store, "withdrawn")
     assert (entry.lease_owner, entry.lease_until, entry.lease_token) == (None, None, 4)
+
+
+def test_an_answer_to_an_erased_ticket_is_refused(store: SqlStore) -> None:
+    """Who has it on the screen is told; nothing of what they write is kept."""
+    record(store, decision(_private(1), pending()))
+    (item,) = store.queue.claim("王芳")
+    erasing.erase(store, _numbers(store, 1))
+    with pytest.raises(OutdatedError, match="it waits no longer; go on with the next one"):
+        store.queue.answer(item, "王芳", "refund", taxonomy=_TAXONOMY, shown=True, note="备注1号")
+    assert not rows(store, schema.review)
+
+
+def test_an_answer_to_a_ticket_that_was_erased_stands_and_teaches_nothing(store: SqlStore) -> None:
+    """It cannot be taken back, for nobody could answer again; without the text it is no example."""
+    record(store, decision(_private(1), pending()), decision(_private(2), pending()))
+    for item in store.queue.claim("王芳", n=2):
+        store.queue.answer(item, "王芳", "refund", taxonomy=_TAXONOMY, shown=True)
+    erasing.erase(store, _numbers(store, 2))
+    assert [label.ticket.id for label in store.queue.labels()] == ["编号1号"]
+    with pytest.raises(InputError, match="the ticket of this answer was erased; the answer stands as it is"):
+        store.queue.undo("王芳")
+    assert len(rows(store, schema.review)) == 2
+    assert not entries(store)
 
 
 def test_an_erased_ticket_that_comes_again_is_a_new_one(store: SqlStore) -> None:

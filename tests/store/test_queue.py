@@ -280,13 +280,12 @@ def test_an_answer_to_an_older_text_is_refused(store: SqlStore, open_store: Open
     """The person read something else than what waits now."""
     wait(store, 1)
     (item,) = store.queue.claim("ann")
-    later_run = open_store()
-    record(later_run, decision(ticket("a new text", "T1"), pending("parcel")))
+    record(open_store(), decision(ticket("a new text", "T1"), pending("parcel")))
     with pytest.raises(OutdatedError, match="the text of T1 was changed meanwhile, or it waits no longer"):
         answer(store, item, "ann")
     (item,) = store.queue.claim("bob")
     assert item.ticket.content == "a new text"
-    record(later_run, decision(ticket("a newer text", "T1"), accepted()))
+    record(open_store(), decision(ticket("a newer text", "T1"), accepted()))
     with pytest.raises(OutdatedError, match="waits no longer"):
         answer(store, item, "bob")
     assert not rows(store, schema.review)
