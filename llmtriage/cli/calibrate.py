@@ -155,7 +155,9 @@ def calibrate(
         found = fit_and_certify(triage, rows, alpha=limits, delta=delta, look=look, **facts)
     else:
         found = calibrate_plan(triage, draft, rows, alpha=limits, delta=delta, look=look, file=name, none_label=none_label)
-    return finish(found, rows, path, delta=delta, budget=budget is not None, as_json=as_json, quiet=quiet, language=language)
+    how: dict[str, Any] = {"as_json": as_json, "quiet": quiet, "language": language}
+    again = (look or 1) + 1 if budget is None else None
+    return finish(found, rows, path, taxonomy=triage.taxonomy, delta=delta, budget=budget is not None, again=again, **how)
 
 
 def refuse_acceptance(flags: dict[str, Any], command: str) -> None:

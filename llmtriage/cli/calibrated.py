@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from llmtriage.calibrating import Calibrated, Group, Labelled
     from llmtriage.probability.candidates import CandidateRule
+    from llmtriage.taxonomy import Taxonomy
 
 _WORDS = {
     "en": {
@@ -31,6 +32,8 @@ _WORDS = {
         "left_out": "{n} of the tickets stand among the examples and were left out",
         "unanswered": "{n} of the tickets got no answer: the promise does not speak of such, even if they get one another time",
         "outside": "none of these tickets belongs to the catch-all: the promise is about a world without tickets that belong nowhere",
+        "unseen": "rules look at {fields}, which no ticket of the file has: what these rules hold back is not counted here",
+        "again": "another try on these labels, with another limit or setting, is a look of its own: add --look {look}, which costs a share of delta",
         "written": "written       {path}",
     },
     "zh": {
@@ -47,6 +50,8 @@ _WORDS = {
         "left_out": "其中 {n} 张工单在示例中出现，未使用",
         "unanswered": "其中 {n} 张工单没有得到答案：即使下次得到答案，该保证也不涉及此类工单",
         "outside": "没有一张工单属于兜底类别：该保证不涉及不属于任何类别的工单",
+        "unseen": "有规则要看 {fields}，但文件中没有一张工单有此字段：这些规则拦下的工单未计入",
+        "again": "用同一批标注换一个限度或设置再试，就是另一次查看：请加 --look {look}，以计入它应占的 delta",
         "written": "已写入        {path}",
     },
 }
@@ -57,12 +62,14 @@ def finish(
     rows: Sequence[Labelled],
     path: Path,
     *,
+    taxonomy: Taxonomy,
     delta: float,
     as_json: bool,
     quiet: bool,
     language: str,
     budget: bool = False,
     grows: bool = False,
+    again: int | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> int:
     """Write the calibration, if there is one, and say what was won; the exit code.
@@ -71,12 +78,14 @@ def finish(
         found: What came of calibrating.
         rows: What it was made on.
         path: The calibration file.
+        taxonomy: Whose rules acted.
         delta: What one promise could have spent, were it alone.
         as_json: For machines.
         quiet: No notices.
         language: Of what is said.
         budget: A review budget was given in place of limits.
         grows: The sample grows by itself, so that no new one is needed.
+        again: Which look another try on these labels would be; None: it is counted elsewhere.
         more: Further facts for machines.
     """
     if found.calibration is not None:
@@ -84,11 +93,21 @@ def finish(
     unanswered = sum(getattr(row.outcome, "failure", None) is not None for row in rows)
     if unanswered:
         notice(_WORDS[language]["unanswered"].format(n=unanswered), quiet=quiet, language=language)
+    if unseen := _fields_unseen(taxonomy, rows):
+        notice(_WORDS[language]["unseen"].format(fields=", ".join(unseen)), quiet=quiet, language=language)
     if as_json:
         show_json({**_as_json(found, str(path)), **(more or {})})
-    else:
-        _show(found, str(path), language, delta=delta, budget=budget, grows=grows, quiet=quiet)
+        return 0 if found.calibration else 1
+    _show(found, str(path), language, delta=delta, budget=budget, grows=grows, quiet=quiet)
+    if found.calibration is None and again is not None:
+        notice(_WORDS[language]["again"].format(look=again), quiet=quiet, language=language)
     return 0 if found.calibration else 1
+
+
+def _fields_unseen(taxonomy: Taxonomy, rows: Sequence[Labelled]) -> list[str]:
+    """The fields that rules look at and no labelled ticket has."""
+    names = {name for rule in taxonomy.rules for name in rule.when.metadata}
+    return sorted(name for name in names if not any(row.ticket.value(name) for row in rows))
 
 
 def _show(found: Calibrated, output: str, language: str, *, delta: float, budget: bool, grows: bool, quiet: bool) -> None:
