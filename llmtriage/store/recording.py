@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from llmtriage.outcomes import Pending
 from llmtriage.store import schema
-from llmtriage.store.records import name, outcome_row, storable, text_hmac, ticket_key, uncertainty
+from llmtriage.store.records import outcome_row, storable, text_columns, text_hmac, ticket_key, ticket_row, uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from llmtriage.remembering import Decision, Run
     from llmtriage.store.database import Database
     from llmtriage.store.records import Kept
-    from llmtriage.tickets import Ticket
 
 Rows = list[dict[str, Any]]
 
@@ -29,6 +28,11 @@ _GOLDEN = 0.6180339887498949
 def now() -> int:
     """Microseconds since 1970."""
     return time.time_ns() // 1000
+
+
+def anywhere(number: int) -> float:
+    """The rank of an entry of which nothing is known: it stands anywhere among the others."""
+    return -((number * _GOLDEN) % 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,36 +97,22 @@ class _Group:
 
     def _write_tickets(self) -> dict[str, int]:
         """The tickets of the group by their keys."""
-        rows = {key: self._ticket_row(key, decision) for (key, _, _), decision in self._decisions.items()}
+        common: dict[str, Any] = {"source": self._recorder.source, "kept": self._recorder.kept, "at": self._at}
+        rows = {key: ticket_row(decision.ticket, key=key, **common) for (key, _, _), decision in self._decisions.items()}
         insert = self._insert(schema.ticket)
         changing = {name: insert.excluded[name] for name in ("channel", "language", "customer", "metadata")}
         insert = insert.on_conflict_do_update(index_elements=["source", "key"], set_={**changing, "erased_at": None})
         found = self._connection.execute(insert.returning(schema.ticket.c.key, schema.ticket.c.id), list(rows.values()))
         return {row.key: row.id for row in found}
 
-    def _ticket_row(self, key: str, decision: Decision) -> dict[str, Any]:
-        ticket = decision.ticket
-        return {
-            "source": self._recorder.source,
-            "key": key,
-            "external_id": None if ticket.numbered or ticket.id is None else name(ticket.id),
-            "channel": _storable(ticket.channel),
-            "language": _storable(ticket.language),
-            "customer": None if ticket.customer is None else name(ticket.customer),
-            "metadata": self._metadata(ticket),
-            "received_at": self._at,
-        }
-
-    def _metadata(self, ticket: Ticket) -> dict[str, str]:
-        """Nobody looks for personal data in it, so it is kept only where the text is kept as received."""
-        if self._recorder.kept != "original":
-            return {}
-        return {storable(key): storable(value) for key, value in ticket.metadata.items()}
-
     def _write_texts(self, tickets: Mapping[str, int]) -> dict[tuple[int, bytes], int]:
         """The texts of the group by ticket and hash."""
-        rows = {(tickets[key], digest): self._text(decision) for (key, digest, _), decision in self._decisions.items()}
-        common = {"kept": self._recorder.kept, "received_at": self._at}
+        kept = self._recorder.kept
+        rows = {
+            (tickets[key], digest): text_columns(one.ticket, one.outcome.text, kept)
+            for (key, digest, _), one in self._decisions.items()
+        }
+        common = {"kept": kept, "received_at": self._at}
         values = [{"ticket_id": ticket, "hmac": digest, **texts, **common} for (ticket, digest), texts in rows.items()]
         insert = self._insert(schema.ticket_text)
         # Nothing changes, but only a row that is written is returned.
@@ -130,13 +120,6 @@ class _Group:
         table = schema.ticket_text.c
         found = self._connection.execute(insert.returning(table.ticket_id, table.hmac, table.id), values)
         return {(row.ticket_id, bytes(row.hmac)): row.id for row in found}
-
-    def _text(self, decision: Decision) -> dict[str, str | None]:
-        if self._recorder.kept == "none":
-            return {"title": None, "content": None}
-        if self._recorder.kept == "redacted":
-            return {"title": "", "content": storable(decision.outcome.text)}
-        return {"title": storable(decision.ticket.title), "content": storable(decision.ticket.content)}
 
     def _write_outcomes(self, places: Mapping[tuple[int, str], Decision], of_text: Mapping[int, int]) -> list[_Written]:
         """Those of the outcomes that were not there."""
@@ -297,12 +280,11 @@ def _place(one: _Written) -> dict[str, Any]:
         "outcome_id": one.outcome,
         "ticket_id": one.ticket,
         "ticket_text_id": one.text,
-        "language": _storable(one.decision.ticket.language),
+        "language": one.decision.ticket.language and storable(one.decision.ticket.language),
     }
     outcome = one.decision.outcome
     if one.decision.probe is not None or not isinstance(outcome, Pending):
-        # It stands anywhere among the others.
-        return {**place, "reasons": " probe ", "category": None, "rank": -((one.outcome * _GOLDEN) % 1.0)}
+        return {**place, "reasons": " probe ", "category": None, "rank": anywhere(one.outcome)}
     codes = " ".join(reason.code for reason in outcome.reasons)
     return {**place, "reasons": f" {codes} ", "category": outcome.suggestion, "rank": -uncertainty(outcome)}
 
@@ -316,7 +298,3 @@ def count(connection: sa.Connection, insert: Any, at: int, counts: Mapping[tuple
     connection.execute(
         added.on_conflict_do_update(index_elements=["day", "kind", "category"], set_={"n": table.n + added.excluded.n}), rows
     )
-
-
-def _storable(text: str | None) -> str | None:
-    return None if text is None else storable(text)
