@@ -22,7 +22,7 @@ def menu(taxonomy: Taxonomy, group: str | None) -> tuple[Category, ...]:
 
 
 def found(taxonomy: Taxonomy, typed: str) -> tuple[Category, ...]:
-    """The leaves that hold all typed words in id, name or path, in any case and language; best ones first, all for nothing typed."""
+    """The leaves that hold all typed words in an id (also a former one), a name or the path; best ones first, all for nothing typed."""
     words = normal(typed).split()
     ranked = [(_rank(taxonomy, leaf, words), leaf) for leaf in taxonomy.leaves]
     hits = [(rank, leaf) for rank, leaf in ranked if rank is not None]
@@ -54,7 +54,7 @@ def _rank_of(word: str, own: list[str], above: list[str]) -> int | None:
 
 
 def _names(node: Category) -> list[str]:
-    return [normal(text) for text in (node.id, *(all_languages(node.name) if node.name else ()))]
+    return [normal(text) for text in (node.id, *node.was, *(all_languages(node.name) if node.name else ()))]
 
 
 def _parts(name: str) -> list[str]:

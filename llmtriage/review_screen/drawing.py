@@ -110,8 +110,9 @@ def _why(item: Item, language: str) -> str:
 
 
 def _named(state: State, category: str) -> str:
-    """A category that a model named; the taxonomy may have lost it since."""
-    return _label(state, state.taxonomy[category]) if category in state.taxonomy else neutral(category)
+    """A category that was stored; the taxonomy may have lost it since."""
+    known = state.taxonomy.carried(category) or category
+    return _label(state, state.taxonomy[known]) if known in state.taxonomy else neutral(category)
 
 
 def _label(state: State, node: Category) -> str:
@@ -215,8 +216,10 @@ def _hints(state: State, parts: _Parts) -> str:
     """As many hints as fit."""
     line = ""
     hints = HINTS[state.language][_situation(state)]
+    last = min(len(listed(state)), DIGITS)
+    digits = "1" if last == 1 else f"1-{last}"
     for hint in hints:
-        longer = f"{line}  {_filled(hint, parts)}".strip()
+        longer = f"{line}  {hint.format(digits)}".strip()
         if _fits(state, hint, parts) and get_cwidth(longer) <= state.width:
             line = longer
     return line
@@ -228,11 +231,6 @@ def _situation(state: State) -> str:
     if state.item is None:
         return "nothing"
     return "group" if state.group else "ticket"
-
-
-def _filled(hint: str, parts: _Parts) -> str:
-    digits = min(len(parts.choices), DIGITS)
-    return hint.format("1" if digits == 1 else f"1-{digits}")
 
 
 def _fits(state: State, hint: str, parts: _Parts) -> bool:

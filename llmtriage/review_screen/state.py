@@ -115,8 +115,17 @@ def _proposed(taxonomy: Taxonomy, item: Item) -> tuple[Category, ...]:
     """What a model thinks of this ticket, in an order that does not tell which one it prefers."""
     if item.blind:
         return ()
-    wanted = {candidate.category for candidate in item.candidates} | {item.suggestion}
+    labels = [item.suggestion or "", *(candidate.category for candidate in item.candidates)]
+    wanted = {leaf for label in labels for leaf in _meant(taxonomy, label)}
     return tuple(leaf for leaf in taxonomy.leaves if leaf.id in wanted)
+
+
+def _meant(taxonomy: Taxonomy, label: str) -> tuple[str, ...]:
+    """The leaves that a stored label may mean now; none for an inner node."""
+    carried = taxonomy.carried(label)
+    if carried is not None:
+        return (carried,)
+    return () if label in taxonomy else taxonomy.candidates(label)
 
 
 # -- what happened ---------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from review_screen.desk import FakeQueue, Person, blind, waiting
 from llmtriage import Category, Taxonomy
 from llmtriage.errors import StoreError
 from llmtriage.review_screen.choosing import found
+from llmtriage.review_screen.drawing import draw
 from llmtriage.review_screen.state import PAUSE, Key, listed
 
 
@@ -124,6 +125,22 @@ def test_what_the_taxonomy_has_lost_is_no_choice(shop: Taxonomy) -> None:
     """Nor is a department that was suggested."""
     lost = waiting(suggestion="sales", candidates=(replace(waiting().candidates[0], category="gone"), waiting().candidates[2]))
     assert names(Person(FakeQueue(lost), shop)) == ["refund"]
+
+
+def test_former_ids() -> None:
+    """What was renamed is offered under its new name, what was split as all it may be; a search knows former ids."""
+    leaves = (
+        Category(id="refund", was=("money",)),
+        Category(id="late", was=("old",)),
+        Category(id="lost", was=("old",)),
+        Category(id="b"),
+    )
+    taxonomy = Taxonomy(categories=leaves)
+    stored = replace(waiting().candidates[0], category="old")
+    person = Person(FakeQueue(waiting(suggestion="money", candidates=(stored,))), taxonomy)
+    assert names(person) == ["refund", "late", "lost"]
+    assert [leaf.id for leaf in found(taxonomy, "mon")] == ["refund"]
+    assert "suggestion: refund" in [line.text for line in draw(person.session.state).lines]
 
 
 def test_undo(shop: Taxonomy) -> None:

@@ -13,26 +13,17 @@ from pathlib import Path
 import pexpect
 import pytest
 import sqlalchemy as sa
+from support import ROOT
 
-from llmtriage import Taxonomy, Ticket
-from llmtriage.errors import InputError
+from llmtriage import Ticket
 from llmtriage.outcomes import Candidate, Pending, Reason
 from llmtriage.remembering import Decision, Run
-from llmtriage.review_screen import review_on_screen
 from llmtriage.reviewing import Label
 from llmtriage.store import SqlStore, schema
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")]
 
-PROGRAM = """\
-import sys
-from llmtriage import Taxonomy
-from llmtriage.review_screen import review_on_screen
-from llmtriage.store import SqlStore
-done = review_on_screen(SqlStore(sys.argv[1]).queue, Taxonomy.sample(), reviewer="li", language=sys.argv[2])
-print(done.why, done.labelled, "labelled", done.left, "left")
-"""
-READ = 0.6  # seconds a person looks at a ticket
+READ = 0.8  # seconds a person looks at a ticket
 HOSTILE = "\x1b]0;pwned\x07\x1b[2J\u202emoc.live \x9b31m 已付款"
 
 
@@ -61,15 +52,10 @@ class Desk:
 
     def open(self, language: str = "en", columns: int = 80) -> pexpect.spawn:
         """Begin to review; the first ticket is on the screen."""
+        options = {"--store": self.path, "--taxonomy": ROOT / "taxonomy.yaml", "--reviewer": "li", "--language": language}
+        command = ["-m", "llmtriage", "review", *(str(word) for pair in options.items() for word in pair)]
         env = {**os.environ, "TERM": "xterm-256color"}
-        child = pexpect.spawn(
-            sys.executable,
-            ["-c", PROGRAM, str(self.path), language],
-            dimensions=(24, columns),
-            env=env,
-            encoding="utf-8",
-            timeout=60,
-        )
+        child = pexpect.spawn(sys.executable, command, dimensions=(24, columns), env=env, encoding="utf-8", timeout=60)
         child.logfile_read = io.StringIO()
         self.children.append(child)
         child.expect("q quit|q 退出")
@@ -125,7 +111,7 @@ def test_ten_tickets_one_undone_and_a_second_sitting(desk: Desk) -> None:
     desk.wait(7)
     assert [label.ticket.id for label in desk.labels()] == ids[:5]
     child.send("q")
-    assert ended(child) == "quit 5 labelled 6 left"
+    assert ended(child) == "5 answered, 6 wait"
     child = desk.open()
     for count in range(8, 13):
         child.send("/")
@@ -134,7 +120,7 @@ def test_ten_tickets_one_undone_and_a_second_sitting(desk: Desk) -> None:
         child.send("\r")
         desk.wait(count)
     child.send("q")
-    assert ended(child) == "quit 5 labelled 1 left"
+    assert ended(child) == "5 answered, 1 wait"
     labels = desk.labels()
     assert [label.ticket.id for label in labels] == ids[:10]
     assert [label.category for label in labels] == ["refund_status", "order_tracking"] * 2 + ["refund_status"] * 6
@@ -149,7 +135,7 @@ def test_a_probe_shows_no_suggestion(desk: Desk) -> None:
     child.send("o")
     child.expect("your own")
     child.send("\x03")
-    assert ended(child) == "quit 0 labelled 1 left"
+    assert ended(child) == "0 answered, 1 wait"
     written = _written(child)
     assert "Where is my refund?" in written
     assert not [name for name in ("order_tracking", "refund_status", "device_fault", "uggestion", "0.4") if name in written]
@@ -192,26 +178,12 @@ def test_a_terminal_that_is_closed(desk: Desk) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_a_program_that_is_told_to_end(desk: Desk, number: int) -> None:
-    """As if the person had quit."""
+    """As if the person had quit, but nobody is told."""
     desk.put("T-1")
     child = desk.open()
     child.kill(number)
-    assert ended(child) == "closed 0 labelled 1 left"
+    assert ended(child) == ""
     _free(desk, "T-1")
-
-
-def test_nothing_waits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No screen is opened."""
-    monkeypatch.setattr("llmtriage.review_screen.terminal.make_sure_of_terminal", lambda: None)
-    with SqlStore(desk.path) as store:
-        done = review_on_screen(store.queue, Taxonomy.sample(), reviewer="li")
-    assert (done.labelled, done.left, done.why) == (0, 0, "empty")
-
-
-def test_without_a_terminal(desk: Desk) -> None:
-    """One line says what to use instead."""
-    with SqlStore(desk.path) as store, pytest.raises(InputError, match="needs a terminal; use llmtriage review list"):
-        review_on_screen(store.queue, Taxonomy.sample(), reviewer="li")
 
 
 def _written(child: pexpect.spawn) -> str:
