@@ -366,6 +366,12 @@ class Triage:
         values = self.router.looked_at(ticket)
         return f"{run.id}-{digest(values)[:8]}" if values else run.id
 
+    def unknown(self, tickets: Sequence[Ticket]) -> int:
+        """How many of these tickets the store knows no outcome of in this run; 0 without a store. Raises BackendError, StoreError."""
+        if self._memory is None or not tickets:
+            return 0
+        return self._memory.store.recall([(ticket, self.run_of(ticket)) for ticket in tickets]).count(None)
+
     def close(self) -> None:
         """Close the connections that sync calls opened."""
         self._loop.run(self.aclose())
