@@ -96,6 +96,8 @@ def item_of(row: Any, at: int) -> Item:
     }
     if row.blind or row.lane != "pending":
         return Item(**common, blind=True, reasons=(Reason(code="sample" if row.lane == "sample" else "probe"),))
+    if row.state == "withdrawn":  # the same text may have been drawn since, and wait blind
+        return Item(**common, blind=True)
     if row.outcome_reasons is None:
         return Item(**common, blind=False)
     return Item(

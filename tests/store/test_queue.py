@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from decided import accepted, decision, entries, pending, record, rows, ticket
+from decided import OTHER_RUN, accepted, decision, entries, pending, record, rows, ticket
 from store.conftest import OpenStore
 
 from llmtriage import Category, Taxonomy
@@ -101,6 +101,17 @@ def test_a_blind_entry_holds_nothing_that_a_model_said(store: SqlStore, outcome:
     assert not queue.page(Filters(categories=frozenset({"refund"}))).items
     given = answer(store, claimed, category="refund")
     assert (given.verdict, given.suggested, given.shown) == ("correct", None, False)
+
+
+def test_the_entry_before_a_ticket_was_drawn_tells_nothing_of_it(store: SqlStore, open_store: OpenStore) -> None:
+    """It waits no longer, and its number still finds it; the text waits blind."""
+    record(store, decision(ticket(), pending("refund")))
+    record(open_store(), decision(ticket(), pending("refund"), run=OTHER_RUN, probe=0.5))
+    before, drawn = (store.queue.item(entry.id) for entry in rows(store, schema.queue_entry))
+    assert (before.state, drawn.lane) == ("withdrawn", "probe")
+    for item in (before, drawn):
+        assert (item.suggestion, item.candidates, item.score, item.blind) == (None, (), None, True)
+        assert store.queue.similar(item) == ()
 
 
 def test_an_entry_of_a_planned_sample_is_blind(store: SqlStore) -> None:
