@@ -22,8 +22,8 @@ Order = Literal["oldest", "uncertain", "useful"]
 """Which entry comes first.
 
 oldest: that which waits longest. uncertain: the lowest confidence (or score), those without one first of all; a blind entry stands anywhere.
-useful: of the 1,000 most uncertain those first whose suggested category has the fewest labels so far; of near-duplicates one, and
-none of what was answered lately; entries without a suggestion, blind ones among them, at the end.
+useful: of the 1,000 most uncertain those first whose suggested category has the fewest labels so far; then those without a suggestion, blind ones
+among them; then near-duplicates of one of these or of what was answered lately; then all others, the most uncertain first.
 """
 
 State = Literal["open", "done", "withdrawn"]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 NOTHING = 1  # the exit code of `next` where nothing waits
 
+_LONGEST = 18  # digits of the number of an entry
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _WORDS = {
     "en": {
@@ -96,7 +97,7 @@ filter_options = together(
         type=click.Choice(get_args(Order)),
         default="oldest",
         show_default=True,
-        help="useful: uncertain ones of categories with few labels, and of near-duplicates one.",
+        help="useful: uncertain ones of categories with few labels; near-duplicates late.",
     ),
 )
 _FILTERS = ("reason", "category", "ticket_language", "older_than", "newer_than", "lane", "sample")
@@ -123,7 +124,7 @@ def review(ctx: click.Context, /, reviewer: str | None, order: Order, *, quiet: 
     taxonomy = make_taxonomy(flags["taxonomy"], quiet=quiet, language=language)
     filters, who = _filters(flags, taxonomy), reviewer_name(reviewer)
     done = review_on_screen(_open(flags), taxonomy, reviewer=who, filters=filters, order=order, language=language)
-    if not quiet:
+    if not quiet and done.why != "closed":  # else nobody is there to read it
         click.echo(_WORDS[language]["done"].format(labelled=done.labelled, left=done.left))
 
 
@@ -341,7 +342,7 @@ def _find(queue: Queue, name: str) -> Item:
     if colon and kind == "id":
         return queue.item(rest)
     number = rest if colon and kind == "entry" else name
-    if not (number.isascii() and number.isdecimal()):
+    if not (number.isascii() and number.isdecimal() and len(number) <= _LONGEST):
         return queue.item(name)
     if colon:
         return queue.item(int(number))
@@ -388,8 +389,5 @@ def _refuse_flags_before(ctx: click.Context) -> None:
     """A flag before the name of a subcommand would have no effect."""
     for name in ctx.params:
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            flag = f"--{name.replace('_', '-')}"
-            raise InputError(
-                f"{flag} stands before {ctx.invoked_subcommand}",
-                remedy=f"write llmtriage review {ctx.invoked_subcommand} {flag} ...",
-            )
+            flag, command = f"--{name.replace('_', '-')}", ctx.invoked_subcommand
+            raise InputError(f"{flag} stands before {command}", remedy=f"write llmtriage review {command} {flag} ...")

@@ -121,6 +121,8 @@ def told(
         at = answer.at.strftime("%Y-%m-%d %H:%M UTC")
         line = words["given"].format(reviewer=answer.reviewer, at=at, category=named(taxonomy, answer.category or "", language))
         yield plain(line + (words["taken back"] if answer.taken_back else ""))
+        if answer.note:
+            yield f"  {_QUOTE}{plain(answer.note)}"
 
 
 def _head(item: Item, language: str) -> str:

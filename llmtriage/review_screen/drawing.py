@@ -216,8 +216,10 @@ def _hints(state: State, parts: _Parts) -> str:
     """As many hints as fit."""
     line = ""
     hints = HINTS[state.language][_situation(state)]
+    last = min(len(listed(state)), DIGITS)
+    digits = "1" if last == 1 else f"1-{last}"
     for hint in hints:
-        longer = f"{line}  {_filled(hint, parts)}".strip()
+        longer = f"{line}  {hint.format(digits)}".strip()
         if _fits(state, hint, parts) and get_cwidth(longer) <= state.width:
             line = longer
     return line
@@ -229,11 +231,6 @@ def _situation(state: State) -> str:
     if state.item is None:
         return "nothing"
     return "group" if state.group else "ticket"
-
-
-def _filled(hint: str, parts: _Parts) -> str:
-    digits = min(len(parts.choices), DIGITS)
-    return hint.format("1" if digits == 1 else f"1-{digits}")
 
 
 def _fits(state: State, hint: str, parts: _Parts) -> bool:

@@ -66,20 +66,16 @@ def show(session: Session) -> None:
     )
     app.key_bindings = _bindings(session, app)
     app.ttimeoutlen = app.timeoutlen = _ESCAPE
-    try:
-        with suppress(EOFError, OSError):  # the terminal is gone
-            asyncio.run(_run(app, session))
-    finally:
-        session.end("closed")
+    asyncio.run(_run(app, session))
 
 
 async def _run(app: Application[None], session: Session) -> None:
-    def close() -> None:
-        session.end("closed")
-        _leave(app)
-
-    with _told_of_the_end(asyncio.get_running_loop(), close):
-        await app.run_async(set_exception_handler=False)
+    with _told_of_the_end(asyncio.get_running_loop(), lambda: _leave(app)):
+        try:
+            with suppress(EOFError, OSError):  # the terminal is gone
+                await app.run_async(set_exception_handler=False)
+        finally:
+            session.end("closed")  # as long as another signal does not end the program
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from llmtriage.errors import InputError, UnknownNameError, short
+from llmtriage.errors import InputError, OutdatedError, UnknownNameError, short
 from llmtriage.reviewing import Counts, Filters, Page, reviewer_name
 from llmtriage.store import schema
 from llmtriage.store.answers import Answer, check, close, fill, locked, verdict_on, write
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _entry, _review = schema.queue_entry.c, schema.review.c
 _ANYTHING = Filters()
 _LARGEST = 2**63 - 1  # that a database takes as a number
+_RANKED = 2.0  # no rank: marks a place in an order that was found out
 _ROWS = 1_000  # read at a time where all are wanted
 
 
@@ -77,8 +78,8 @@ class Queue:
         self, filters: Filters = _ANYTHING, order: Order = "oldest", *, after: Cursor | None = None, limit: int = 20
     ) -> Page:
         """Some of the entries that wait, whoever holds them. Nothing is lent. Raises StoreError."""
-        if order == "useful":
-            return self._useful_page(filters, int(after[1]) if after else 0, limit)
+        if order == "useful" and (after is None or after[0] == _RANKED):
+            return self._useful_page(filters, 0 if after is None else after[1], limit)
         keys = _keys(order)
         at = now()
         chosen = items().where(*conditions(filters, at)).order_by(*keys).limit(limit + 1)
@@ -90,12 +91,12 @@ class Queue:
         return Page(items=tuple(item_of(row, at) for row in rows), after=(rows[-1].rank, rows[-1].id) if more else None)
 
     def _useful_page(self, filters: Filters, start: int, limit: int) -> Page:
-        ids, at = self._useful.entries(filters), now()
-        wanted = ids[start : start + limit]
+        ranked, at = self._useful.ranked(filters), now()
+        wanted = ranked.entries[start : start + limit]
         with self._database.reading() as connection:
             rows = connection.execute(items().where(_entry.id.in_(wanted), *conditions(filters, at)))
             found = {row.id: item_of(row, at) for row in rows}
-        after = (0.0, start + limit) if len(ids) > start + limit else None
+        after = (_RANKED, start + limit) if len(ranked.entries) > start + limit else ranked.rest
         return Page(items=tuple(found[one] for one in wanted if one in found), after=after)
 
     def each(self, filters: Filters = _ANYTHING, order: Order = "oldest") -> Iterator[Item]:
@@ -164,10 +165,12 @@ class Queue:
         skipped = sa.exists().where(schema.skip.c.queue_entry_id == _entry.id, schema.skip.c.reviewer == reviewer)
         may = sa.select(_entry.id).where(*conditions(filters, at), sa.or_(mine, free(at)), ~skipped)
         may = may.with_for_update(skip_locked=True)
-        useful = self._useful.entries(filters) if order == "useful" else None
+        ranked = self._useful.ranked(filters).entries if order == "useful" else ()
         with self._database.writing() as connection:
-            in_order = may.order_by(*_keys(order)).limit(n)
-            ids = list(connection.scalars(in_order)) if useful is None else first_of(connection, useful, may, n)
+            ids = first_of(connection, ranked, may, n)
+            if len(ids) < n:
+                others = may.where(_entry.id.not_in(ids)) if ids else may
+                ids += connection.scalars(others.order_by(*_keys(order)).limit(n - len(ids)))
             token = sa.case((mine, _entry.lease_token), else_=_entry.lease_token + 1)
             lent = {"lease_owner": reviewer, "lease_until": at + LEASE, "lease_token": token}
             connection.execute(schema.queue_entry.update().where(_entry.id.in_(ids)).values(lent))
@@ -274,6 +277,8 @@ class Queue:
             taken = self._last_answer(connection, reviewer, entry)
             assert taken.entry is not None  # noqa: S101 - asked for
             row = connection.execute(locked(taken.entry)).one()
+            if row.state != "done":
+                raise OutdatedError("this answer is being taken back elsewhere", remedy="look at llmtriage review list --mine")
             _refuse_erased(connection, row.ticket_id)
             back = Answer(
                 entry=row,
@@ -293,8 +298,7 @@ class Queue:
 
     def _item(self, connection: sa.Connection, which: int | str) -> Item:
         if isinstance(which, int):
-            which = min(which, _LARGEST)
-            row = connection.execute(items().where(_entry.id == which)).one_or_none()
+            row = connection.execute(items().where(_entry.id == min(which, _LARGEST))).one_or_none()
             if row is None:
                 raise UnknownNameError(f"the queue has no entry {which}", remedy="see llmtriage review list")
             return item_of(row, now())
@@ -344,7 +348,7 @@ def _lease(item: Item, reviewer: str, until: int | None) -> sa.Update:
 
 def _keys(order: Order) -> Sequence[sa.Column[Any]]:
     """What entries are sorted by; ends with the number, which is unique."""
-    return (_entry.rank, _entry.id) if order == "uncertain" else (_entry.id,)
+    return (_entry.id,) if order == "oldest" else (_entry.rank, _entry.id)
 
 
 def _page_of_labels(last: int) -> sa.Select[Any]:

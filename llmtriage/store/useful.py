@@ -14,9 +14,9 @@ from llmtriage.store.reading import conditions
 from llmtriage.store.recording import now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from llmtriage.reviewing import Filters
+    from llmtriage.reviewing import Cursor, Filters
     from llmtriage.store.database import Database
 
 LOOKED_AT = 1_000  # of the most uncertain entries
@@ -34,33 +34,42 @@ _LATEST = (  # answers, whose near-duplicates tell little
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Entries in the order of their usefulness.
+
+    Attributes:
+        filters: What they fulfil.
+        at: When this was found out, by a clock that only runs forward.
+        entries: Their numbers.
+        rest: Where the entries that were not looked at begin, in the order of uncertainty; None where there are none.
+    """
+
+    filters: Filters
+    at: float
+    entries: Sequence[int]
+    rest: Cursor | None
+
+
 class Useful:
     """The order of the most useful entries."""
 
     def __init__(self, database: Database) -> None:
         """Look at nothing yet."""
         self._database = database
-        self._known: _Known | None = None
+        self._known: Ranked | None = None
 
-    def entries(self, filters: Filters) -> Sequence[int]:
-        """The numbers of open entries, the most useful to label first, at most `LOOKED_AT`; found out anew after a minute. Raises StoreError."""
+    def ranked(self, filters: Filters) -> Ranked:
+        """The most uncertain open entries, `LOOKED_AT` of them, the most useful to label first; found out anew after a minute. Raises StoreError."""
         known = self._known
         if known is None or known.filters != filters or monotonic() - known.at > _SECONDS:
             with self._database.reading() as connection:
                 rows = connection.execute(_most_uncertain(filters)).all()
                 answered = [_words(row) for row in connection.execute(_LATEST)]
                 labels = _labels(connection)
-            self._known = known = _Known(filters, monotonic(), _in_turn(_once(rows, answered), labels))
-        return known.entries
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """An order that was found out, and when."""
-
-    filters: Filters
-    at: float
-    entries: list[int]
+            rest = (rows[-1].rank, rows[-1].id) if len(rows) == LOOKED_AT else None
+            self._known = known = Ranked(filters, monotonic(), _in_turn(rows, _repeated(rows, answered), labels), rest)
+        return known
 
 
 def first_of(connection: sa.Connection, entries: Sequence[int], may: sa.Select[Any], n: int) -> list[int]:
@@ -76,7 +85,7 @@ def first_of(connection: sa.Connection, entries: Sequence[int], may: sa.Select[A
 
 
 def _most_uncertain(filters: Filters) -> sa.Select[Any]:
-    chosen = sa.select(_entry.id, _entry.category, _text.title, _text.content)
+    chosen = sa.select(_entry.id, _entry.rank, _entry.category, _text.title, _text.content)
     chosen = chosen.select_from(schema.queue_entry.join(schema.ticket_text, _entry.ticket_text_id == _text.id))
     return chosen.where(*conditions(filters, now())).order_by(_entry.rank, _entry.id).limit(LOOKED_AT)
 
@@ -91,31 +100,31 @@ def _labels(connection: sa.Connection) -> Mapping[str, int]:
     return labels
 
 
-def _once(rows: Sequence[Any], answered: Sequence[str]) -> list[Any]:
-    """The first of each group of near-duplicates, none of a group that was answered; a ticket whose text is not kept is like no other."""
+def _repeated(rows: Sequence[Any], answered: Sequence[str]) -> list[bool]:
+    """Of each whether it is a near-duplicate of an earlier one, or of an answered one; a ticket whose text is not kept is none."""
     from llmtriage.duplicates import near_duplicate_groups
 
     texts = [_words(row) for row in rows]
     groups = near_duplicate_groups([*texts, *answered])
     seen = set(groups[len(texts) :])
-    kept = []
-    for row, text, group in zip(rows, texts, groups, strict=False):
-        if group not in seen or not text:
-            kept.append(row)
+    repeated = []
+    for text, group in zip(texts, groups, strict=False):
+        repeated.append(bool(text) and group in seen)
         seen.add(group)
-    return kept
+    return repeated
 
 
 def _words(row: Any) -> str:
     return f"{row.title or ''}\n{row.content or ''}"[:_READ].strip()
 
 
-def _in_turn(rows: Iterable[Any], labels: Mapping[str, int]) -> list[int]:
-    """Each next entry is one of the category that has the fewest labels so far; those without a suggestion come last."""
+def _in_turn(rows: Sequence[Any], repeated: Sequence[bool], labels: Mapping[str, int]) -> list[int]:
+    """Each next entry is one of the category that has the fewest labels so far; then those without a suggestion, then near-duplicates."""
     taken: Counter[str] = Counter(labels)
     turns = []
-    for place, row in enumerate(rows):
-        turns.append((row.category is None, taken[row.category] if row.category else 0, place, row.id))
-        if row.category:
+    for place, (row, again) in enumerate(zip(rows, repeated, strict=True)):
+        turn = taken[row.category] if row.category else 0
+        turns.append((again, row.category is None, turn, place, row.id))
+        if row.category and not again:
             taken[row.category] += 1
     return [entry for *_, entry in sorted(turns)]

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from decided import accepted, decision, pending, record, rows, ticket
 from rich.cells import cell_len
+from support import ROOT
 
 from llmtriage.outcomes import Candidate, Reason
 from llmtriage.review_files import COLUMNS
@@ -258,7 +260,8 @@ def test_answers(cli: Cli, store: SqlStore) -> None:
     assert (done.code, done.err) == (2, "llmtriage: T1 was answered already by ann; go on with the next one\n")
     shown = cli("review", "show", "T1").out.splitlines()
     assert shown[0] == "entry 1: ticket T1, mail, answered"
-    assert re.fullmatch(r"ann, \d{4}-\d\d-\d\d \d\d:\d\d UTC: refund \[sales > Refund\]", shown[-1])
+    assert re.fullmatch(r"ann, \d{4}-\d\d-\d\d \d\d:\d\d UTC: refund \[sales > Refund\]", shown[-2])
+    assert shown[-1] == "  | 打过电话"
 
 
 def test_what_somebody_else_has_before_them_is_not_answered(cli: Cli, store: SqlStore) -> None:
@@ -555,3 +558,18 @@ def test_filters_that_are_none(cli: Cli, store: SqlStore, flags: list[str], line
     assert done.code == 2
     assert line in done.err
     assert done.err.count("\n") == 1
+
+
+def test_the_commands_of_the_page_of_review_work(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In their order, on the example tickets; all but the one that needs a terminal."""
+    monkeypatch.delenv("LLMTRIAGE_NO_STORE")
+    shutil.copy(ROOT / "taxonomy.yaml", tmp_path)
+    lines = (ROOT / "examples" / "tickets.csv").read_text(encoding="utf-8").split("\n")
+    (tmp_path / "tickets.csv").write_text("\n".join(lines[:60]), encoding="utf-8")
+    page = (ROOT / "docs" / "review.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```bash\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    commands = [shlex.split(line, comments=True)[1:] for block in blocks for line in block.splitlines()]
+    assert len(commands) >= 12
+    for command in commands:
+        done = cli(*command)
+        assert done.code == (2 if command == ["review"] else 0), f"{command}: {done.err}"

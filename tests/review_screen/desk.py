@@ -15,6 +15,7 @@ from llmtriage.tickets import Ticket
 
 if TYPE_CHECKING:
     from llmtriage import Taxonomy
+    from llmtriage.store import Queue
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -153,10 +154,10 @@ _KEPT = ("ticket", "text_id", "lane", "blind", "reasons", "suggestion", "candida
 class Person:
     """Presses keys; time passes only as told."""
 
-    def __init__(self, queue: FakeQueue, taxonomy: Taxonomy, **options: Any) -> None:
+    def __init__(self, queue: FakeQueue | Queue, taxonomy: Taxonomy, **options: Any) -> None:
         """Sit down."""
         self.now = 100.0
-        self.queue = queue
+        self._queue = queue
         given = {"reviewer": "li", "filters": Filters(), **options}
         self.session = Session(queue, taxonomy, **given, clock=lambda: self.now)  # type: ignore[arg-type]
 
@@ -169,5 +170,6 @@ class Person:
 
     @property
     def categories(self) -> list[str | None]:
-        """What was answered."""
-        return [review.category for _, review in self.queue.answers]
+        """What was answered, in a fake queue."""
+        assert isinstance(self._queue, FakeQueue)
+        return [review.category for _, review in self._queue.answers]

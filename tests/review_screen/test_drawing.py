@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 from review_screen.desk import FakeQueue, Person, blind, waiting
+from support import ROOT
 
 from llmtriage import Category, Taxonomy
+from llmtriage.outcomes import Candidate
 from llmtriage.review_screen.cells import clipped, folded, padded
 from llmtriage.review_screen.drawing import draw
+from llmtriage.review_screen.state import State
 from llmtriage.tickets import Ticket
-
-if TYPE_CHECKING:
-    from llmtriage.review_screen.state import State
 
 LONG = "I was charged twice. 我被重复扣款了，请尽快退款！\n" * 40
 TEXTS = st.text(st.sampled_from("ab 　退款。，\n\t\u0301👍🏽\u200d\u202e\x1b\x07가①‘-") | st.characters(), max_size=200)
@@ -185,3 +184,20 @@ def test_nothing_waits(shop: Taxonomy) -> None:
 def test_a_ticket_without_text(shop: Taxonomy) -> None:
     """A store may keep none."""
     assert "(no text)" in at(Person(FakeQueue(waiting(ticket=replace(waiting().ticket, title="", content=""))), shop))
+
+
+def test_the_screen_in_the_docs() -> None:
+    """Is what would be drawn."""
+    page = (ROOT / "docs" / "review.md").read_text(encoding="utf-8")
+    lines = page.partition("```text\n")[2].partition("```")[0].splitlines()
+    ticket = Ticket(
+        id="T-1004",
+        title="订单退款",
+        content="我的退款什么时候到账？已经等了十天了，订单号 20260105123。请尽快处理！",
+        channel="mail",
+        language="zh",
+    )
+    names = ("refund_status", "complaint_refund", "order_tracking")
+    item = waiting(ticket=ticket, suggestion=names[0], candidates=tuple(Candidate(category=one, score=0.3) for one in names))
+    state = State(taxonomy=Taxonomy.sample(), item=item, labelled=3, left=12, message="saved: login_problem (u undoes)")
+    assert screen(replace(state, height=len(lines))).splitlines() == lines

@@ -53,12 +53,12 @@ def test_a_store_that_fails_at_once(shop: Taxonomy, monkeypatch: pytest.MonkeyPa
 def test_a_fault_leaves_the_terminal_and_the_ticket(shop: Taxonomy, monkeypatch: pytest.MonkeyPatch) -> None:
     """What nobody foresaw is raised, and the ticket is free for others."""
     monkeypatch.setattr(f"{_TERMINAL}.make_sure_of_terminal", lambda: None)
-    monkeypatch.setattr(f"{_TERMINAL}._run", _fail)
+    monkeypatch.setattr("prompt_toolkit.application.Application.run_async", _fail)
     queue = FakeQueue(waiting())
     with pytest.raises(ZeroDivisionError):
         review_on_screen(queue, shop, reviewer="li")  # type: ignore[arg-type]
     assert queue.released == [1]
 
 
-async def _fail(*_: object) -> None:
+async def _fail(*_: object, **__: object) -> None:
     raise ZeroDivisionError

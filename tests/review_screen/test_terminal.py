@@ -23,7 +23,7 @@ from llmtriage.store import SqlStore, schema
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")]
 
-READ = 0.6  # seconds a person looks at a ticket
+READ = 0.8  # seconds a person looks at a ticket
 HOSTILE = "\x1b]0;pwned\x07\x1b[2J\u202emoc.live \x9b31m 已付款"
 
 
@@ -111,7 +111,7 @@ def test_ten_tickets_one_undone_and_a_second_sitting(desk: Desk) -> None:
     desk.wait(7)
     assert [label.ticket.id for label in desk.labels()] == ids[:5]
     child.send("q")
-    assert ended(child) == "5 labelled, 6 wait"
+    assert ended(child) == "5 answered, 6 wait"
     child = desk.open()
     for count in range(8, 13):
         child.send("/")
@@ -120,7 +120,7 @@ def test_ten_tickets_one_undone_and_a_second_sitting(desk: Desk) -> None:
         child.send("\r")
         desk.wait(count)
     child.send("q")
-    assert ended(child) == "5 labelled, 1 wait"
+    assert ended(child) == "5 answered, 1 wait"
     labels = desk.labels()
     assert [label.ticket.id for label in labels] == ids[:10]
     assert [label.category for label in labels] == ["refund_status", "order_tracking"] * 2 + ["refund_status"] * 6
@@ -135,7 +135,7 @@ def test_a_probe_shows_no_suggestion(desk: Desk) -> None:
     child.send("o")
     child.expect("your own")
     child.send("\x03")
-    assert ended(child) == "0 labelled, 1 wait"
+    assert ended(child) == "0 answered, 1 wait"
     written = _written(child)
     assert "Where is my refund?" in written
     assert not [name for name in ("order_tracking", "refund_status", "device_fault", "uggestion", "0.4") if name in written]
