@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 from llmtriage.cli.calibrate import refuse_acceptance
 from llmtriage.cli.display import plain
 from llmtriage.cli.options import (
+    STORE,
     Number,
     column_options,
     delta_option,
@@ -51,7 +53,7 @@ _WORDS = {
         "no terminal": "without a terminal: llmtriage review export to-label.csv --sample {name}{store}, fill in the column category, "
         "llmtriage review import to-label.csv{store}, then the same command again",
         "no promise": "a new sample: llmtriage init {file} --labels N; another limit with the same labels: "
-        "llmtriage calibrate --store{store} --sample {name} --alpha A -o {output}",
+        "llmtriage calibrate --store{place} --sample {name} --alpha A -o {output}",
         "then": "then          llmtriage classify TICKETS.csv --calibration {output}, with the flags of this command",
     },
     "zh": {
@@ -64,7 +66,7 @@ _WORDS = {
         "no terminal": "没有终端时：llmtriage review export to-label.csv --sample {name}{store}，填写 category 列，"
         "llmtriage review import to-label.csv{store}，然后再次运行同一命令",
         "no promise": "抽取新样本：llmtriage init {file} --labels N；用同样的标注尝试其他上限："
-        "llmtriage calibrate --store{store} --sample {name} --alpha A -o {output}",
+        "llmtriage calibrate --store{place} --sample {name} --alpha A -o {output}",
         "then": "然后          llmtriage classify TICKETS.csv --calibration {output}，其余参数与本命令相同",
     },
 }
@@ -142,7 +144,9 @@ def init(
     click.get_current_context().call_on_close(opened.close)
     start = _Start(store=opened, triage=triage, file=file, alpha=alpha, delta=delta, labels=labels, seed=seed, language=language)
     name = start.sample(tickets)
-    facts = {"name": plain(name), "file": plain(file), "output": plain(output), "store": _store_flag(opened)}
+    place = "" if opened.name == STORE else f" {_typed(opened.name)}"
+    facts = {"name": plain(name), "file": _typed(file), "output": _typed(output), "place": place}
+    facts["store"] = place and f" --store{place}"
     if not start.labelled(name, reviewer, facts):
         return 1
     sample = planned_sample(opened.database, name)
@@ -253,7 +257,6 @@ def _at_a_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _store_flag(store: SqlStore) -> str:
-    from llmtriage.cli.options import STORE
-
-    return "" if store.name == STORE else f" --store {plain(store.name)}"
+def _typed(value: object) -> str:
+    """A value as it is typed in a shell."""
+    return shlex.quote(plain(value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -34,11 +35,11 @@ def desk(cli: Cli, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def label(folder: Path, most: int = 10_000, file: str = "tickets.csv") -> int:
+def label(folder: Path, most: int = 10_000, store: str = "llmtriage.db") -> int:
     """People label what waits, the oldest first."""
-    gold = {row["id"]: row["category"] for row in rows(folder / file)}
-    with SqlStore(folder / "llmtriage.db") as store:
-        return decide_as_told(store, gold, lane="sample", most=most)
+    gold = {row["id"]: row["category"] for row in rows(folder / "tickets.csv")}
+    with SqlStore(folder / store) as opened:
+        return decide_as_told(opened, gold, lane="sample", most=most)
 
 
 def test_from_tickets_to_a_calibration(cli: Cli, desk: Path) -> None:
@@ -74,24 +75,24 @@ def test_from_tickets_to_a_calibration(cli: Cli, desk: Path) -> None:
 
 def test_no_promise_says_what_next_and_a_new_sample_is_of_other_tickets(cli: Cli, desk: Path) -> None:
     """Labels that were looked at are not used as a new sample again."""
-    strict = ("init", "tickets.csv", "--alpha", "0.05", "--labels", "110", *LEARNT)
+    (desk / "my tickets.csv").write_bytes((desk / "tickets.csv").read_bytes())
+    store = ("--store", "our store.db")
+    strict = ("init", "my tickets.csv", "--alpha", "0.05", "--labels", "110", *store, *LEARNT)
     assert cli(*strict).code == 1
-    label(desk)
+    label(desk, store="our store.db")
     done = cli(*strict)
     assert done.code == 1
     assert "no promise with these 110 labels; a new sample of about " in done.out
     last = done.out.splitlines()[-1]
-    assert last.startswith(
-        "a new sample: llmtriage init tickets.csv --labels N; another limit with the same labels: llmtriage calibrate --store "
-    )
+    assert last.startswith("a new sample: llmtriage init 'my tickets.csv' --labels N; another limit with the same labels: ")
     assert not (desk / "calibration.json").exists()
     done = cli(*strict)
     assert done.out.startswith("110 tickets were drawn at random from 190, ")
-    with SqlStore(desk / "llmtriage.db") as store:
-        old, new = planned(store.database)
+    with SqlStore(desk / "our store.db") as opened:
+        old, new = planned(opened.database)
         assert (old.looks, new.looks, new.waiting) == (1, 0, 110)
-        assert keys_of(store, old.name).isdisjoint(keys_of(store, new.name))
-    again = last.rpartition(": ")[2].replace("--alpha A", "--alpha 0.3").split()[1:]
+        assert keys_of(opened, old.name).isdisjoint(keys_of(opened, new.name))
+    again = shlex.split(last.rpartition(": ")[2].replace("--alpha A", "--alpha 0.3"))[1:]
     done = cli(*again, *LEARNT, "--quiet")
     assert "look 2 at them" in done.out
 
@@ -252,5 +253,5 @@ def test_in_chinese(cli: Cli, desk: Path) -> None:
     """Each step of it."""
     done = cli(*INIT, "--language", "zh", "--store", "库.db")
     assert done.out.startswith("从 300 张工单中随机抽取了 108 张，标注时不显示模型的意见：样本 uniform-108-")
-    assert "llmtriage review import to-label.csv --store 库.db，然后再次运行同一命令" in done.out
+    assert "llmtriage review import to-label.csv --store '库.db'，然后再次运行同一命令" in done.out
     assert done.out.splitlines()[-1] == "108 张工单中还有 108 张待标注；再次运行同一命令即可继续"
