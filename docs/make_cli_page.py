@@ -20,7 +20,7 @@ Written by `make docs`. Every flag has an environment variable and a key in `llm
 | 1 | findings: lint errors, `--fail-under` or `--fail-over` missed, labels that `taxonomy diff` cannot carry |
 | 2 | wrong usage, or a file that cannot be used |
 | 4 | the engine cannot work: no connection, wrong key, unknown model |
-| 5 | stopped early, can be resumed: budget or quota spent, the server stayed away |
+| 5 | stopped early, can be resumed: budget or quota spent, the server stayed away, the store full, held by another program or gone |
 | 70 | a fault of llmtriage itself; `--debug` shows the traceback |
 | 130 | interrupted |
 
@@ -108,6 +108,10 @@ These are the names for `--fail-under accuracy=0.9`, which takes figures where h
 | augrc | lower | chance that a ticket is accepted and wrong, over all shares that could be accepted |
 | label_mass | | mean probability that the engine put on the categories together, before they are made to sum to 1 |
 | cost.per_1000 | lower | cost of 1,000 such tickets: `--error-cost` for each accepted error, `--review-cost` for each that waits |
+| business.handled | higher | share of tickets handled without a person |
+| business.minutes_saved_per_1000 | higher | minutes of work that 1,000 tickets save, with `--minutes-manual`; see [evaluation.md](evaluation.md) |
+| business.error_cost_per_1000 | lower | what the accepted errors among 1,000 tickets cost, with `--error-cost` |
+| business.net_per_1000 | higher | the minutes at `--wage-per-hour`, less that cost |
 | baselines.majority | higher | share right of always the largest category of the examples |
 | baselines.linear_svm | higher | share right of a linear SVM on TF-IDF that learns from the same examples |
 | baselines.majority_of_evaluated | higher | share right of always the largest category of this very file |
@@ -130,16 +134,20 @@ These are the names for `--fail-under accuracy=0.9`, which takes figures where h
 | categories_without_tickets | categories that no ticket of the file belongs to |
 | sources | how many answers were read in which way |
 | cost | also `by_hand` (1,000 reviews), `cheapest_threshold` (if confidences are true), `error_cost`, `review_cost` |
+| business | also `handled_interval` (Wilson), `minutes_saved_interval` (bootstrap), `error_cost_interval` (Clopper-Pearson), and what was taken |
+| slices | for each `--by`: `by`, `against`, `limit`, `tests`, and `groups` of tickets with their figures; see [evaluation.md](evaluation.md) |
 | per_category | `category`, `n`, `precision`, `recall`, `f1`, `precision_interval`, `recall_interval` (95 %, Wilson), `accepted`, `accepted_error` |
 | confusions | `gold`, `predicted`, `n` of the 20 most frequent |
 | backend, taxonomy_hash, prompt_hash | what was evaluated; `run` as in the column of that name |
 | settings | threshold, departments, shots, seed, number of examples, name of the file |
 
+`evaluate --predictions FILE` takes predictions from a file instead, and all of the above is the same: [evaluation.md](evaluation.md).
+
 `evaluate --against KEY=VALUE[,KEY=VALUE]` runs the same tickets again with these flags changed and shows both beside each other. `--json` then
 holds `first` and `second` (each as above, with `setting`, `tokens_in` and `tokens_out` a ticket), `difference` (second minus first: `accuracy` with
 its 95 % interval, Bonett and Price; `p` of the exact McNemar test, which decides `more_accurate`, and its `mid_p`; `log_loss` with its
-interval, bootstrap; `lower_log_loss`; null where the labels do not tell) and `labels` (file, n, digest of title, content and category of all
-rows). Labels that chose between settings are used up: calibrate, certify and report on others.
+interval, bootstrap; `lower_log_loss`; `share` and `cost` with theirs; null where the labels do not tell) and `labels` (file, n, digest of title,
+content and category of all rows). Labels that chose between settings are used up: calibrate, certify and report on others.
 """
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from llmtriage.outcomes import Accepted, Candidate, Outcome, Pending, Reason
     from llmtriage.predictions import Example, Failure, Prediction, Question, Scores, SingleLabel, Usage
-    from llmtriage.prepare import Preparation
+    from llmtriage.prepare import Preparation, Redaction
     from llmtriage.protocols import Backend, Selector
     from llmtriage.routing import Policy
     from llmtriage.settings import BackendSettings, Patience, Price, Settings
@@ -45,7 +45,7 @@ _HOMES = {
     ),
     "outcomes": ("Accepted", "Candidate", "Outcome", "Pending", "Reason"),
     "predictions": ("Example", "Failure", "Prediction", "Question", "Scores", "SingleLabel", "Usage"),
-    "prepare": ("Preparation",),
+    "prepare": ("Preparation", "Redaction"),
     "protocols": ("Backend", "Selector"),
     "routing": ("Policy",),
     "settings": ("BackendSettings", "Patience", "Price", "Settings"),
@@ -78,6 +78,7 @@ __all__ = [
     "Price",
     "Question",
     "Reason",
+    "Redaction",
     "Scores",
     "Selector",
     "Settings",

@@ -31,6 +31,7 @@ class Grams:
 
     def __init__(self) -> None:
         self._word = lru_cache(maxsize=32_768)(_word_hashes)
+        self._places = _Places(np.empty(0, np.uint32))
 
     def count(self, texts: Sequence[str], vocabulary: Hashes) -> tuple[sparse.csr_matrix, Floats]:
         """How often each text holds each entry of `vocabulary`, (n, d), and the share of its n-grams that stand there, (n, 1)."""
@@ -40,7 +41,9 @@ class Grams:
     def _count(self, texts: Sequence[str], vocabulary: Hashes) -> tuple[sparse.csr_matrix, Floats]:
         grams = [self.of(text) for text in texts]
         found = np.concatenate([*grams, np.empty(0, np.uint32)])
-        columns = np.searchsorted(vocabulary, found).clip(max=len(vocabulary) - 1)
+        if self._places.vocabulary is not vocabulary:
+            self._places = _Places(vocabulary)
+        columns = self._places.of(found).clip(max=len(vocabulary) - 1)
         known = vocabulary[columns] == found
         size = np.array([len(g) for g in grams], np.int64)
         rows = np.repeat(np.arange(len(texts)), size)[known]
@@ -66,6 +69,24 @@ class Grams:
         words = np.array([g[0] for g, t in zip(grams, tokens, strict=True) if not t["signs"]], np.uint32)
         pairs = (words[:-1] * np.uint32(0x9E3779B1) + words[1:]) & ~np.uint32(1)
         return np.concatenate([*grams, pairs])
+
+
+class _Places:
+    """Where hashes stand in a sorted vocabulary: what `numpy.searchsorted` says, in a fraction of the time, because hashes are spread evenly."""
+
+    def __init__(self, vocabulary: Hashes) -> None:
+        """Note where the hashes with the same upper half begin."""
+        self.vocabulary = vocabulary
+        self._begins = np.searchsorted(vocabulary, np.arange(0, 2**32, 2**16, dtype=np.uint32))
+        self._most = int(np.diff(self._begins, append=len(vocabulary)).max())
+
+    def of(self, hashes: Hashes) -> npt.NDArray[np.intp]:
+        """The first place of a hash as large as each, or behind the last one."""
+        places: npt.NDArray[np.intp] = self._begins[hashes >> np.uint32(16)]
+        if len(self.vocabulary):
+            for _ in range(self._most):
+                places += (self.vocabulary.take(places, mode="clip") < hashes) & (places < len(self.vocabulary))
+        return places
 
 
 def _word_hashes(word: str) -> Hashes:

@@ -13,8 +13,8 @@ from llmtriage.taxonomy import Category
 
 Floats = npt.NDArray[np.float64]
 
-Source = Literal["logprobs", "decisions", "votes", "verbalized", "lexical", "embedding"]
-"""How an answer was read. A calibrator belongs to one source."""
+Source = Literal["logprobs", "decisions", "votes", "verbalized", "lexical", "embedding", "stored"]
+"""How an answer was read; "stored": by somebody else, from whose file it comes. A calibrator belongs to one source."""
 
 EngineReason = Literal[
     "refused",

@@ -69,14 +69,22 @@ class _Matcher:
 
     rule: Rule
     pattern: re.Pattern[str] | None = field(repr=False)
+    words: tuple[str, ...] = field(repr=False)
 
     def matches(self, ticket: Ticket, text: str, path: frozenset[str]) -> bool:
         when = self.rule.when
         if when.category and path.isdisjoint(when.category):
             return False
-        if self.pattern and not self.pattern.search(text):
+        if self.pattern and not (self._may_match(text) and self.pattern.search(text)):
             return False
         return all(ticket.value(name) in wanted for name, wanted in when.metadata.items())
+
+    def _may_match(self, text: str) -> bool:
+        """Whether it is worth looking with the pattern, which takes twenty times as long. Of other letters than ASCII's case is not so simple."""
+        if not text.isascii():
+            return True
+        small = text.lower()
+        return any(word in small for word in self.words)
 
 
 class Router:
@@ -111,7 +119,7 @@ class Router:
         self._below = {node.id: frozenset(n.id for n in node.walk() if not n.children) for node in taxonomy.nodes}
         self._places = {name: [i for i, leaf in enumerate(leaves) if leaf in below] for name, below in self._below.items()}
         self._fields = sorted({name for rule in taxonomy.rules for name in rule.when.metadata})
-        self._matchers = tuple(_Matcher(rule, _keywords(rule.when.keywords)) for rule in taxonomy.rules)
+        self._matchers = tuple(_matcher(rule) for rule in taxonomy.rules)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -295,6 +303,17 @@ def _enough(text: str, wanted: int) -> bool:
         if found >= wanted:
             return True
     return wanted == 0
+
+
+def _matcher(rule: Rule) -> _Matcher:
+    words = rule.when.keywords
+    return _Matcher(rule, _keywords(words), tuple(_certain_part(word) for word in words))
+
+
+def _certain_part(word: str) -> str:
+    """What stands in every ASCII text in small letters in which a keyword is found: its first word, as far as its letters have one form."""
+    first = (word.split() or [""])[0]
+    return first.lower() if first.isascii() or first.lower() == first.upper() else ""
 
 
 def _keywords(words: tuple[str, ...]) -> re.Pattern[str] | None:

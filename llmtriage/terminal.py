@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 
 
 def neutral(text: str) -> str:
@@ -18,3 +18,16 @@ def visible(text: str) -> str:
 def shortened(text: str, width: int) -> str:
     """`text` in at most `width` terminal cells, the end replaced by an ellipsis; an ideograph takes two cells."""
     return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)).rstrip() + "…"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """`text` on lines of at most `width` terminal cells, broken at spaces where there are some."""
+    lines = [""]
+    for word in text.split():
+        for piece in chop_cells(word, width):
+            joined = f"{lines[-1]} {piece}".lstrip()
+            if cell_len(joined) <= width:
+                lines[-1] = joined
+            else:
+                lines.append(piece)
+    return lines

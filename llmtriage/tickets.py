@@ -107,10 +107,10 @@ class LabelledTicket:
 class TicketFile:
     """The tickets of a file. Iterating reads the file, each time from its beginning, one row at a time."""
 
-    def __init__(self, table: Table, columns: Columns | None = None) -> None:
+    def __init__(self, table: Table, columns: Columns | None = None, *, needs_text: bool = True) -> None:
         """Find the columns in the header; raises UnknownNameError."""
         self.table = table
-        self._found = _find(table, columns or Columns())
+        self._found = _find(table, columns or Columns(), needs_text=needs_text)
 
     @property
     def has_categories(self) -> bool:
@@ -175,18 +175,21 @@ def _is_taken(label: str, taxonomy: Taxonomy) -> bool:
     return is_known and not (taxonomy.catch_all and taxonomy.carried(label) == taxonomy.catch_all.id)
 
 
-def read_tickets(path: str | PathLike[str], columns: Columns | None = None, encoding: str | None = None) -> TicketFile:
+def read_tickets(
+    path: str | PathLike[str], columns: Columns | None = None, encoding: str | None = None, *, needs_text: bool = True
+) -> TicketFile:
     """The tickets in a CSV, TSV or JSONL file.
 
     Args:
         path: The file.
         columns: Which column holds what; columns that hold none of it become metadata.
         encoding: What the file is in; found out by default.
+        needs_text: Whether there must be a column of text, as there need not be where only predictions are stored.
 
     Raises:
         InputError: The file cannot be used, or a column that is needed is missing.
     """
-    return TicketFile(read_rows(path, encoding=encoding), columns)
+    return TicketFile(read_rows(path, encoding=encoding), columns, needs_text=needs_text)
 
 
 def ticket_cells(ticket: Ticket, *, category: str | None = None) -> dict[str, str]:
@@ -205,7 +208,7 @@ class _Found:
 
     id: str | None
     title: str | None
-    content: str
+    content: str | None
     category: str | None
     channel: str | None
     language: str | None
@@ -215,7 +218,7 @@ class _Found:
         own = {self.id, self.title, self.content, self.category, self.channel, self.language, self.customer}
         own_id = self._cell(row, self.id).strip()
         ticket = Ticket(
-            content=_text(row.cells.get(self.content)),
+            content=self._cell(row, self.content),
             title=self._cell(row, self.title),
             id=own_id or str(number),
             numbered=not own_id,
@@ -238,8 +241,8 @@ def _text(value: object) -> str:
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _find(table: Table, columns: Columns) -> _Found:
-    title, content = _text_columns(table, columns)
+def _find(table: Table, columns: Columns, *, needs_text: bool) -> _Found:
+    title, content = _text_columns(table, columns, needs_text=needs_text)
     extras = {name: _match(table, name) for name in _EXTRAS}
     return _Found(
         id=_column(table, columns.id, "id"),
@@ -250,7 +253,7 @@ def _find(table: Table, columns: Columns) -> _Found:
     )
 
 
-def _text_columns(table: Table, columns: Columns) -> tuple[str | None, str]:
+def _text_columns(table: Table, columns: Columns, *, needs_text: bool) -> tuple[str | None, str | None]:
     """The columns of title and content."""
     if columns.text is not None:
         named = [f"--{f.name}-column" for f in fields(columns) if f.name in ("title", "content") and _is_named(columns, f.name)]
@@ -261,7 +264,7 @@ def _text_columns(table: Table, columns: Columns) -> tuple[str | None, str]:
     content = _column(table, columns.content, "content")
     if content is None and title is None:
         content = _match(table, "text")
-    if content is None:
+    if content is None and needs_text:
         raise _missing(table, columns.content, "--content-column or --text-column")
     return title, content
 

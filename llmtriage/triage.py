@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +16,7 @@ from llmtriage.backends.batching import batches
 from llmtriage.errors import BackendError, InputError
 from llmtriage.examples import balanced, read_examples
 from llmtriage.predictions import Example, Question
-from llmtriage.prepare import Preparation, prepare
+from llmtriage.prepare import Preparation, prepare, without_personal_data
 from llmtriage.prompting import Prompt
 from llmtriage.remembering import Decision, Memory, Run
 from llmtriage.routing import Policy, Router
@@ -93,7 +93,7 @@ class Triage:
         Args:
             taxonomy: A taxonomy or the path of its YAML file; None: `./taxonomy.yaml`, else the sample.
             backend: An engine, or its name (see `llmtriage.backends`).
-            examples: Labelled examples, or the path of a labelled file with the default columns.
+            examples: Labelled examples, in which personal data are hidden, or the path of a labelled file with the default columns.
             shots: Use at most so many of the examples a category; None: all.
             prompt_examples: The most examples in the block that every prompt shows.
             selector: What shows each ticket examples of its own besides: "static" nothing, "nearest" those most like it; or an object.
@@ -396,7 +396,7 @@ class Triage:
             return ()
         if isinstance(examples, str | Path):
             return read_examples(examples, self.taxonomy, self.preparation)
-        return tuple(examples)
+        return tuple(replace(each, text=without_personal_data(each.text, self.preparation)) for each in examples)
 
     def _backend(self, backend: Backend | str, cache_dir: str | Path | None) -> Backend:
         if not isinstance(backend, str):

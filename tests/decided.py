@@ -58,3 +58,27 @@ def rows(store: SqlStore, table: sa.Table, *conditions: sa.ColumnElement[bool]) 
 def entries(store: SqlStore, state: str = "open") -> Sequence[Any]:
     """The entries of the queue in a state."""
     return rows(store, schema.queue_entry, schema.queue_entry.c.state == state)
+
+
+def answer(store: SqlStore, entry: Any, category: str = "parcel", *, note: str | None = None) -> None:
+    """A person answers an entry of the queue: the rows that this leaves."""
+    row = {
+        "queue_entry_id": entry.id,
+        "ticket_id": entry.ticket_id,
+        "ticket_text_id": entry.ticket_text_id,
+        "reviewer": "王芳",
+        "verdict": "correct",
+        "category": category,
+        "suggested": entry.category,
+        "suggestion_shown": not entry.blind,
+        "lane": entry.lane,
+        "inclusion_p": entry.inclusion_p,
+        "round": entry.round,
+        "note": note,
+        "taxonomy": "t1",
+        "created_at": 1,
+    }
+    table = schema.queue_entry
+    with store.database.writing() as connection:
+        connection.execute(schema.review.insert(), row)
+        connection.execute(table.update().where(table.c.id == entry.id).values(state="done"))

@@ -46,8 +46,9 @@ def commands() -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_every_command_of_the_readme_works(tmp_path: Path, demo_server: str) -> None:
+def test_every_command_of_the_readme_works(tmp_path: Path, demo_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In their order, in a folder with `examples/` in it; the example server stands for the LLMs."""
+    monkeypatch.delenv("LLMTRIAGE_NO_STORE")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     shown = commands()
     assert len(shown) >= 10
@@ -69,6 +70,18 @@ def test_the_python_of_the_readme_works(
     for block in blocks(README, "python"):
         exec(compile(block, "README.md", "exec"), {})  # noqa: S102
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_what_the_page_on_privacy_shows_is_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its ticket with placeholders, and its Python."""
+    from llmtriage.prepare import Preparation, prepare
+
+    text = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+    command, *_, shown = blocks(text, "console")[0].splitlines()
+    assert prepare(llmtriage.Ticket(content=command.split('"')[1]), Preparation()).text == shown
+    for block in blocks(text, "python"):
+        exec(compile(block, "privacy.md", "exec"), {})  # noqa: S102
+    assert capsys.readouterr().out == "[PHONE_1] 138-0013-8000\n[PHONE_2] 13900139000\n"
 
 
 def test_the_first_two_commands_are_demo_and_test() -> None:

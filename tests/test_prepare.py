@@ -35,7 +35,7 @@ def tidy(text: str) -> str:
 
 def test_all_steps_run_by_default_in_a_fixed_order() -> None:
     """Steps given in another order are the same preparation."""
-    assert ALL.steps == STEP_NAMES == ("unicode", "invisible", "html", "quotes", "signature", "whitespace")
+    assert ALL.steps == STEP_NAMES == ("unicode", "invisible", "html", "quotes", "signature", "whitespace", "redact")
     assert Preparation(("whitespace", "html", "html")) == Preparation(("html", "whitespace"))
 
 
@@ -47,7 +47,11 @@ def test_an_unknown_step_is_refused() -> None:
 
 def test_the_fingerprint_names_steps_and_version() -> None:
     """Two preparations that may give different texts have different fingerprints."""
-    assert ALL.fingerprint() == {"steps": "unicode invisible html quotes signature whitespace", "version": "1"}
+    assert ALL.fingerprint() == {
+        "steps": "unicode invisible html quotes signature whitespace redact",
+        "version": "2",
+        "hidden": "email url cn_id iban bank_card phone plate address name",
+    }
     assert Preparation(("html",)).fingerprint() != ALL.fingerprint()
 
 
@@ -60,6 +64,7 @@ def test_the_fingerprint_names_steps_and_version() -> None:
         pytest.param("quotes", "I want my money back\n> old\n> older", "I want my money back\n\n", id="quotes"),
         pytest.param("signature", "I want my money back\n-- \nBob", "I want my money back", id="signature"),
         pytest.param("whitespace", "a  b", "a b", id="whitespace"),
+        pytest.param("redact", "mail bob@example.com", "mail [EMAIL_1]", id="redact"),
     ],
 )
 def test_each_step_can_be_switched(step: str, text: str, expected: str) -> None:

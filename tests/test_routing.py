@@ -154,6 +154,8 @@ def test_a_single_label_of_any_engine_is_checked(shop: Taxonomy, answer: Predict
         ({"keywords": "lawyer"}, "the lawyers' fee", {}, False),
         ({"keywords": "lawyer"}, "我要找lawyer来", {}, True),
         ({"keywords": "sue you"}, "I will sue\nyou", {}, True),
+        ({"keywords": "\u017fue"}, "I will sue you", {}, True),
+        ({"keywords": ["refund", "SUE you"]}, "I will Sue  you", {}, True),
         ({"keywords": "律师"}, "我的律师会联系", {}, True),
         ({"keywords": "a+b (c)"}, "see a+b (c)!", {}, True),
         ({"metadata": {"tier": ["gold", "vip"]}}, "x", {"tier": "vip"}, True),

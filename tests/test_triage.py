@@ -24,6 +24,7 @@ from llmtriage import (
     InputError,
     Pending,
     Policy,
+    Preparation,
     Question,
     Settings,
     Taxonomy,
@@ -350,6 +351,15 @@ def test_examples_are_learnt_from_or_shown(shop: Taxonomy) -> None:
     assert sorted(e.category for e in shown) == ["login"] * 2 + ["parcel"] * 2 + ["refund"] * 2
     assert shown == triage(shop, backend="openai:m", examples=examples, prompt_examples=6).prompt.examples
     assert triage(shop, backend="openai:m", examples=examples, prompt_examples=0).prompt.examples == ()
+
+
+def test_personal_data_in_examples_are_hidden(shop: Taxonomy) -> None:
+    """Also in those that code gives, unless nothing is to be hidden; and not a second time."""
+    given = [Example(text="我叫王芳，13800138000", category="refund")]
+    hidden = triage(shop, backend="openai:m", examples=given).prompt.examples
+    assert [example.text for example in hidden] == ["我叫[NAME_1]，[PHONE_1]"]
+    assert triage(shop, backend="openai:m", examples=hidden).prompt.examples == hidden
+    assert triage(shop, backend="openai:m", examples=given, preparation=Preparation(())).prompt.examples == tuple(given)
 
 
 def test_no_ticket_text_in_repr_or_log(shop: Taxonomy, caplog: pytest.LogCaptureFixture) -> None:

@@ -51,10 +51,16 @@ class _End:
 
 
 async def _read(items: AsyncIterable[T], queue: asyncio.Queue[T | _End], room: asyncio.Semaphore) -> None:
-    await room.acquire()
-    async for item in items:
-        queue.put_nowait(item)
+    try:
         await room.acquire()
+        async for item in items:
+            queue.put_nowait(item)
+            await room.acquire()
+    finally:
+        # A generator that is left open is closed at some time by the loop, which may be at its end by then.
+        close = getattr(items, "aclose", None)
+        if close is not None:
+            await close()
 
 
 def _drained(first: T | _End, queue: asyncio.Queue[T | _End], size: int) -> tuple[list[T], _End | None]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from llmtriage.evaluation import Report
-    from llmtriage.triage import Triage
+    from llmtriage.taxonomy import Taxonomy
 
 UNDER, OVER = "--fail-under", "--fail-over"
 
@@ -41,14 +41,14 @@ def read_limits(fail_under: Iterable[str], fail_over: Iterable[str]) -> list[Lim
     return [*(_limit(UNDER, text) for text in fail_under), *(_limit(OVER, text) for text in fail_over)]
 
 
-def check_limits(limits: list[Limit], triage: Triage) -> None:
+def check_limits(limits: list[Limit], taxonomy: Taxonomy) -> None:
     """A mistyped figure is found before anything is sent, in the report of a ticket that nobody answered."""
     from llmtriage.evaluation import Judged, evaluate, figure
     from llmtriage.evaluation.baselines import baseline_accuracies
     from llmtriage.outcomes import Pending
 
-    judged = [Judged(gold=triage.taxonomy.leaves[0].id, outcome=Pending(suggestion=None, reasons=()), text="")]
-    report = evaluate(judged, triage.taxonomy, baselines=baseline_accuracies((), []))
+    judged = [Judged(gold=taxonomy.leaves[0].id, outcome=Pending(suggestion=None, reasons=()), text="")]
+    report = evaluate(judged, taxonomy, baselines=baseline_accuracies((), []))
     for limit in limits:
         try:
             figure(report, limit.name)

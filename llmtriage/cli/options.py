@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from llmtriage.settings import Settings
     from llmtriage.store import SqlStore
     from llmtriage.taxonomy import Taxonomy
-    from llmtriage.tickets import TicketFile
+    from llmtriage.tickets import Columns, TicketFile
     from llmtriage.triage import Triage
 
 _LANGUAGES = ("en", "zh")
@@ -181,6 +181,10 @@ triage_options = together(
     click.option("--votes", type=click.IntRange(2, 100), help="Answers that are sampled where votes are read [5]."),
     click.option("--rationale", is_flag=True, help="Ask a chat model why, before it chooses."),
     click.option("--without", multiple=True, metavar="STEP", help="Leave out a step of preparation; may be repeated."),
+    click.option("--keep", multiple=True, metavar="KIND", help="A kind of personal data that is not hidden; may be repeated."),
+    click.option(
+        "--redact", multiple=True, metavar="KIND=PATTERN", help="Hide what this pattern finds as [KIND_1]; may be repeated."
+    ),
     click.option("--concurrency", type=click.IntRange(1, 1024), help="Requests in flight, at most [64]."),
     timeout_option,
     click.option("--attempts", type=click.IntRange(1, 10), help="Requests for one ticket, at most [3]."),
@@ -215,6 +219,8 @@ _TRIAGE_KEYS = (
     "votes",
     "rationale",
     "without",
+    "keep",
+    "redact",
     "concurrency",
     "timeout",
     "attempts",
@@ -229,6 +235,7 @@ _ENGINE_FLAGS = (
     *("concurrency", "timeout", "attempts", "repair", "shorten", "reply_cache", "max_cost", "max_tokens"),
     *("reading", "codes", "many", "debias", "votes"),
 )
+_CHANGEABLE = (*_TRIAGE_KEYS, "predictions", "scores")
 _COLUMN_KEYS = ("title_column", "content_column", "text_column", "id_column", "category_column")
 
 
@@ -280,7 +287,7 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool, **mor
     given = {key: flags.pop(key) for key in _TRIAGE_KEYS}
     engine = {key: value for key in _ENGINE_FLAGS if (value := given.pop(key)) is not None}
     taxonomy = make_taxonomy(given.pop("taxonomy"), quiet=quiet, language=given["language"])
-    preparation = make_preparation(given.pop("without"))
+    preparation = make_preparation(given.pop("without"), given.pop("keep"), given.pop("redact"))
     path = given.pop("examples")
     triage = Triage(
         taxonomy=taxonomy,
@@ -299,7 +306,7 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool, **mor
 
 
 def changed_flags(flags: dict[str, Any], text: str, source: str) -> dict[str, Any]:
-    """`flags` with those of `triage_options` changed that `text` names, as KEY=VALUE[,KEY=VALUE].
+    """`flags` with those of `triage_options`, or of stored predictions, changed that `text` names, as KEY=VALUE[,KEY=VALUE].
 
     A comma within a value ends it only where another KEY= follows.
 
@@ -312,7 +319,7 @@ def changed_flags(flags: dict[str, Any], text: str, source: str) -> dict[str, An
         InputError: A key is unknown or named twice, or a value cannot be used.
     """
     context = click.get_current_context()
-    options = {option.name: option for option in context.command.params if option.name in _TRIAGE_KEYS}
+    options = {option.name: option for option in context.command.params if option.name in _CHANGEABLE}
     values: dict[str, list[str]] = {}
     for part in re.split(r",(?=[\w-]+=)", text):
         name, equals, value = part.partition("=")
@@ -320,7 +327,7 @@ def changed_flags(flags: dict[str, Any], text: str, source: str) -> dict[str, An
         if not equals:
             raise InputError(f"not KEY=VALUE: {short(part)!r}", field=source, remedy="write it like selector=nearest,nearest=6")
         if key not in options:
-            raise UnknownNameError.among("key", key, _TRIAGE_KEYS, field=source)
+            raise UnknownNameError.among("key", key, _CHANGEABLE, field=source)
         values.setdefault(key, []).append(value.strip())
     return {**flags, **{key: _converted(options[key], found, source) for key, found in values.items()}}
 
@@ -342,11 +349,19 @@ def _remedy(option: click.Parameter, value: str) -> str:
     return "write true or false" if isinstance(option.type, click.types.BoolParamType) else "mend that value"
 
 
-def make_preparation(without: tuple[str, ...]) -> Preparation:
-    """All steps but those named."""
-    from llmtriage.prepare import STEP_NAMES, Preparation
+def make_preparation(without: tuple[str, ...], keep: tuple[str, ...], redact: tuple[str, ...]) -> Preparation:
+    """All steps but those named, hiding all personal data but the kinds to keep, and what patterns of one's own find."""
+    from llmtriage.prepare import STEP_NAMES, Preparation, Redaction
 
-    return Preparation(tuple(step for step in STEP_NAMES if step not in Preparation(without).steps))
+    redaction = Redaction(keep, dict(_own_pattern(text) for text in redact))
+    return Preparation(tuple(step for step in STEP_NAMES if step not in Preparation(without).steps), redaction)
+
+
+def _own_pattern(text: str) -> tuple[str, str]:
+    kind, equals, pattern = text.partition("=")
+    if not equals or not pattern:
+        raise InputError("not KIND=PATTERN", field="redact", remedy="write it like order=SO-[0-9]{6}")
+    return kind.strip(), pattern
 
 
 def _read_examples(
@@ -355,17 +370,25 @@ def _read_examples(
     """The examples of a file: a column named for the tickets is taken here too if the file has it, else the default one."""
     from llmtriage.cli.labels import check_labels
     from llmtriage.examples import read_examples
-    from llmtriage.tables import read_rows
-    from llmtriage.tickets import Columns, read_tickets
+    from llmtriage.tickets import read_tickets
 
-    encoding = _encoding(path, flags.get("encoding"))
-    held = {name.strip().casefold() for name in read_rows(path, encoding=encoding).columns}
-    columns = Columns(**{key: name for key, name in _named_columns(flags).items() if name.strip().casefold() in held})
+    columns, encoding = columns_held(path, flags)
     none_label = flags.get("none_label")
     if taxonomy.heirs:
         rows = read_tickets(path, columns, encoding).labelled(taxonomy, none_label)
         check_labels(rows, path, quiet=quiet, language=language)
     return read_examples(path, taxonomy, preparation, columns, encoding, none_label=none_label)
+
+
+def columns_held(path: Path, flags: dict[str, Any]) -> tuple[Columns, str | None]:
+    """The columns of a file beside that of the tickets, those named by flags as far as it has them, and its encoding."""
+    from llmtriage.tables import read_rows
+    from llmtriage.tickets import Columns
+
+    encoding = _encoding(path, flags.get("encoding"))
+    held = {name.strip().casefold() for name in read_rows(path, encoding=encoding).columns}
+    columns = {key: name for key, name in named_columns(flags).items() if name.strip().casefold() in held}
+    return Columns(**columns), encoding
 
 
 def _encoding(path: Path, encoding: str | None) -> str | None:
@@ -379,7 +402,7 @@ def _encoding(path: Path, encoding: str | None) -> str | None:
     return None if found.startswith("utf") else encoding
 
 
-def _named_columns(flags: dict[str, Any]) -> dict[str, str]:
+def named_columns(flags: dict[str, Any]) -> dict[str, str]:
     """The columns named by flags, by what they hold."""
     return {key.removesuffix("_column"): name for key in _COLUMN_KEYS if (name := flags.get(key)) is not None}
 
@@ -388,7 +411,7 @@ def open_tickets(path: Path, flags: dict[str, Any]) -> TicketFile:
     """The tickets of a file, its columns named by flags."""
     from llmtriage.tickets import Columns, read_tickets
 
-    return read_tickets(path, Columns(**_named_columns(flags)), flags["encoding"])
+    return read_tickets(path, Columns(**named_columns(flags)), flags["encoding"])
 
 
 def new_file(output: str, file: Path, *, overwrite: bool, flag: str = "--output") -> Path:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from llmtriage.errors import InputError
-from llmtriage.evaluation.judging import Judged, Tickets
+from llmtriage.errors import InputError, short
+from llmtriage.evaluation.judging import Judged, Tickets, accepted_right
+from llmtriage.evaluation.measuring import ERROR_COST, REVIEW_COST
 from llmtriage.evaluation.report import Figures, Report
 from llmtriage.predictions import Floats
-from llmtriage.probability.metrics import FLOOR, Interval, mcnemar, mcnemar_mid_p, mean_interval, paired_interval
+from llmtriage.probability.metrics import (
+    FLOOR,
+    Interval,
+    mcnemar,
+    mcnemar_mid_p,
+    mean_interval,
+    paired_bootstrap,
+    paired_interval,
+)
 from llmtriage.taxonomy import digest
 
 if TYPE_CHECKING:
@@ -68,6 +78,7 @@ class Difference(Figures):
     Attributes:
         accuracy: Of the share of tickets whose first category is right, in [-1, 1].
         accuracy_interval: Its 95 % interval; see `paired_interval`.
+        accuracy_bootstrap: The same by drawing tickets, with a fixed seed; see `paired_bootstrap`. None below 30 tickets.
         only_first_right: Tickets that only the first got right.
         only_second_right: Tickets that only the second got right.
         p: Of the exact McNemar test; see `mcnemar`.
@@ -77,10 +88,15 @@ class Difference(Figures):
         log_loss: The mean difference on these, in nats; None if one of the two gives no distribution.
         log_loss_interval: Its 95 % interval; see `mean_interval`. None also below 10 tickets.
         lower_log_loss: The better one if that interval leaves out 0, else None.
+        share: Of the share of tickets that are accepted.
+        share_interval: Its bootstrap 95 % interval; None below 30 tickets.
+        cost: Of the cost of 1,000 tickets, as `CostFigures` has it.
+        cost_interval: Its bootstrap 95 % interval; None below 30 tickets.
     """
 
     accuracy: float
     accuracy_interval: Interval
+    accuracy_bootstrap: Interval | None
     only_first_right: int
     only_second_right: int
     p: float
@@ -90,6 +106,10 @@ class Difference(Figures):
     log_loss: float | None
     log_loss_interval: Interval | None
     lower_log_loss: Better | None
+    share: float
+    share_interval: Interval | None
+    cost: float
+    cost_interval: Interval | None
 
 
 class Comparison(Figures):
@@ -123,6 +143,8 @@ def difference(
     *,
     calibrations: tuple[Calibration | None, Calibration | None] = (None, None),
     none_label: str | None = None,
+    error_cost: float = ERROR_COST,
+    review_cost: float = REVIEW_COST,
 ) -> Difference:
     """Compare two runs over the same tickets in the same order, each with the taxonomy it chose among.
 
@@ -131,6 +153,8 @@ def difference(
         second: The same of the other run.
         calibrations: What each was routed with, as for `evaluate`.
         none_label: As for `evaluate`; tickets that belong to no leaf have no log loss.
+        error_cost: As for `evaluate`.
+        review_cost: As for `evaluate`.
 
     Raises:
         InputError: The tickets of the two are not the same, or there are none.
@@ -144,9 +168,13 @@ def difference(
     p = mcnemar(lost, gained)
     losses = _loss_differences(one, other)
     interval = None if losses is None else mean_interval(losses)
+    accepted = [[accepted_right(ticket, taxonomy) for ticket in judged] for judged, taxonomy in (first, second)]
+    taken = [np.array([one is not None for one in run], np.float64) for run in accepted]
+    costs = [_costs(run, error_cost, review_cost) for run in accepted]
     return Difference(
         accuracy=(gained - lost) / n,
         accuracy_interval=paired_interval(lost, gained, n),
+        accuracy_bootstrap=paired_bootstrap(right, right_too),
         only_first_right=lost,
         only_second_right=gained,
         p=p,
@@ -156,7 +184,58 @@ def difference(
         log_loss=None if losses is None else float(losses.mean()),
         log_loss_interval=interval,
         lower_log_loss=None if interval is None or interval[0] <= 0 <= interval[1] else _better(interval[1] < 0),
+        share=float((taken[1] - taken[0]).mean()),
+        share_interval=paired_bootstrap(*taken),
+        cost=float((costs[1] - costs[0]).mean()),
+        cost_interval=paired_bootstrap(*costs),
     )
+
+
+def in_the_order_of(first: Sequence[Judged], second: Sequence[Judged], names: tuple[str, str]) -> list[Judged]:
+    """The tickets of the second run in the order of the first, by their ids.
+
+    Args:
+        first: The tickets of one run.
+        second: The same tickets of the other.
+        names: What the two are called in errors.
+
+    Raises:
+        InputError: A ticket is in one of the two alone, stands twice, or has another true category.
+    """
+    ids, others = ([ticket.outcome.ticket_id for ticket in run] for run in (first, second))
+    if ids == others:
+        ordered = list(second)
+    else:
+        for run, file in zip((ids, others), names, strict=True):
+            _check_unique(run, file)
+        _check_all_there(ids, others, names[1])
+        _check_all_there(others, ids, names[0])
+        places = {name: place for place, name in enumerate(others)}
+        ordered = [second[places[name]] for name in ids]
+    for one, other in zip(first, ordered, strict=True):
+        if one.gold != other.gold:
+            problem = f"the ticket {short(str(one.outcome.ticket_id))!r} is {short(other.gold)!r} here and {short(one.gold)!r} in {names[0]}"
+            raise InputError(problem, file=names[1], remedy="mend one of the two true categories")
+    return ordered
+
+
+def _check_unique(ids: Sequence[str | None], file: str) -> None:
+    twice = next((name for name, count in Counter(ids).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"the ticket {short(twice)!r} stands twice", file=file, remedy="give each ticket an id of its own")
+
+
+def _check_all_there(wanted: Sequence[str | None], ids: Sequence[str | None], file: str) -> None:
+    there = set(ids)
+    missing = next((name for name in wanted if name not in there), None)
+    if missing is not None:
+        problem = f"no prediction for the ticket {short(missing)!r}, which the other file has"
+        raise InputError(problem, file=file, remedy="compare predictions for the same tickets")
+
+
+def _costs(right: Sequence[bool | None], error: float, review: float) -> Floats:
+    """Of 1,000 tickets like each."""
+    return np.array([1000 * (review if one is None else 0.0 if one else error) for one in right], np.float64)
 
 
 def labels_of(rows: Iterable[LabelledTicket], file: str) -> Labels:

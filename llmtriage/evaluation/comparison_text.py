@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
+from llmtriage.evaluation.words import amount
 from llmtriage.terminal import neutral, shortened
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from llmtriage.evaluation.comparison import Comparison, Difference, Side
     from llmtriage.evaluation.text import Language
+    from llmtriage.probability.metrics import Interval
 
 _NONE = "-"
 _GAP = "  "
@@ -33,6 +35,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "log_loss": ("Log loss", "对数损失"),
     "share": ("Routed by itself", "自动分派"),
     "error": ("Wrong among routed", "自动分派中的错误"),
+    "cost": ("Cost of 1,000", "每 1,000 张成本"),
     "tokens_in": ("Tokens in, a ticket", "每张输入 token"),
     "tokens_out": ("Tokens out, a ticket", "每张输出 token"),
     "seconds": ("Time, s", "用时（秒）"),
@@ -113,16 +116,24 @@ def _settings(comparison: Comparison, words: _Words) -> Iterator[str]:
 
 def _rows(comparison: Comparison, words: _Words) -> list[list[str]]:
     first, second, difference = comparison.first, comparison.second, comparison.difference
-    low, high = (f"{100 * end:+.1f}" for end in difference.accuracy_interval)
-    accuracy = words("interval", value=words("points", value=f"{100 * difference.accuracy:+.1f}"), low=low, high=high)
+    accuracy = _with_interval(difference.accuracy, difference.accuracy_interval, words, points=True)
     loss = "" if difference.log_loss is None else f"{difference.log_loss:+.3f}"
     if difference.log_loss_interval is not None:
         low, high = (f"{end:+.3f}" for end in difference.log_loss_interval)
         loss = words("interval", value=loss, low=low, high=high)
-    changes = {"accuracy": accuracy, "log_loss": loss}
+    share = _with_interval(difference.share, difference.share_interval, words, points=True)
+    cost = _with_interval(difference.cost, difference.cost_interval, words)
+    changes = {"accuracy": accuracy, "log_loss": loss, "share": share, "cost": cost}
     both = zip(_figures(first).items(), _figures(second).values(), strict=True)
     rows = [[words(key), one, other, changes.get(key, "")] for (key, one), other in both]
     return [["", words("first"), words("second"), words("difference")], *rows]
+
+
+def _with_interval(value: float, interval: Interval | None, words: _Words, *, points: bool = False) -> str:
+    """A difference and how far chance reaches; in points of per cent, or as an amount."""
+    shown = [f"{100 * number:+.1f}" if points else f"{number:+,.0f}" for number in (value, *(interval or ()))]
+    first = words("points", value=shown[0]) if points else shown[0]
+    return words("interval", value=first, low=shown[1], high=shown[2]) if interval else first
 
 
 def _figures(one: Side) -> dict[str, str]:
@@ -133,6 +144,7 @@ def _figures(one: Side) -> dict[str, str]:
         "log_loss": _number(report.log_loss, 3),
         "share": _percent(report.accepted.share),
         "error": _percent(report.accepted.error),
+        "cost": amount(report.cost.per_1000),
         "tokens_in": _number(one.tokens_in, 1),
         "tokens_out": _number(one.tokens_out, 1),
         "seconds": _number(report.seconds, 1),

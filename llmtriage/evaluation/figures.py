@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 # figures.
 _NO_NUMBERS = frozenset(
     {
-        *("backend", "prompt_hash", "run", "settings", "sources", "ece_verdict"),
+        *("backend", "taxonomy_hash", "prompt_hash", "run", "settings", "sources", "ece_verdict"),
         *("error_interval", "macro_f1_interval", "per_1000_interval", "candidates_hold_interval"),
+        *("handled_interval", "minutes_saved_interval", "error_cost_interval"),
+        *("minutes_manual", "minutes_review", "minutes_repair", "wage_per_hour"),
         *("by_hand", "cheapest_threshold", "error_cost", "review_cost"),
     }
 )
 _LOWER_IS_BETTER = frozenset(
     {
         *("outside.accepted", "outside.share"),
-        *("accepted.error", "accepted.errors", "cost.per_1000", "seconds", "unanswered"),
+        *("accepted.error", "accepted.errors", "cost.per_1000", "business.error_cost_per_1000", "seconds", "unanswered"),
         *("brier", "log_loss", "log_loss_clipped", "top_brier", "top_log_loss"),
         *("ece", "ece_debiased", "ece_width", "mcb", "murphy.reliability", "rmsce2_debiased", "smooth_ece"),
         *("augrc", "aurc", "e_aurc"),
@@ -34,7 +36,7 @@ _SHARES = frozenset(
         *("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"),
         *("ece", "ece_limit", "ece_p", "ece_width", "smooth_ece", "top_brier", "mcb", "dsc", "unc", "label_mass"),
         *("murphy.reliability", "murphy.resolution", "murphy.uncertainty", "auroc", "aurc", "e_aurc", "augrc"),
-        *("accepted.share", "accepted.error", "pending.share", "pending.candidates_hold", "outside.share"),
+        *("accepted.share", "accepted.error", "pending.share", "pending.candidates_hold", "outside.share", "business.handled"),
     }
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,17 +19,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A ticket with its true category and what was decided about it.
+    """A ticket with its true category and what was decided about it: what every figure is made of, wherever it comes from.
 
     Attributes:
         gold: The id of the leaf it belongs to, or the label of tickets that belong to none.
         outcome: What routing made of it.
         text: What the model saw.
+        fields: What figures can be split by, as `llmtriage.evaluation.slicing.sliced_fields` makes it.
     """
 
     gold: str
     outcome: Accepted | Pending
     text: str = field(repr=False)
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def accepted_right(ticket: Judged, taxonomy: Taxonomy) -> bool | None:
+    """Whether a ticket was accepted where it belongs; None if it was not accepted."""
+    if not isinstance(ticket.outcome, Accepted):
+        return None
+    above = taxonomy.path(ticket.gold) if ticket.gold in taxonomy else ()
+    return any(node.id == ticket.outcome.category for node in above)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def identity(report: Report, words: Words) -> Iterator[Line]:
     """What was evaluated."""
     if report.backend is not None:
         yield Line("backend", neutral(report.backend))
-    yield Line("hashes", neutral(f"{report.taxonomy_hash}, {report.prompt_hash or NONE}"))
+    yield Line("hashes", neutral(f"{report.taxonomy_hash or NONE}, {report.prompt_hash or NONE}"))
     if "threshold" in report.settings:
         promised = "alpha" in report.settings
         yield Line("threshold", _threshold(report, words))
@@ -64,6 +64,33 @@ def details(report: Report, words: Words) -> Iterator[Line]:
     """The figures for those who check."""
     for section in (_labels, _scores, _ranks, _cost):
         yield from section(report, words)
+
+
+def business(report: Report, words: Words) -> Iterator[Line]:
+    """What the run is worth, as far as somebody said what work and errors cost; nothing where nobody did."""
+    found = report.business
+    if found.minutes_saved_per_1000 is None and found.error_cost_per_1000 is None:
+        return
+    waiting, errors = (amount(1000 * n / report.n) for n in (report.pending.n, report.accepted.errors))
+    share = words("share", n=report.accepted.n, total=report.n)
+    yield Line("handled", percent(found.handled), (share, *words.interval(found.handled_interval)))
+    if found.minutes_saved_per_1000 is not None:
+        facts = {name: _rate(getattr(found, f"minutes_{name}")) for name in ("manual", "review", "repair")}
+        formula = words("minutes formula", waiting=waiting, errors=errors, **facts)
+        yield Line("minutes_saved", amount(found.minutes_saved_per_1000), words.interval(found.minutes_saved_interval, amount))
+        yield Line("", f"= {formula}")
+    if found.error_cost_per_1000 is not None:
+        formula = words("cost formula", errors=errors, cost=_rate(found.error_cost))
+        yield Line("error_cost", amount(found.error_cost_per_1000), words.interval(found.error_cost_interval, amount))
+        yield Line("", f"= {formula}")
+    if found.net_per_1000 is not None:
+        yield Line("net", amount(found.net_per_1000))
+        yield Line("", f"= {words('net formula', wage=_rate(found.wage_per_hour))}")
+
+
+def _rate(value: float | None) -> str:
+    """What somebody said, as they said it."""
+    return NONE if value is None else f"{value:,.10g}"
 
 
 def reasons(report: Report, words: Words) -> Iterator[tuple[int, str, str]]:
@@ -102,7 +129,7 @@ def _tickets(report: Report, words: Words) -> Iterator[Line]:
     if report.unanswered:
         yield Line("unanswered", f"{report.unanswered:,}", (words("count as wrong"),))
     interval = words.interval(report.macro_f1_interval, number)
-    yield Line("macro_f1", number(report.macro_f1), (*interval, words("alike")))
+    yield Line("macro_f1", number(report.macro_f1), () if report.macro_f1 is None else (*interval, words("alike")))
 
 
 def _routed(report: Report, words: Words) -> Iterator[Line]:

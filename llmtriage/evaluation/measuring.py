@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmtriage.errors import short
-from llmtriage.evaluation.judging import Judged, Tickets
+from llmtriage.evaluation.business import Rates, business_figures
+from llmtriage.evaluation.judging import Judged, Tickets, accepted_right
 from llmtriage.evaluation.outside import outside_figures
 from llmtriage.evaluation.report import (
-    AcceptedFigures,
     CategoryFigures,
     Confusion,
     CostFigures,
@@ -24,6 +24,7 @@ from llmtriage.evaluation.report import (
     Report,
     RiskFigures,
 )
+from llmtriage.evaluation.slicing import accepted_figures, slices
 from llmtriage.outcomes import REASON_CODES, Accepted, Outcome, Pending
 from llmtriage.predictions import Floats
 from llmtriage.probability import metrics
@@ -58,8 +59,11 @@ def evaluate(
     settings: Mapping[str, str | float | bool | None] | None = None,
     error_cost: float = ERROR_COST,
     review_cost: float = REVIEW_COST,
+    rates: Rates | None = None,
+    by: Sequence[str] = (),
+    named: bool = True,
 ) -> Report:
-    """Measure judged tickets.
+    """Measure judged tickets, wherever they come from: an engine just asked, a file of predictions, a store.
 
     The predicted category of a ticket is the model's top leaf, whatever routing made of it; a ticket without an answer is wrong.
 
@@ -78,30 +82,34 @@ def evaluate(
         settings: What the run was asked to do; what the calibration promises is added.
         error_cost: Of an accepted ticket that is wrong, more than 0.
         review_cost: Of a ticket that a person decides, 0 or more, in the same unit.
+        rates: What work and errors cost in minutes and money; None: nobody said.
+        by: Fields to split the tickets by, as they stand in `Judged.fields`.
+        named: Whether the categories are real ones. False: they stand for right and wrong, and figures of categories are None.
 
     Raises:
         InputError: No tickets, a true category that is not a leaf, scores that do not fit the taxonomy, or a cost out of range.
     """
     tickets = Tickets(judged, taxonomy, calibration, none_label=none_label)
-    right = [_accepted_right(ticket, taxonomy) for ticket in judged]
+    right = [accepted_right(ticket, taxonomy) for ticket in judged]
     return Report(
         n=len(judged),
-        **_labels(tickets),
+        **_answers(tickets),
+        **(_labels(tickets) if named else _NO_LABELS),
         **_distributions(tickets),
         **_confidences(tickets),
-        accepted=_accepted(right),
+        accepted=accepted_figures(right),
         promises=_by_promise(judged, right, calibration),
         pending=_pending(judged),
         outside=outside_figures(tickets),
         cost=_cost(right, error_cost, review_cost),
-        per_category=_categories(tickets),
-        confusions=_confusions(tickets),
+        business=business_figures(right, rates or Rates()),
+        slices=slices(tickets, right, by, _largest_limit(calibration)),
         baselines={name: _existing(value) for name, value in (baselines or {}).items()},
         usage=dict(total_usage([ticket.outcome for ticket in judged]) if usage is None else usage),
         seconds=_existing(seconds),
         tickets_per_second=_existing(len(judged) / seconds if seconds else None),
         backend=backend,
-        taxonomy_hash=taxonomy_hash or taxonomy.hash,
+        taxonomy_hash=(taxonomy_hash or taxonomy.hash) if named else None,
         prompt_hash=prompt_hash,
         run=run,
         settings={**(settings or {}), **_promised(calibration)},
@@ -113,11 +121,16 @@ def _promised(calibration: Calibration | None) -> dict[str, float | None]:
     promises = calibration.promises if calibration else ()
     if not calibration or not promises:
         return {}
-    facts = {"alpha": max(promise.alpha for promise in promises), "delta": calibration.delta}
+    facts = {"alpha": _largest_limit(calibration), "delta": calibration.delta}
     if len(promises) > 1:  # each with a threshold and a limit of its own; all together are within the largest
         return {**facts, "promises": len(promises)}
     least = calibration.threshold(promises[0].categories[0])
     return {"threshold": round(least, 6), **facts} if least is not None and math.isfinite(least) else facts
+
+
+def _largest_limit(calibration: Calibration | None) -> float | None:
+    """The error rate that all promises are within."""
+    return max((promise.alpha for promise in calibration.promises), default=None) if calibration else None
 
 
 def total_usage(outcomes: Sequence[Outcome]) -> dict[str, int | float | None]:
@@ -138,17 +151,30 @@ def total_usage(outcomes: Sequence[Outcome]) -> dict[str, int | float | None]:
     }
 
 
+def _answers(tickets: Tickets) -> dict[str, Any]:
+    return {
+        "unanswered": sum(row.predicted is None for row in tickets.rows),
+        "accuracy": metrics.accuracy(tickets.gold, tickets.predicted),
+        "accuracy_interval": metrics.wilson(sum(row.right for row in tickets.rows), len(tickets.rows)),
+    }
+
+
+_NO_LABELS: dict[str, Any] = {
+    **dict.fromkeys(("balanced_accuracy", "macro_f1", "macro_f1_interval", "weighted_f1")),
+    **dict.fromkeys(("categories_without_tickets", "per_category", "confusions"), ()),
+}
+
+
 def _labels(tickets: Tickets) -> dict[str, Any]:
     columns = (tickets.gold, tickets.predicted)
     return {
-        "unanswered": sum(row.predicted is None for row in tickets.rows),
-        "accuracy": metrics.accuracy(*columns),
-        "accuracy_interval": metrics.wilson(sum(row.right for row in tickets.rows), len(tickets.rows)),
         "balanced_accuracy": metrics.balanced_accuracy(*columns),
         "macro_f1": metrics.macro_f1(*columns),
         "macro_f1_interval": metrics.macro_f1_interval(*columns),
         "weighted_f1": metrics.weighted_f1(*columns),
         "categories_without_tickets": tuple(leaf for leaf, place in tickets.leaves.items() if place not in tickets.gold),
+        "per_category": _categories(tickets),
+        "confusions": _confusions(tickets),
     }
 
 
@@ -221,25 +247,6 @@ def _ranking(confidence: Floats, right: Floats) -> dict[str, Any]:
     }
 
 
-def _accepted_right(ticket: Judged, taxonomy: Taxonomy) -> bool | None:
-    """Whether a ticket was accepted where it belongs; None if it was not accepted."""
-    if not isinstance(ticket.outcome, Accepted):
-        return None
-    above = taxonomy.path(ticket.gold) if ticket.gold in taxonomy else ()
-    return any(node.id == ticket.outcome.category for node in above)
-
-
-def _accepted(right: Sequence[bool | None]) -> AcceptedFigures:
-    n, errors = sum(one is not None for one in right), sum(one is False for one in right)
-    return AcceptedFigures(
-        n=n,
-        share=n / len(right),
-        errors=errors,
-        error=errors / n if n else None,
-        error_interval=metrics.clopper_pearson(errors, n) if n else None,
-    )
-
-
 def _by_promise(
     judged: Sequence[Judged], right: Sequence[bool | None], calibration: Calibration | None
 ) -> tuple[PromisedFigures, ...]:
@@ -247,7 +254,9 @@ def _by_promise(
     answers = [getattr(ticket.outcome, "category", None) for ticket in judged]
     found = []
     for promise in calibration.promises if calibration else ():
-        among = _accepted([one if answer in promise.categories else None for one, answer in zip(right, answers, strict=True)])
+        among = accepted_figures(
+            [one if answer in promise.categories else None for one, answer in zip(right, answers, strict=True)]
+        )
         found.append(PromisedFigures(categories=promise.categories, alpha=promise.alpha, **among.model_dump()))
     return tuple(found)
 
@@ -325,8 +334,8 @@ def _confusions(tickets: Tickets) -> tuple[Confusion, ...]:
 
 
 def _examples(texts: Sequence[str]) -> tuple[str, ...]:
-    """The first few distinct texts, shortened."""
-    shortened = dict.fromkeys(short(" ".join(text.split()), LONGEST_EXAMPLE) for text in texts)
+    """The first few distinct texts, shortened; stored predictions may have none."""
+    shortened = dict.fromkeys(short(" ".join(text.split()), LONGEST_EXAMPLE) for text in texts if text)
     return tuple(shortened)[:MOST_EXAMPLES]
 
 

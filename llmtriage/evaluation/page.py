@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmtriage import __version__
-from llmtriage.evaluation import lines, plots
+from llmtriage.evaluation import lines, plots, slice_lines
 from llmtriage.evaluation.inline_svg import inline
 from llmtriage.evaluation.words import NONE, Language, Words, number, percent
 from llmtriage.terminal import neutral
@@ -84,10 +84,11 @@ def report_html(
             for n, code, sentence in lines.reasons(report, words)
         ],
         baselines=[(words(name), percent(value)) for name, value in lines.compared(report)],
-        details=[
-            {"name": words(line.key), "value": words.aside(line.value, *line.remarks), "what": words.get(f"what {line.key}")}
-            for line in lines.details(report, words)
-        ],
+        business=_business(report, words),
+        slices=[{"title": slice_lines.title(one, words), "rows": list(slice_lines.rows(one, words))} for one in report.slices],
+        slice_head=slice_lines.HEAD,
+        warnings=list(slice_lines.warnings(report, words)),
+        details=[_explained(line, words) for line in lines.details(report, words)],
         command=None if command is None else _without_places(command),
         repeat=list(_repeat(report, calibration, words, made or datetime.now(tz=UTC))),
     )
@@ -217,7 +218,8 @@ def _plots(report: Report, curves: Curves, words: Words) -> Iterator[dict[str, s
         kind = plots.kind(name)
         shown = {"title": words(f"plot {kind}"), "subject": str(told.get(name, {}).get("subject", "")), "svg": ""}
         if name not in drawn:
-            yield {**shown, "caption": words(f"no plot {kind}")}
+            unnamed = kind == "confusions" and not report.per_category
+            yield {**shown, "caption": words("no names" if unnamed else f"no plot {kind}")}
             continue
         label = f"{shown['title']} {words(f'alt {kind}', **told[name])}"
         caption = words(f"caption {told[name].get('caption', kind)}", **told[name])
@@ -307,13 +309,28 @@ def _category(row: CategoryFigures, words: Words) -> dict[str, Any]:
     }
 
 
+def _business(report: Report, words: Words) -> list[dict[str, str]]:
+    """Each figure with its formula behind what it means."""
+    rows: list[dict[str, str]] = []
+    for line in lines.business(report, words):
+        if line.key:
+            rows.append(_explained(line, words))
+        else:
+            rows[-1]["what"] += f" {line.value}"
+    return rows
+
+
+def _explained(line: lines.Line, words: Words) -> dict[str, str]:
+    return {"name": words(line.key), "value": words.aside(line.value, *line.remarks), "what": words.get(f"what {line.key}")}
+
+
 def _repeat(report: Report, calibration: Calibration | None, words: Words, made: datetime) -> Iterator[tuple[str, str]]:
     """All that the figures depend on."""
     yield words("date"), made.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     if report.backend is not None:
         yield words("backend"), _without_places(report.backend)
     yield words("run"), report.run or NONE
-    yield words("taxonomy hash"), report.taxonomy_hash
+    yield words("taxonomy hash"), report.taxonomy_hash or NONE
     yield words("prompt hash"), report.prompt_hash or NONE
     for name, value in report.settings.items():
         yield words.get(f"setting {name}") or name, NONE if value is None else _without_places(str(value))

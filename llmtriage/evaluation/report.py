@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -139,6 +139,85 @@ class CostFigures(Figures):
     review_cost: float
 
 
+class BusinessFigures(Figures):
+    """What the run is worth to those who pay for it; None where nobody said what is needed. docs/evaluation.md holds the formulas.
+
+    Attributes:
+        handled: The share of tickets that go to a team without a person looking.
+        handled_interval: Its Wilson 95 % interval.
+        minutes_saved_per_1000: Minutes of work that 1,000 such tickets take less than if people sorted all; may be negative.
+        minutes_saved_interval: Its bootstrap 95 % interval; None also below 30 tickets.
+        error_cost_per_1000: What the accepted errors among 1,000 such tickets cost.
+        error_cost_interval: Its Clopper-Pearson 95 % interval.
+        net_per_1000: The minutes saved at the wage, less the cost of errors; the engine's own price is not in it.
+        minutes_manual: Taken for sorting a ticket by hand.
+        minutes_review: Taken for deciding on a ticket that waits.
+        minutes_repair: Taken for sending a wrongly routed ticket where it belongs.
+        error_cost: Taken for an accepted ticket that is wrong, in money.
+        wage_per_hour: Taken for an hour of work, in the same money.
+    """
+
+    handled: float
+    handled_interval: Interval
+    minutes_saved_per_1000: float | None = None
+    minutes_saved_interval: Interval | None = None
+    error_cost_per_1000: float | None = None
+    error_cost_interval: Interval | None = None
+    net_per_1000: float | None = None
+    minutes_manual: float | None = None
+    minutes_review: float | None = None
+    minutes_repair: float | None = None
+    error_cost: float | None = None
+    wage_per_hour: float | None = None
+
+
+class SliceFigures(Figures):
+    """Some of the tickets.
+
+    Attributes:
+        value: What they have in common; None: no value is known, or they have different ones.
+        merged: How many rarer values were taken together; 0 for one value.
+        n: Tickets.
+        accuracy: The share of them whose top leaf is right.
+        accuracy_interval: Its Wilson 95 % interval.
+        accepted: Those that go to a team by themselves; its share is of these n.
+        ece: As in `Report`; None below 100 tickets with a number.
+        ece_limit: The same.
+        p: How often chance alone gives so many errors among the accepted, or more, corrected for all slices of the report (Holm);
+            None where none was accepted.
+        worse: Whether that is below 0.05.
+    """
+
+    value: str | None
+    merged: int = 0
+    n: int
+    accuracy: float
+    accuracy_interval: Interval
+    accepted: AcceptedFigures
+    ece: float | None
+    ece_limit: float | None
+    p: float | None
+    worse: bool
+
+
+class Slices(Figures):
+    """All tickets, split by one of their fields.
+
+    Attributes:
+        by: Its name: `length`, `language`, or a column.
+        against: What the errors of a slice are held against: the `promise` (binomial test), or `all` accepted tickets (Fisher's test).
+        limit: The error rate promised, or that of all accepted tickets; None where none was accepted.
+        tests: How many slices were tested in the whole report, which `p` is corrected for.
+        groups: The most frequent values first, at most 20; then all others together; then tickets without a value.
+    """
+
+    by: str
+    against: Literal["promise", "all"]
+    limit: float | None
+    tests: int
+    groups: tuple[SliceFigures, ...]
+
+
 class OutsideFigures(Figures):
     """Tickets that belong to no category: those of the catch-all, and with `none_label` those that no leaf is right for.
 
@@ -161,6 +240,8 @@ class OutsideFigures(Figures):
 
 class Report(Figures):
     """All figures of an evaluation. A figure that does not exist is None.
+
+    Where it is known of answers only whether they are right, figures of categories are None, and lists of categories empty.
 
     Attributes:
         unanswered: Tickets the engine gave no answer for; they count as wrong.
@@ -186,6 +267,7 @@ class Report(Figures):
         label_mass: The mean probability put on all labels together; None where the engine has no such thing.
         sources: How many answers were read in which way.
         confusions: The most frequent ones, at most 20.
+        slices: The tickets split by each field that was asked for.
         promises: What was accepted under each promise of the calibration; empty without one.
         run: The fingerprint of all that the outcomes depend on, as in the output of a run.
         settings: What the run was asked to do, such as threshold, number of examples and name of the file.
@@ -195,10 +277,10 @@ class Report(Figures):
     unanswered: int
     accuracy: float
     accuracy_interval: Interval
-    balanced_accuracy: float
-    macro_f1: float
+    balanced_accuracy: float | None
+    macro_f1: float | None
     macro_f1_interval: Interval | None
-    weighted_f1: float
+    weighted_f1: float | None
     categories_without_tickets: tuple[str, ...]
     n_scored: int
     log_loss: float | None
@@ -231,6 +313,8 @@ class Report(Figures):
     pending: PendingFigures
     outside: OutsideFigures
     cost: CostFigures
+    business: BusinessFigures
+    slices: tuple[Slices, ...] = ()
     per_category: tuple[CategoryFigures, ...]
     confusions: tuple[Confusion, ...]
     baselines: dict[str, float | None]
@@ -238,7 +322,7 @@ class Report(Figures):
     seconds: float | None
     tickets_per_second: float | None
     backend: str | None
-    taxonomy_hash: str
+    taxonomy_hash: str | None
     prompt_hash: str | None
     run: str | None = None
     settings: dict[str, str | int | float | bool | None] = {}

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
 
-from llmtriage.evaluation import lines
+from llmtriage.evaluation import lines, slice_lines
 from llmtriage.evaluation.words import Language, Words, number, percent
-from llmtriage.terminal import neutral, shortened
+from llmtriage.terminal import neutral, shortened, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,7 +37,7 @@ def report_text(report: Report, *, language: Language = "en", width: int = 100) 
         UnknownNameError: `language` is neither "en" nor "zh".
     """
     writer = _Writer(Words(language), max(width, _LEAST_WIDTH))
-    sections = (_head, _summary, _details, _reasons, _baselines, _categories, _confusions)
+    sections = (_head, _summary, _business, _details, _slices, _reasons, _baselines, _categories, _confusions)
     texts = ("\n".join(writer.cut(line) for line in section(report, writer)) for section in sections)
     return "\n\n".join(text for text in texts if text) + "\n"
 
@@ -80,6 +80,30 @@ def _details(report: Report, writer: _Writer) -> Iterator[str]:
     yield from writer.pairs(lines.details(report, writer.words))
 
 
+def _business(report: Report, writer: _Writer) -> Iterator[str]:
+    found = list(lines.business(report, writer.words))
+    if found:
+        yield writer.words("business")
+        yield from writer.pairs(found)
+
+
+def _slices(report: Report, writer: _Writer) -> Iterator[str]:
+    """A table for each field, and below them what stands out, on as many lines as it takes."""
+    for place, slices in enumerate(report.slices):
+        if place:
+            yield ""
+        yield slice_lines.title(slices, writer.words)
+        head = [writer.words(key) for key in slice_lines.HEAD]
+        yield from writer.table([_sliced(row, writer) for row in (head, *slice_lines.rows(slices, writer.words))])
+    for warning in slice_lines.warnings(report, writer.words):
+        yield ""
+        yield from wrapped(warning, writer.width)
+
+
+def _sliced(row: Sequence[str], writer: _Writer) -> list[_Cell]:
+    return [_Cell(shortened(row[0], _name_width(writer))), *_numbers(row[1:])]
+
+
 def _reasons(report: Report, writer: _Writer) -> Iterator[str]:
     if not report.pending.reasons:
         return
@@ -100,6 +124,9 @@ def _baselines(report: Report, writer: _Writer) -> Iterator[str]:
 
 
 def _categories(report: Report, writer: _Writer) -> Iterator[str]:
+    if not report.per_category:
+        yield writer.words("no names")
+        return
     yield writer.words("categories")
     head = ["n", "precision", "recall", "F1", "routed", "wrong"]
     rows = [[_Cell(writer.words("category")), *_numbers(key if key in ("n", "F1") else writer.words(key) for key in head)]]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from llmtriage.errors import UnknownNameError
 from llmtriage.evaluation.baselines import LINEAR_SVM, MAJORITY, MAJORITY_OF_EVALUATED
+from llmtriage.evaluation.work_words import WORDS
 from llmtriage.terminal import neutral
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ Language = Literal["en", "zh"]
 NONE = "-"
 
 _WORDS: dict[str, tuple[str, str]] = {
+    **WORDS,
     "title": ("Evaluation", "评估报告"),
     "backend": ("Engine", "引擎"),
     "hashes": ("Taxonomy, prompt", "分类体系、提示词"),
@@ -399,4 +401,4 @@ def number(value: float | None) -> str:
 
 def amount(value: float) -> str:
     """An amount of money or work, without digits that say nothing."""
-    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.2f}"
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:,.2f}"

@@ -1,4 +1,7 @@
-"""Cleaning a ticket before any engine sees it: named steps in a fixed order, each a pure function from text to text."""
+"""What is done to a ticket before any engine sees it: named steps in a fixed order. They clean the text, and the last hides personal data.
+
+Each step of cleaning is a pure function from text to text; the last sees title and content together, so that both have one numbering.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from llmtriage.errors import UnknownNameError
 from llmtriage.prepare.characters import invisible, one_line, unicode, whitespace
 from llmtriage.prepare.html import html_text
 from llmtriage.prepare.mail import quotes, reply_prefixes
+from llmtriage.prepare.redaction import Hidden, Redaction, hidden, redact
 from llmtriage.prepare.signature import signature
 
 if TYPE_CHECKING:
@@ -19,9 +23,9 @@ if TYPE_CHECKING:
 
     _Named = tuple[str, Callable[[str], str]]
 
-__all__ = ["STEP_NAMES", "Preparation", "Prepared", "prepare"]
+__all__ = ["STEP_NAMES", "Hidden", "Preparation", "Prepared", "Redaction", "prepare", "without_personal_data"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Raised whenever a step gives another text than before: a calibration holds for one preparation."""
 _ROUNDS: Final = 8
 
@@ -44,7 +48,8 @@ _STEPS: Final = (
     _Step("signature", signature, _unchanged),
     _Step("whitespace", whitespace, one_line),
 )
-STEP_NAMES: Final = tuple(step.name for step in _STEPS)
+_REDACT: Final = "redact"
+STEP_NAMES: Final = (*(step.name for step in _STEPS), _REDACT)
 """All steps in the order in which they run."""
 
 
@@ -54,9 +59,11 @@ class Preparation:
 
     Attributes:
         steps: Names out of `STEP_NAMES`.
+        redaction: Which personal data the step "redact" hides.
     """
 
     steps: tuple[str, ...] = STEP_NAMES
+    redaction: Redaction = field(default_factory=Redaction)
 
     def __post_init__(self) -> None:
         """Put the steps in order; raises UnknownNameError."""
@@ -72,7 +79,8 @@ class Preparation:
 
     def fingerprint(self) -> Mapping[str, str]:
         """All that the prepared text depends on, apart from the ticket."""
-        return {"steps": " ".join(self.steps), "version": str(_VERSION)}
+        hidden = self.redaction.fingerprint() if _REDACT in self.steps else {}
+        return {"steps": " ".join(self.steps), "version": str(_VERSION), **hidden}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +88,44 @@ class Prepared:
     """A ticket as engines see it.
 
     Attributes:
-        text: Title and content, cleaned, with an empty line between; without a title that the content begins with.
+        text: Title and content, prepared, with an empty line between; without a title that the content begins with.
         steps_that_changed_something: Their names, in order.
+        values: Placeholders of personal data with what they stand for, in order, also those that a later step took away.
     """
 
     text: str = field(repr=False)
     steps_that_changed_something: tuple[str, ...]
+    values: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def hidden(self) -> tuple[Hidden, ...]:
+        """What stands behind the placeholders in the text, in order: for the eyes of those who may see it, and for no engine."""
+        return hidden(self.text, self.values)
 
 
 def prepare(ticket: Ticket, preparation: Preparation) -> Prepared:
-    """Clean the text of `ticket`. Never raises, takes time linear in the text, and changes prepared text no more."""
+    """Prepare the text of `ticket`. Never raises, takes time linear in the text, and changes prepared text no more."""
     changed: set[str] = set()
-    content = _stable(ticket.content, _steps_of_content(preparation), changed)
-    title = _stable(ticket.title, _steps_of_title(preparation), changed) if ticket.title else ""
-    return Prepared(_joined(title, content), tuple(name for name in STEP_NAMES if name in changed))
+    title, content = ticket.title, ticket.content
+    values: list[tuple[str, str]] = []
+    for _ in range(_ROUNDS):
+        content = _stable(content, _steps_of_content(preparation), changed)
+        title = _stable(title, _steps_of_title(preparation), changed) if title else ""
+        title = "" if _begins_with(content, title) else title
+        if _REDACT not in preparation.steps:
+            break
+        redacted = redact((title, content), preparation.redaction)
+        if not redacted.values:
+            break
+        title, content = redacted.texts
+        values += redacted.values
+        changed.add(_REDACT)
+    return Prepared(_joined(title, content), tuple(name for name in STEP_NAMES if name in changed), tuple(values))
+
+
+def without_personal_data(text: str, preparation: Preparation) -> str:
+    """A text that was prepared elsewhere, with personal data hidden if that is a step."""
+    return redact((text,), preparation.redaction).texts[0] if _REDACT in preparation.steps else text
 
 
 @functools.cache

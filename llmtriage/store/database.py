@@ -15,6 +15,7 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from llmtriage.errors import InputError, MissingExtraError, StoreError, short
+from llmtriage.store.records import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,8 +49,8 @@ class Database:
         url = str(where)
         self.path = None if _POSTGRESQL.match(url) else Path(url)
         if self.path is None:
-            self.engine = _postgresql(url)
-            self.name = self.engine.url.render_as_string(hide_password=True)
+            self.engine = _postgresql(url, busy_seconds)
+            self.name = _shown(self.engine.url)
         else:
             self.name = str(self.path)
             _usable(self.path, create=create)
@@ -85,6 +86,18 @@ class Database:
                 if self.path is not None:
                     _set(connection.connection.driver_connection, "foreign_keys=ON")  # type: ignore[arg-type]
 
+    @contextmanager
+    def alone(self) -> Iterator[sa.Connection]:
+        """A connection without a transaction, for what SQLite does only outside of one. Raises StoreError."""
+        with self._told(), self.engine.connect().execution_options(outside=True) as connection:
+            yield connection
+
+    def settle(self) -> None:
+        """Let readers go on while one writes. SQLite notes it in the file, so only in one that is ours. Raises StoreError."""
+        if self.path is not None:
+            with self.alone() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
     def _check_references(self, connection: sa.Connection) -> None:
         if self.path is None:
             return
@@ -105,23 +118,45 @@ class Database:
         self.engine.dispose()
 
     @contextmanager
+    def opening(self) -> Iterator[None]:
+        """What stays as it is makes the store one that cannot be used: InputError in place of StoreError."""
+        try:
+            yield
+        except StoreError as error:
+            if _code(error.__cause__).startswith(_LASTING):
+                raise InputError(error.problem, file=self.name, field="--store", remedy=error.remedy) from error.__cause__
+            raise
+
+    @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
         except exc.IntegrityError:
             raise
-        except exc.DBAPIError as error:
+        except (exc.DBAPIError, sqlite3.Error) as error:  # the settings of a new connection are the driver's own
             raise told(error, self.name) from error
 
 
-def told(error: exc.DBAPIError, name: str) -> StoreError:
+def told(error: exc.DBAPIError | sqlite3.Error, name: str) -> StoreError:
     """What a driver's error means, without what was to be written."""
-    code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or ""
+    code = _code(error)
     known = [meaning for beginning, meaning in _MEANINGS.items() if code.startswith(beginning)]
-    first = (str(error.orig).splitlines() or [type(error.orig).__name__])[0]
+    first = (str(_driver_error(error)).splitlines() or [type(error).__name__])[0]
     unknown = (short(_without_values(first), 200), "see whether the store can be reached and written")
     problem, remedy = known[0] if known else unknown
     return StoreError(problem, store=name, remedy=remedy)
+
+
+def _driver_error(error: BaseException | None) -> Any:
+    return error.orig if isinstance(error, exc.DBAPIError) else error
+
+
+def _code(error: BaseException | None) -> str:
+    """SQLite's name of an error, or PostgreSQL's five characters; empty where there is none."""
+    own = _driver_error(error)
+    if hasattr(own, "sqlstate"):
+        return own.sqlstate or next(code for said, code in _CONNECTING.items() if re.search(said, str(own)))
+    return getattr(own, "sqlite_errorname", None) or ""
 
 
 _MEANINGS = {
@@ -137,10 +172,21 @@ _MEANINGS = {
     "25006": ("the server takes no writes", "name the primary server"),
     "28": ("the server refuses this user", "mend user and password in the address"),
     "3D000": ("there is no such database", "make it with createdb, or mend the address"),
+    "3F000": ("there is no such schema", "make it, or mend search_path in the address"),
     "42501": ("this user may not write there", "give it the rights on the schema"),
     "08": ("the server cannot be reached", "see whether it runs and the address is right"),
+    "55P03": ("another program holds the store", "wait for it to end, or name another store"),
     "57P": ("the server ended the connection", "start it again and go on; what was committed is kept"),
 }
+
+
+# Who could not connect is told in words alone.
+_CONNECTING = {
+    'database ".*" does not exist': "3D000",
+    'authentication failed|role ".*" does not exist|no password supplied|pg_hba.conf': "28000",
+    "": "08000",
+}
+_LASTING = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_CORRUPT", "25006", "28", "3D000", "3F000", "42501")
 
 
 def _without_values(message: str) -> str:
@@ -189,17 +235,13 @@ def _sqlite(path: Path, busy_seconds: float) -> sa.Engine:
     def _connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # else the driver begins transactions by itself, and others than asked for
         _set(connection, "foreign_keys=ON", "secure_delete=ON", "synchronous=FULL")
-        try:
-            _set(connection, "journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if not str(error).startswith("attempt to write a readonly"):
-                raise
 
     @sa.event.listens_for(engine, "begin")
     def _began(connection: sa.Connection) -> None:
         # A reader that became a writer could not wait for another one: https://sqlite.org/lang_transaction.html
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get("outside"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
 
     return engine
 
@@ -211,17 +253,32 @@ def _set(connection: sqlite3.Connection, *settings: str) -> None:
     cursor.close()
 
 
-def _postgresql(url: str) -> sa.Engine:
+def _shown(url: sa.URL) -> str:
+    """An address without what only its user may know: a password may also stand behind the question mark."""
+    where = {key: value for key, value in url.query.items() if key in ("host", "port", "service")}
+    return url.set(drivername="postgresql", query=where).render_as_string(hide_password=True)
+
+
+def _postgresql(url: str, busy_seconds: float) -> sa.Engine:
     try:
         address = sa.make_url(_POSTGRESQL.sub("postgresql+psycopg://", url, count=1))
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):
         remedy = "write it like postgresql://user@host/database"
         raise InputError("not the address of a database", field="--store", remedy=remedy) from None
     try:
-        return sa.create_engine(address, hide_parameters=True, json_serializer=_json, pool_pre_ping=True)
+        engine = sa.create_engine(address, hide_parameters=True, json_serializer=_json, pool_pre_ping=True)
     except ModuleNotFoundError:
         raise MissingExtraError.of("postgres", "a store in PostgreSQL") from None
 
+    @sa.event.listens_for(engine, "begin")
+    def _began(connection: sa.Connection) -> None:
+        # Writers take turns as in SQLite: two that touch the same rows in another order would wait for each other for ever.
+        if connection.get_execution_options().get("writes"):
+            connection.exec_driver_sql(f"set local lock_timeout = {round(busy_seconds * 1000)}")
+            connection.exec_driver_sql("select pg_advisory_xact_lock(hashtext('llmtriage.' || current_schema()))")
+
+    return engine
+
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return storable(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))

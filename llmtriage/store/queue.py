@@ -24,6 +24,7 @@ from llmtriage.store.reading import (
     reviews,
 )
 from llmtriage.store.recording import now
+from llmtriage.store.records import name
 from llmtriage.store.similar import Similar
 from llmtriage.store.useful import Useful, first_of
 
@@ -300,7 +301,7 @@ class Queue:
             if row is None:
                 raise UnknownNameError(f"the queue has no entry {which}", remedy="see llmtriage review list")
             return item_of(row, now())
-        found = connection.execute(items().where(schema.ticket.c.external_id == which).order_by(_entry.id)).all()
+        found = connection.execute(items().where(schema.ticket.c.external_id == name(which)).order_by(_entry.id)).all()
         if not found:
             raise UnknownNameError(f"no ticket {short(which)!r} is or was in the queue", remedy="see llmtriage review list")
         waiting = [row for row in found if row.state == "open"]

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from llmtriage.outcomes import Pending
 from llmtriage.store import schema
-from llmtriage.store.records import outcome_row, storable, text_hmac, ticket_key, uncertainty
+from llmtriage.store.records import name, outcome_row, storable, text_hmac, ticket_key, uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llmtriage.remembering import Decision, Run
     from llmtriage.store.database import Database
     from llmtriage.store.records import Kept
+    from llmtriage.tickets import Ticket
 
 Rows = list[dict[str, Any]]
 
@@ -39,7 +40,7 @@ class Recorder:
         key: The store's key.
         source: Where the tickets come from: ids of two sources are never the same ticket.
         kept: What is stored of texts.
-        opened_at: The last queue entry when this process began. An open entry up to this one gives way to a newer text of its ticket; of two
+        opened_at: The last outcome when this process began. An open entry for one up to this gives way to a newer text of its ticket; of two
             texts with one id that come in one run, both wait.
     """
 
@@ -104,13 +105,19 @@ class _Group:
         return {
             "source": self._recorder.source,
             "key": key,
-            "external_id": None if ticket.numbered else _storable(ticket.id),
+            "external_id": None if ticket.numbered or ticket.id is None else name(ticket.id),
             "channel": _storable(ticket.channel),
             "language": _storable(ticket.language),
-            "customer": _storable(ticket.customer),
-            "metadata": {storable(name): storable(value) for name, value in ticket.metadata.items()},
+            "customer": None if ticket.customer is None else name(ticket.customer),
+            "metadata": self._metadata(ticket),
             "received_at": self._at,
         }
+
+    def _metadata(self, ticket: Ticket) -> dict[str, str]:
+        """Nobody looks for personal data in it, so it is kept only where the text is kept as received."""
+        if self._recorder.kept != "original":
+            return {}
+        return {storable(key): storable(value) for key, value in ticket.metadata.items()}
 
     def _write_texts(self, tickets: Mapping[str, int]) -> dict[tuple[int, bytes], int]:
         """The texts of the group by ticket and hash."""
@@ -191,12 +198,14 @@ class _Group:
             self._connection.execute(moved.values(ended), rows)
 
     def _gives_way(self, entry: Any, newest: Mapping[int, int]) -> bool:
-        return bool(entry.id <= self._recorder.opened_at or entry.ticket_text_id == newest[entry.ticket_id])
+        return bool(entry.outcome_id <= self._recorder.opened_at or entry.ticket_text_id == newest[entry.ticket_id])
 
     def _entries_before(self, written: Sequence[_Written]) -> Sequence[Any]:
         entries = schema.queue_entry.c
         tickets = {one.ticket for one in written}
-        chosen = sa.select(entries.id, entries.ticket_id, entries.ticket_text_id, entries.lane, entries.state)
+        chosen = sa.select(
+            entries.id, entries.ticket_id, entries.ticket_text_id, entries.outcome_id, entries.lane, entries.state
+        ).order_by(entries.id)
         return self._connection.execute(chosen.where(entries.ticket_id.in_(tickets), entries.state != "withdrawn")).all()
 
     def _answered(self, written: Sequence[_Written]) -> set[int]:

@@ -20,6 +20,7 @@ Kept = Literal["original", "redacted", "none"]
 """What is stored of a ticket's text: as received, as the model saw it, or nothing."""
 
 _BYTES = 16
+_LONGEST = 200  # characters of a name: PostgreSQL's indexes hold up to 2,700 bytes
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -31,7 +32,13 @@ def text_hmac(key: bytes, ticket: Ticket) -> bytes:
 
 def ticket_key(ticket: Ticket, digest: bytes) -> str:
     """What makes a ticket the same as an earlier one: its id; without one its text."""
-    return f"text:{digest.hex()}" if ticket.id is None or ticket.numbered else f"id:{storable(ticket.id)}"
+    return f"text:{digest.hex()}" if ticket.id is None or ticket.numbered else f"id:{name(ticket.id)}"
+
+
+def name(text: str) -> str:
+    """An id or a name as it is stored and looked for: of a very long one the beginning, with a hash of all of it."""
+    text = storable(text)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def storable(text: str) -> str:

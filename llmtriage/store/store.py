@@ -12,7 +12,7 @@ from llmtriage.store import schema, versions
 from llmtriage.store.database import Database
 from llmtriage.store.queue import Queue
 from llmtriage.store.recording import Recorder
-from llmtriage.store.records import draw, outcome_of, text_hmac, ticket_key
+from llmtriage.store.records import draw, name, outcome_of, text_hmac, ticket_key
 from llmtriage.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -45,10 +45,15 @@ class SqlStore:
             StoreError: It cannot be read or written now.
         """
         self.database = Database(where, create=create, busy_seconds=busy_seconds)
-        versions.make_sure(self.database)
-        self.source, self.kept = source, kept
-        self.key = self._the_key()
-        self._writer: Writer[Decision] = Writer(self._recorder().record)
+        self.source, self.kept = name(source), kept
+        try:
+            with self.database.opening():
+                versions.make_sure(self.database)
+                self.key = self._the_key()
+                self._writer: Writer[Decision] = Writer(self._recorder().record)
+        except BaseException:
+            self.close()
+            raise
         self.queue = Queue(self)
 
     @property
@@ -98,7 +103,7 @@ class SqlStore:
         """The final outcomes of these texts in these runs: by text and run, then by source and key of the ticket."""
         outcome, text, ticket = schema.outcome, schema.ticket_text, schema.ticket
         joined = outcome.join(text, outcome.c.ticket_text_id == text.c.id).join(ticket, text.c.ticket_id == ticket.c.id)
-        chosen = sa.select(outcome, text.c.hmac, ticket.c.source, ticket.c.key).select_from(joined)
+        chosen = sa.select(outcome, text.c.hmac, ticket.c.source, ticket.c.key).select_from(joined).order_by(outcome.c.id)
         found: dict[tuple[bytes, str], dict[tuple[str, str], sa.Row[tuple[object, ...]]]] = {}
         with self.database.reading() as connection:
             for row in connection.execute(chosen.where(text.c.hmac.in_(hmacs), outcome.c.run_key.in_(runs), outcome.c.final)):
@@ -106,19 +111,15 @@ class SqlStore:
         return found
 
     def _recorder(self) -> Recorder:
-        last = sa.select(sa.func.coalesce(sa.func.max(schema.queue_entry.c.id), 0))
+        last = sa.select(sa.func.coalesce(sa.func.max(schema.outcome.c.id), 0))
         with self.database.reading() as connection:
             opened_at = connection.execute(last).scalar_one()
         return Recorder(self.database, self.key, self.source, self.kept, opened_at)
 
     def _the_key(self) -> bytes:
-        """The store's own key, made with it."""
-        wanted = sa.select(schema.meta.c.value).where(schema.meta.c.name == "key")
-        with self.database.reading() as connection:
-            found = connection.execute(wanted).scalar()
-        if found is None:
-            with self.database.writing() as connection:
-                new = {"name": "key", "value": secrets.token_hex(32)}
-                connection.execute(self.database.insert(schema.meta).on_conflict_do_nothing(), new)
-                found = connection.execute(wanted).scalar_one()
+        """The store's own key, made with it. That it can be written is found out here, before anything is asked."""
+        new = {"name": "key", "value": secrets.token_hex(32)}
+        with self.database.writing() as connection:
+            connection.execute(self.database.insert(schema.meta).on_conflict_do_nothing(), new)
+            found = connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.name == "key")).scalar_one()
         return bytes.fromhex(found)

@@ -30,6 +30,7 @@ def make_sure(database: Database) -> None:
         StoreError: It cannot be read or written.
     """
     found = version(database)
+    database.settle()
     if found is None:
         upgrade(database)
     elif found != LATEST:

@@ -74,12 +74,13 @@ class Server:
             delay: Seconds before each answer.
         """
         self.requests = 0
+        self.bodies: list[Any] = []
         self._lock, self._stopped = threading.Lock(), threading.Event()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["content-length"]))
+                server.bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
                 status, body = reply(server._count())
                 server._stopped.wait(delay)
                 self.send_response(status)

@@ -53,13 +53,14 @@ def test_two_settings_side_by_side(cli: Cli, labelled: Path) -> None:
         "first   as the flags say: lexical",
         "second  shots=0,threshold=0.9: lexical",
     ]
-    named = [line.split("  ")[0] for line in lines[5:13]]
+    named = [line.split("  ")[0] for line in lines[5:14]]
     assert named == [
         "Without an answer",
         "Right",
         "Log loss",
         "Routed by itself",
         "Wrong among routed",
+        "Cost of 1,000",
         "Tokens in, a ticket",
         "Tokens out, a ticket",
         "Time, s",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from evaluation.paged import calibrated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmtriage import InputError, Pending, Prediction, Scores, SingleLabel, Taxonomy, Ticket, Usage
+from llmtriage import Accepted, InputError, Pending, Prediction, Scores, SingleLabel, Taxonomy, Ticket, Usage
 from llmtriage.evaluation import Judged, comparison, evaluate
-from llmtriage.evaluation.comparison import Comparison, difference, labels_of, side
+from llmtriage.evaluation.comparison import Comparison, difference, in_the_order_of, labels_of, side
 from llmtriage.evaluation.comparison_text import comparison_text, verdicts
 from llmtriage.probability import metrics
 from llmtriage.probability.calibrators import ScoreCalibrator
@@ -76,6 +77,33 @@ def test_turned_round_everything_changes_its_sign(rows: list[tuple[str, float, f
     turned = {"first": "second", "second": "first", None: None}
     assert one.more_accurate == turned[other.more_accurate]
     assert one.only_first_right == other.only_second_right
+    assert (one.share, one.cost) == (-other.share, -other.cost)
+
+
+def test_what_is_routed_and_what_it_costs() -> None:
+    """The second routes all, a third of it wrongly; its bootstrap interval is that of the plain function."""
+    first = [judged("a", 0.9), judged("b", 0.8), judged("a", 0.7)] * 20
+    second = [
+        replace(one, outcome=Accepted(category="a", team=None, confidence=None, score=0.9, prediction=one.outcome.prediction))
+        for one in first
+    ]
+    found = difference((first, AB), (second, AB), error_cost=5, review_cost=1)
+    assert (found.share, found.share_interval) == (1, (1, 1))
+    assert found.cost == pytest.approx(evaluate(second, AB, error_cost=5).cost.per_1000 - 1000) == pytest.approx(5000 / 3 - 1000)
+    assert found.cost_interval == metrics.paired_bootstrap([1000.0] * 60, [0.0, 5000.0, 0.0] * 20)
+    assert found.accuracy_bootstrap == (0, 0)
+
+
+def test_the_order_of_the_other_run_does_not_matter() -> None:
+    """Tickets are paired by their ids; the same id twice is no matter where the order is the same anyway."""
+    first = [
+        replace(one, outcome=replace(one.outcome, ticket_id=f"工单{i}")) for i, one in enumerate([judged("a"), judged("b")] * 3)
+    ]
+    assert in_the_order_of(first, first[::-1], ("a.csv", "b.csv")) == first
+    same = [replace(one, outcome=replace(one.outcome, ticket_id="x")) for one in first]
+    assert in_the_order_of(same, same, ("a.csv", "b.csv")) == same
+    with pytest.raises(InputError, match=r"b.csv: no prediction for the ticket '工单5', which the other file has"):
+        in_the_order_of(first, first[:-1], ("a.csv", "b.csv"))
 
 
 def test_the_difference_is_that_of_calibrated_answers() -> None:

@@ -283,7 +283,7 @@ def test_everything_needed_to_repeat_it_and_no_secret() -> None:
         "2026-03-04 05:06 UTC",
         "0123456789abcdef",
         "fedcba9876543210",
-        usual().report.taxonomy_hash,
+        str(usual().report.taxonomy_hash),
         "new.csv",
         "Python 3.",
     ):

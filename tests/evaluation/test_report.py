@@ -195,6 +195,7 @@ def test_thirty_tickets_have_bootstrap_intervals() -> None:
     report = evaluate(judged, TREE)
     for value, interval in ((report.macro_f1, report.macro_f1_interval), (report.cost.per_1000, report.cost.per_1000_interval)):
         assert interval is not None
+        assert value is not None
         assert interval[0] < value < interval[1]
     assert evaluate(judged[:29], TREE).macro_f1_interval is None
     assert evaluate(judged[:29], TREE).cost.per_1000_interval is None

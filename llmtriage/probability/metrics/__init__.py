@@ -2,6 +2,7 @@
 
 `labels`: predicted categories. `losses`: proper scores. `calibration`, `smooth`, `splits`: is a confidence true? `ranking`: does it
 put the right answers first? `cost`: errors and reviews. `intervals`: how far chance reaches. `pairs`: two runs on the same tickets.
+`excess`: are some tickets worse than chance allows?
 """
 
 from llmtriage.probability.metrics.calibration import (
@@ -22,6 +23,7 @@ from llmtriage.probability.metrics.calibration import (
     rmsce2_debiased,
 )
 from llmtriage.probability.metrics.cost import cheapest_threshold, error_costs, expected_cost, expected_cost_interval
+from llmtriage.probability.metrics.excess import excess_over_limit, excess_over_rest, holm
 from llmtriage.probability.metrics.inputs import Interval
 from llmtriage.probability.metrics.intervals import bootstrap_interval, clopper_pearson, wilson
 from llmtriage.probability.metrics.labels import (
@@ -92,8 +94,11 @@ __all__ = [
     "ece_debiased",
     "ece_null",
     "error_costs",
+    "excess_over_limit",
+    "excess_over_rest",
     "expected_cost",
     "expected_cost_interval",
+    "holm",
     "isotonic",
     "isotonic_blocks",
     "isotonic_split",

@@ -1,0 +1,86 @@
+"""Where the judged tickets of `llmtriage evaluate` come from: an engine that is asked, or a file of predictions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+from llmtriage.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from llmtriage.calibration import Calibration
+    from llmtriage.evaluation import Judged, Report
+    from llmtriage.evaluation.comparison import Labels
+    from llmtriage.settings import Settings
+    from llmtriage.tables import Table
+    from llmtriage.taxonomy import Taxonomy
+
+_OF_TICKETS = ("length", "language")
+_NO_FIELDS = frozenset({"id", "title", "content", "text", "category", "gold", "pred", "confidence", "correct"})
+_MINUTES = ("minutes_manual", "minutes_review", "minutes_repair", "wage_per_hour")
+
+
+class Source(Protocol):
+    """One setting on the tickets of a file."""
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """What was chosen among."""
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What the tickets are routed with."""
+
+    @property
+    def named(self) -> bool:
+        """Whether the categories are real ones; see `llmtriage.evaluation.evaluate`."""
+
+    @property
+    def run_id(self) -> str:
+        """The fingerprint of all that the outcomes depend on."""
+
+    def labels(self) -> Labels:
+        """What identifies the labels; a wrong one is found here. Raises InputError."""
+
+    def evaluated(self) -> tuple[Report, list[Judged]]:
+        """Judge every ticket and sum up."""
+
+
+def source(settings: Settings, file: Path | None, flags: dict[str, Any], *, quiet: bool) -> Source:
+    """Where the flags say that the judged tickets come from."""
+    if flags["predictions"] is not None:
+        from llmtriage.cli.stored import Stored
+
+        return Stored(file, flags, quiet=quiet)
+    if file is None:
+        raise click.MissingParameter(ctx=click.get_current_context(), param_hint="'FILE'", param_type="argument")
+    from llmtriage.cli.asked import Asked
+
+    return Asked(settings, file, flags, quiet=quiet)
+
+
+def rated(flags: dict[str, Any]) -> dict[str, Any]:
+    """What `evaluate` is told of costs and slices."""
+    from llmtriage.evaluation import Rates
+
+    where = click.get_current_context().get_parameter_source("error_cost")
+    cost = None if where is click.core.ParameterSource.DEFAULT else flags["error_cost"]
+    return {
+        "error_cost": flags["error_cost"],
+        "review_cost": flags["review_cost"],
+        "rates": Rates(error_cost=cost, **{key: flags[key] for key in _MINUTES}),
+        "by": flags["by"],
+    }
+
+
+def check_fields(by: Sequence[str], table: Table) -> None:
+    """Check that tickets of a file can be split by these fields; raises UnknownNameError."""
+    known = dict.fromkeys((*_OF_TICKETS, *(name for name in table.columns if name.casefold() not in _NO_FIELDS)))
+    held = {name.strip().casefold() for name in known}
+    for name in by:
+        if name.strip().casefold() not in held:
+            raise UnknownNameError.among("column", name, known, field="--by")

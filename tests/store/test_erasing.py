@@ -1,0 +1,234 @@
+"""Personal data goes for good: not a byte of it stays in the files, and what was decided is still counted."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from decided import OTHER_RUN, accepted, answer, decision, entries, pending, recall, record, rows, ticket
+
+from llmtriage import Ticket
+from llmtriage.errors import StoreError
+from llmtriage.store import SqlStore, erasing, schema
+
+OpenStore = Callable[..., SqlStore]
+
+_DAY = 86_400_000_000
+
+
+def _private(n: int, **more: Any) -> Ticket:
+    """A ticket of which every field can be found again."""
+    fields = {
+        "title": f"标题{n}号",
+        "customer": f"客户{n}号",
+        "metadata": {f"字段{n}号": f"值{n}号", "mail": f"a{n}@例子.cn"},
+        **more,
+    }
+    return ticket(
+        f"内容{n}号：我的电话是1381234{n:04}，" + "请退款。" * (n % 7 * 60),
+        f"编号{n}号",
+        channel="chat",
+        language="zh",
+        **fields,
+    )
+
+
+def _held(folder: Path) -> bytes:
+    """All files of a folder."""
+    return b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
+
+
+def _traces(held: bytes, n: int) -> list[str]:
+    """What is found of ticket `n`, as text or as JSON escapes it."""
+    words = [f"{kind}{n}号" for kind in ("内容", "标题", "客户", "字段", "值", "编号", "备注", "新内容")]
+    words += [f"1381234{n:04}", f"a{n}@例子.cn"]
+    forms = {form for word in words for form in (word.encode(), json.dumps(word)[1:-1].encode(), word.encode("utf-16-le"))}
+    return sorted(form.decode(errors="replace") for form in forms if form in held)
+
+
+def _numbers(store: SqlStore, *which: int) -> list[int]:
+    named = erasing.tickets_named(store, [f"编号{n}号" for n in which])
+    return [number for numbers in named.values() for number in numbers]
+
+
+def test_no_byte_of_an_erased_ticket_is_in_the_files(made_file: Path, tmp_path: Path) -> None:
+    """Of all its versions, of its fields, of notes about it; neither in the file nor beside it. The others are whole."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    chance = random.Random(7)  # noqa: S311
+    with SqlStore(shutil.copy(made_file, folder / "s.db")) as store:
+        numbers = list(range(300))
+        chance.shuffle(numbers)
+        for start in range(0, 300, 50):
+            record(store, *(decision(_private(n), pending()) for n in numbers[start : start + 50]))
+        later = [Ticket(content=f"新内容{n}号" * 50, id=f"编号{n}号", customer=f"客户{n}号") for n in range(20)]
+        record(store, *(decision(one, pending()) for one in later))
+        for entry in entries(store)[:100]:
+            answer(store, entry, note=f"备注{numbers[entry.ticket_id - 1]}号")
+        gone = [0, 7, 13, 19, *chance.sample(range(20, 300), 20)]
+        before = _held(folder)
+        assert all(len(_traces(before, n)) >= 4 for n in gone)
+        erasing.erase(store, _numbers(store, *gone))
+        after = _held(folder)
+        assert {n: found for n in gone if (found := _traces(after, n))} == {}
+        kept = sorted(set(numbers) - set(gone))[:20]
+        assert all(len(_traces(after, n)) >= 4 for n in kept)
+        assert recall(store, _private(kept[0]), _private(gone[0]))[1] is None
+        assert recall(store, _private(kept[0]))[0] is not None
+    closed = _held(folder)
+    assert {n: found for n in gone if (found := _traces(closed, n))} == {}
+
+
+def test_what_was_decided_and_answered_stays_without_the_text(store: SqlStore) -> None:
+    """Outcomes, reviews, events and counts are as they were; nobody waits for the ticket any more."""
+    record(
+        store, decision(_private(1), pending()), decision(_private(2), pending()), decision(_private(3), accepted(), probe=0.1)
+    )
+    answer(store, entries(store)[0], note="备注1号")
+    before = {table.name: rows(store, table) for table in (schema.outcome, schema.daily_count, schema.event)}
+    erasing.erase(store, _numbers(store, 1, 2))
+    assert rows(store, schema.outcome) == before["outcome"]
+    assert rows(store, schema.daily_count) == before["daily_count"]
+    assert rows(store, schema.event)[:3] == before["event"]
+    assert [(row.kind, row.actor, row.data) for row in rows(store, schema.event)[3:]] == [("erase", "db", {})] * 2
+    (review,) = rows(store, schema.review)
+    assert (review.category, review.note) == ("parcel", None)
+    assert [entry.lane for entry in entries(store)] == ["probe"]
+    first, second, third = rows(store, schema.ticket)
+    for row in (first, second):
+        assert (row.key, row.external_id, row.customer, row.metadata) == (f"erased:{row.id}", None, None, {})
+        assert (row.channel, row.language) == ("chat", "zh")
+        assert row.erased_at
+    assert (third.external_id, third.erased_at) == ("编号3号", None)
+    texts = rows(store, schema.ticket_text)
+    assert [(row.title, row.content, row.hmac) for row in texts[:2]] == [(None, None, None)] * 2
+
+
+def test_whoever_holds_an_erased_ticket_loses_it(store: SqlStore) -> None:
+    """The lease ends, so an answer that comes later is not taken for one."""
+    record(store, decision(_private(1), pending()))
+    with store.database.writing() as connection:
+        connection.execute(schema.queue_entry.update().values(lease_owner="王芳", lease_until=2**60, lease_token=3))
+    erasing.erase(store, _numbers(store, 1))
+    (entry,) = entries(store, "withdrawn")
+    assert (entry.lease_owner, entry.lease_until, entry.lease_token) == (None, None, 4)
+
+
+def test_an_erased_ticket_that_comes_again_is_a_new_one(store: SqlStore) -> None:
+    """It is asked about, waits, and can be erased again."""
+    for _ in range(2):
+        assert recall(store, _private(1)) == [None]
+        record(store, decision(_private(1), pending()))
+        assert len(entries(store)) == 1
+        erasing.erase(store, _numbers(store, 1))
+    assert len({row.key for row in rows(store, schema.ticket)}) == 2
+
+
+def test_tickets_are_found_by_id_and_by_customer_from_one_source_or_any(open_store: OpenStore) -> None:
+    """Also a name that was cut because it is long, and one that no database takes."""
+    shop, app = open_store(source="商城"), open_store(source="app")
+    names = ["李雷", "长" * 5000, "a\0b"]
+    for store in (shop, app):
+        record(store, *(decision(ticket(f"{name[:9]}", name, customer=name), accepted()) for name in names))
+    for name in names:
+        assert len(erasing.tickets_of(shop, name)) == len(erasing.tickets_named(shop, [name])[name]) == 2
+        (own,) = erasing.tickets_of(shop, name, "app")
+        assert erasing.tickets_named(shop, [name], "app") == {name: [own]}
+    assert erasing.tickets_named(shop, ["韩梅梅"]) == {"韩梅梅": []}
+    assert erasing.tickets_of(shop, "") == []
+
+
+def test_many_tickets_are_erased_in_groups(store: SqlStore) -> None:
+    """More than one transaction takes."""
+    for start in range(0, 2500, 500):
+        record(store, *(decision(ticket(f"t{n}", f"T{n}", customer="公司"), accepted()) for n in range(start, start + 500)))
+    erasing.erase(store, erasing.tickets_of(store, "公司"))
+    assert all(row.content is None for row in rows(store, schema.ticket_text))
+    assert len([row for row in rows(store, schema.event) if row.kind == "erase"]) == 2500
+
+
+def test_who_reads_meanwhile_is_told_of_and_the_last_to_close_takes_it_out(
+    made_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old page stands beside the file as long as somebody may still want it."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    monkeypatch.setattr(erasing, "PATIENCE", 0.1)
+    with SqlStore(shutil.copy(made_file, folder / "s.db"), busy_seconds=0.1) as store:
+        record(store, decision(_private(1), pending()), decision(_private(2), pending()))
+        with closing(sqlite3.connect(folder / "s.db", isolation_level=None)) as reader:
+            reader.execute("begin")
+            reader.execute("select * from ticket").fetchall()
+            with pytest.raises(StoreError, match=r"erased, but another program has the file open.*end that program"):
+                erasing.erase(store, _numbers(store, 1))
+            assert _traces(_held(folder), 1)
+            assert rows(store, schema.ticket_text)[0].content is None
+            reader.execute("rollback")
+        erasing.clear(store)
+        assert not _traces(_held(folder), 1)
+        assert _traces(_held(folder), 2)
+
+
+# -- a limit of time -------------------------------------------------------------------------------
+
+
+def _aged(store: SqlStore, days: int) -> None:
+    """Make all that is there `days` older."""
+    with store.database.writing() as connection:
+        for table in (schema.ticket, schema.ticket_text):
+            connection.execute(table.update().values(received_at=table.c.received_at - days * _DAY))
+
+
+def _limit(days: int) -> int:
+    from llmtriage.store.recording import now
+
+    return now() - days * _DAY
+
+
+def test_what_is_old_loses_its_text_unless_somebody_waits_or_it_came_again(store: SqlStore) -> None:
+    """Accepted or answered long ago: gone. Waiting, new, or with a new message: kept."""
+    record(store, decision(_private(1), accepted()), decision(_private(2), pending()), decision(_private(3), pending()))
+    record(store, decision(_private(4), accepted()), decision(_private(5), accepted(), probe=0.5))
+    answer(store, entries(store)[0], note="备注2号")
+    _aged(store, 100)
+    record(store, decision(_private(6), accepted()))
+    record(store, decision(Ticket(content="还有一个问题", id="编号4号"), accepted()))
+    assert erasing.count_old(store, _limit(101)) == 0
+    assert erasing.count_old(store, _limit(90)) == 2
+    assert erasing.prune(store, _limit(90)) == 2
+    assert [row.external_id for row in rows(store, schema.ticket)] == [None, None, *(f"编号{n}号" for n in (3, 4, 5, 6))]
+    assert [row.kind for row in rows(store, schema.event)][-2:] == ["prune", "prune"]
+    assert erasing.prune(store, _limit(90)) == 0
+    assert [row.category for row in rows(store, schema.review)] == ["parcel"]
+    assert sum(row.n for row in rows(store, schema.daily_count)) == 7
+
+
+def test_no_byte_of_what_was_pruned_is_in_the_files(made_file: Path, tmp_path: Path) -> None:
+    """As of what was erased."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    with SqlStore(shutil.copy(made_file, folder / "s.db")) as store:
+        record(store, *(decision(_private(n), accepted()) for n in range(50)))
+        _aged(store, 400)
+        record(store, decision(_private(99), accepted()))
+        assert erasing.prune(store, _limit(365)) == 50
+        held = _held(folder)
+        assert not any(_traces(held, n) for n in range(50))
+        assert _traces(held, 99)
+
+
+def test_a_pruned_text_that_comes_again_under_a_new_run_waits_for_nobody_who_answered(store: SqlStore) -> None:
+    """It is a new ticket, so it is asked about: what was known of it is gone."""
+    record(store, decision(_private(1), accepted()))
+    _aged(store, 100)
+    erasing.prune(store, _limit(90))
+    assert recall(store, _private(1)) == [None]
+    record(store, decision(_private(1), pending(), run=OTHER_RUN))
+    assert len(entries(store)) == 1
