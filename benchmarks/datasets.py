@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import os
 import platform
 import random
@@ -18,11 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from llmtriage.taxonomy import Category, Taxonomy
 
@@ -79,14 +79,51 @@ class Figures:
     """What `evaluate` says.
 
     Attributes:
-        ece: As a number, with the limit that chance keeps to and the verdict.
+        ece: The calibration error.
+        limit: What chance keeps it to if the numbers are true.
+        verdict: Whether it does, else in which direction they are off.
         accepted: Share of the tickets.
         error: Share of those that are wrong; None: nothing is accepted.
     """
 
-    ece: str
+    ece: float
+    limit: float
+    verdict: str
     accepted: float
     error: float | None
+
+    @property
+    def told(self) -> str:
+        """The calibration error with its limit and the verdict."""
+        return f"{self.ece:.3f} ({self.limit:.3f}, {self.verdict.replace('_', ' ')})"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one case under one alpha.
+
+    Attributes:
+        cells: The first cells of its row.
+        says: The sentence of `calibrate` in the first draw.
+        before: The figures of each draw without a calibration.
+        after: With it; None where there was no promise.
+    """
+
+    cells: str
+    says: str
+    before: list[Figures]
+    after: list[Figures | None]
+
+    def __str__(self) -> str:
+        """The row of the table."""
+        columns = [
+            f"{sum(one is not None for one in self.after)} of {len(self.after)}",
+            _listed("-" if one is None else _percent(one.accepted) for one in self.after),
+            _listed("-" if one is None else _percent(one.error) for one in self.after),
+            _listed(one.told for one in self.before),
+            _listed("-" if one is None else one.told for one in self.after),
+        ]
+        return f"| {self.cells} | {' | '.join(columns)} |"
 
 
 def prepared(source: Path, folder: Path, labelled: int, seed: int) -> Data:
@@ -141,17 +178,12 @@ def calibrated(case: Case, alpha: float, path: Path) -> str:
 def evaluated(case: Case, *more: str) -> Figures:
     """Run `evaluate` on the tickets that did not calibrate."""
     report = json.loads(run("evaluate", str(case.data.others), *more, *case.flags, "--json"))
-    return Figures(_ece(report), report["accepted"]["share"], report["accepted"]["error"])
+    accepted = report["accepted"]
+    return Figures(report["ece"], report["ece_limit"], report["ece_verdict"], accepted["share"], accepted["error"])
 
 
-def _ece(report: dict[str, Any]) -> str:
-    return f"{report['ece']:.3f} ({report['ece_limit']:.3f}, {report['ece_verdict'].replace('_', ' ')})"
-
-
-def measured(
-    sets: Sequence[Data], shots: Sequence[int | None], alphas: Sequence[float], folder: Path
-) -> Iterator[tuple[str, str, str]]:
-    """For each case and alpha the row's first cells, the sentence of `calibrate`, and the row's other cells; `sets` is one set by draw."""
+def measured(sets: Sequence[Data], shots: Sequence[int | None], alphas: Sequence[float], folder: Path) -> Iterator[Row]:
+    """A row for each case and alpha; `sets` is one set by draw."""
     for few in shots:
         for answer in sets[0].taxonomies:
             cases = [Case(data, few, answer) for data in sets]
@@ -160,22 +192,33 @@ def measured(
                 yield _row(cases, before, alpha, folder)
 
 
-def _row(cases: Sequence[Case], before: Sequence[Figures], alpha: float, folder: Path) -> tuple[str, str, str]:
+def _row(cases: Sequence[Case], before: list[Figures], alpha: float, folder: Path) -> Row:
     says, after = [], []
     for case in cases:
         path = folder / "calibration.json"
         path.unlink(missing_ok=True)
         says.append(calibrated(case, alpha, path))
         after.append(evaluated(case, "--calibration", str(path)) if path.exists() else None)
-    columns = [
-        f"{sum(one is not None for one in after)} of {len(after)}",
-        _listed("-" if one is None else _percent(one.accepted) for one in after),
-        _listed("-" if one is None else _percent(one.error) for one in after),
-        _listed(one.ece for one in before),
-        _listed("-" if one is None else one.ece for one in after),
-    ]
     case = cases[0]
-    return f"{case.data.name} | {case.shots or 'all'} | {case.answer} | {alpha:g}", says[0], " | ".join(columns)
+    return Row(f"{case.data.name} | {case.shots or 'all'} | {case.answer} | {alpha:g}", says[0], before, after)
+
+
+def verdicts(rows: Sequence[Row]) -> str:
+    """How often the numbers agree before and after, and how far off they are where they do not; a draw counts once, whatever alpha."""
+    before = {(one.ece, one.limit) for row in rows for one in row.before}
+    after = {(one.ece, one.limit) for row in rows for one in row.after if one is not None}
+    return f"Without calibration {_verdict(before)}.\nWith it {_verdict(after)}."
+
+
+def _verdict(found: Collection[tuple[float, float]]) -> str:
+    over = [ece - limit for ece, limit in found if ece > limit]
+    says = f"{len(found) - len(over)} of {len(found)} are within their limit"
+    return f"{says}, the others above it by {sum(over) / len(over):.3f} in the mean and {max(over):.3f} at most" if over else says
+
+
+def unsure(labelled: int, right: float) -> float:
+    """By how much the share right of so many labelled tickets is off in the mean, where `right` is the true one."""
+    return math.sqrt(2 / math.pi * right * (1 - right) / labelled)
 
 
 def _percent(share: float | None) -> str:
@@ -199,11 +242,16 @@ Command:
 others for `evaluate`; {draws} draws: what stands between slashes is one draw each. delta is 0.1: one promise in ten may be broken by chance, and
 what is wrong among the others has noise of its own.
 
-ECE: the expected calibration error of the number for the first leaf; in brackets the limit below which it stays in 95 samples of 100 if the
-numbers are true, and the verdict. Without a promise there is no calibration file, and so no figure after it. Tickets that belong nowhere
-(`oos`, where a set has them) are among all of these.
+ECE: the expected calibration error of the number for what is offered, which before calibration is a leaf; in brackets the limit below which it
+stays in 95 samples of 100 if the numbers are true, and the verdict. Without a promise there is no calibration file, and so no figure after it.
+Tickets that belong nowhere (`oos`, where a set has them) are among all of these.
 
 {table}
+
+{verdicts}
+
+The limit knows the chance of the tickets that are judged, not that of the labels: of {labelled} of them the share right alone, without
+anything else that is learnt from them, is off by {unsure_80:.3f} in the mean where 80% are right, and by {unsure_90:.3f} where 90% are.
 
 What `calibrate` said in the first draw:
 
@@ -226,16 +274,15 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure and print."""
     options = arguments()
-    start, rows, sentences = time.perf_counter(), [HEADER], []
+    start, rows = time.perf_counter(), list[Row]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["LLMTRIAGE_CACHE_DIR"] = str(folder / "cache")
         for source in options.folders:
             sets = [prepared(source, folder / source.name / str(draw), options.labelled, draw) for draw in range(options.draws)]
-            for first, says, rest in measured(sets, [*options.shots, None], options.alphas, folder):
-                rows.append(f"| {first} | {rest} |")
-                sentences.append(f"- {first.replace(' |', ',')}: {says}")
-                print(rows[-1], flush=True)
+            for row in measured(sets, [*options.shots, None], options.alphas, folder):
+                rows.append(row)
+                print(row, flush=True)
     text = TEMPLATE.format(
         command=f"python benchmarks/datasets.py {' '.join(source.name for source in options.folders)} --write",
         date=datetime.now(tz=UTC).date().isoformat(),
@@ -244,8 +291,11 @@ def main() -> None:
         seconds=time.perf_counter() - start,
         labelled=options.labelled,
         draws=options.draws,
-        table="\n".join(rows),
-        sentences="\n".join(sentences),
+        table="\n".join([HEADER, *map(str, rows)]),
+        verdicts=verdicts(rows),
+        unsure_80=unsure(options.labelled, 0.8),
+        unsure_90=unsure(options.labelled, 0.9),
+        sentences="\n".join(f"- {row.cells.replace(' |', ',')}: {row.says}" for row in rows),
     )
     if options.write:
         PAGE.write_text(text, encoding="utf-8")

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import bdtr, betaincinv, softmax
+from scipy.special import bdtr, betaincinv, ndtr, softmax
 
 from llmtriage.probability.calibrators import ConfidenceCalibrator
 from llmtriage.probability.certificate import certify
@@ -41,6 +41,7 @@ SIZES, ALPHAS = (200, 500, 1000, 2000), (0.02, 0.05, 0.1, 0.2)
 LARGEST_PART = 0.7  # of a file: a larger sample is not drawn from it
 LEAST_ORACLE = 0.05  # coverage is told of files of which the best threshold accepts more
 QUANTILES = 20
+FAR = 0.01  # in coverage
 UNLABELLED = 3000
 MAPIE_DRAWS = 20
 
@@ -293,13 +294,17 @@ def _cell(found: dict[Key, Tally], files: Sequence[Outputs], name: str, n: int, 
 
 
 def against(found: dict[Key, Tally]) -> Iterator[str]:
-    """Ours against the others that keep a promise, draw by draw: the mean difference in coverage, and where it is behind by two standard errors."""
+    """Ours against the others that keep a promise, draw by draw: the mean difference in coverage, and where it is behind by two standard errors.
+
+    Then a line on what chance alone would say.
+    """
     yield "| against | better / alike / worse, of files, n and alphas | mean difference in coverage | where worse |"
     yield "|---|---|---|---|"
+    behind: list[str] = []
     for name, title in {**{name: METHODS[name][0] for name in ("sgr", "bonferroni", "split")}, "mapie": MAPIE}.items():
         if not any(method == name for method, *_ in found):
             continue
-        differences, worse, better, alike = [], [], 0, 0
+        differences, worse, better, alike = [], {}, 0, 0
         for (method, n, alpha, file), tally in found.items():
             if method != "ours":
                 continue
@@ -308,13 +313,25 @@ def against(found: dict[Key, Tally]) -> Iterator[str]:
             error = gap.std(ddof=1) / math.sqrt(len(gap))
             differences.append(gap.mean())
             if gap.mean() < -2 * error:
-                worse.append(f"{file}, n {n}, alpha {alpha:g}: {gap.mean():.4f}")
+                worse[f"{file}, n {n}, alpha {alpha:g}"] = gap.mean()
             elif gap.mean() > 2 * error:
                 better += 1
             else:
                 alike += 1
-        listed = "; ".join(worse) or "nowhere"
+        listed = "; ".join(f"{where}: {gap:.4f}" for where, gap in worse.items()) or "nowhere"
         yield f"| {title} | {better} / {alike} / {len(worse)} | {np.mean(differences):+.4f} | {listed} |"
+        if worse:
+            behind.append(_behind(title, list(worse.values())))
+    cells = sum(method == "ours" for method, *_ in found)
+    chance = f"about {cells * ndtr(-2):.0f} would be worse by two standard errors by chance alone"
+    yield ""
+    yield f"Of {cells} cells without any difference {chance}. {' '.join(behind) or 'Ours is worse in none.'}"
+
+
+def _behind(title: str, gaps: Sequence[float]) -> str:
+    """How far ours is behind, where it is."""
+    far = sum(gap < -FAR for gap in gaps)
+    return f"Ours is worse than {title} in {len(gaps)}: by more than {FAR:g} in {far}, by {-min(gaps):.3f} at most."
 
 
 TEMPLATE = """\

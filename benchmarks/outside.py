@@ -30,6 +30,9 @@ from llmtriage.tickets import LabelledTicket, read_tickets
 PAGE = Path(__file__).with_suffix(".md")
 NOWHERE = "oos"
 ALPHA, DELTA = 0.05, 0.1
+HEADER = """\
+| examples a category | draws with a promise | accepted | accepted of those that belong nowhere | wrong among accepted |
+|---|---|---|---|---|"""
 SIGNALS = {
     "confidence": "1 - largest probability of a real category",
     "catch_all": "ln p(catch-all) - max ln p(other)",
@@ -132,11 +135,7 @@ def page(cases: Sequence[Case], command: str) -> str:
             auroc, caught = case.report.outside.auroc[signal], case.report.outside.caught[signal]
             if auroc is not None and caught is not None:
                 lines.append(f"| {case.name} | {words} | {auroc:.3f} | {caught:.2f} |")
-    lines += [
-        "",
-        "| examples a category | draws with a promise | accepted | accepted of those that belong nowhere | wrong among accepted |",
-        "|---|---|---|---|---|",
-    ]
+    lines += ["", HEADER]
     for case in cases:
         kept = [draw for draw in case.draws if draw is not None]
         cells = ("all", "outside", "wrong")

@@ -17,8 +17,9 @@ Written by `make docs`. Every flag has an environment variable and a key in `llm
 | exit code | meaning |
 |---|---|
 | 0 | done; tickets may be pending |
-| 1 | findings: lint errors, `--fail-under` or `--fail-over` missed, labels that `taxonomy diff` cannot carry |
+| 1 | findings: lint errors, `--fail-under` or `--fail-over` missed, labels that `taxonomy diff` cannot carry; no promise yet |
 | 2 | wrong usage, or a file that cannot be used |
+| 3 | a calibration was made under something else than it is used under |
 | 4 | the engine cannot work: no connection, wrong key, unknown model |
 | 5 | stopped early, can be resumed: budget or quota spent, the server stayed away, the store full, held by another program or gone |
 | 70 | a fault of llmtriage itself; `--debug` shows the traceback |

@@ -7,7 +7,7 @@ import math
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -78,7 +78,8 @@ class Promise(_Part):
         categories: The answers that it is about.
         alpha: The largest share of wrong tickets among those accepted.
         delta: The probability over labelled samples that the promise does not hold.
-        threshold: The least confidence that is accepted; None: any.
+        threshold: The least number of the calibrator that is accepted; None: any. In terms of the confidence that is shown it is
+            `Calibration.least_confidence`.
         n: Labelled tickets with these answers that were certified.
         accepted: Of these, those accepted.
         errors: Of those accepted, the wrong ones.
@@ -118,13 +119,16 @@ class Calibration(_Part):
 
     Attributes:
         format, version: What the file is.
-        words: What it promises, for people.
+        words, words_zh: What it promises, for people, in English and Chinese.
         made: The day.
         by: The version of llmtriage.
         answer: What is offered as the answer: a leaf, or the department above it.
-        floor: No ticket with less confidence is accepted: the labelled tickets were drawn above it. None: they were drawn among all.
+        floor: No ticket with a smaller number of the calibrator is accepted: the labelled tickets were drawn above it. None: they were drawn
+            among all.
         reach: The share of all tickets that have at least that much.
         calibrator: As `llmtriage.probability.calibrators` writes it.
+        offer: As that writes it, too: what makes of the calibrator's number for the offered answer the confidence that is shown. It rises, so it
+            changes nobody's place, and it was fitted on the tickets that the promise was made on. None: the number is shown as it is.
         calibrated: Whether its numbers may be called probabilities: it was fitted on 50 tickets or more.
         promises: One for each group of answers with a limit of their own. Empty while it is being made, in a plan: then everything is accepted that
             no gate stops.
@@ -138,12 +142,14 @@ class Calibration(_Part):
     format: Literal["llmtriage calibration"] = FORMAT
     version: Literal[1] = 1
     words: str
+    words_zh: str = ""
     made: date
     by: str
     answer: Answer
     floor: Annotated[float, Field(ge=0, le=1)] | None = None
     reach: Annotated[float, Field(gt=0, le=1)] = 1.0
     calibrator: dict[str, Any]
+    offer: dict[str, Any] | None = None
     calibrated: bool
     promises: tuple[Promise, ...] = ()
     delta: Annotated[float, Field(gt=0, le=0.5)] | None = None
@@ -177,7 +183,7 @@ class Calibration(_Part):
             raise InputError("it was changed after it was made", file=file, remedy="calibrate anew")
         try:
             found = cls.model_validate(data)
-            found.fitted  # noqa: B018 - a calibrator that cannot be read is found here
+            found.fitted, found.fitted_offer  # noqa: B018 - a calibrator that cannot be read is found here
         except (ValidationError, InputError) as error:
             raise InputError("a part of it cannot be read", file=file, remedy="calibrate anew") from error
         if plan and found.promises:
@@ -194,6 +200,13 @@ class Calibration(_Part):
             Path(path).write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             raise InputError(f"cannot be written ({error.strerror})", file=path, remedy="name another place") from None
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, without what was worked out from the parts that change."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name in set(copy.__dict__) - set(type(self).model_fields):
+            del copy.__dict__[name]
+        return copy
 
     @cached_property
     def hash(self) -> str:
@@ -242,6 +255,11 @@ class Calibration(_Part):
         """The calibrator."""
         return from_dict(self.calibrator)
 
+    @cached_property
+    def fitted_offer(self) -> ConfidenceCalibrator | None:
+        """What stands in `offer`. Raises InputError if it is no calibrator for confidences."""
+        return None if self.offer is None else ConfidenceCalibrator.from_dict(self.offer)
+
     def log_probabilities(self, scores: Scores) -> Floats:
         """The logarithms of the probabilities of one ticket's categories, shape (K,).
 
@@ -264,8 +282,27 @@ class Calibration(_Part):
             raise InputError("this calibration is for scores, not for single labels", remedy="calibrate anew")
         return float(self.fitted.predict(np.array([number]))[0])
 
+    def shown(self, number: float) -> float:
+        """The confidence that is shown for an offered answer: how probable it is that it is right, in [0, 1].
+
+        It keeps the order of numbers; those that differ in the last digits only may be shown alike. So what is accepted is decided on the
+        number itself, never on this.
+
+        Args:
+            number: Of the calibrator, in [0, 1].
+        """
+        return number if self.fitted_offer is None else float(self.fitted_offer.predict(np.array([number]))[0])
+
+    def least_confidence(self, category: str) -> float | None:
+        """`threshold` as the confidence that is shown."""
+        threshold = self.threshold(category)
+        return threshold if threshold is None or math.isinf(threshold) else self.shown(threshold)
+
     def threshold(self, category: str) -> float | None:
-        """The least confidence with which this answer is accepted where no gate stops the ticket; minus infinity: any; None: nothing is promised."""
+        """The least number of the calibrator with which this answer is accepted where no gate stops the ticket.
+
+        Minus infinity: any; None: nothing is promised.
+        """
         if not self.promises:
             return -math.inf if self.floor is None else self.floor
         if category not in self._promised:
@@ -282,12 +319,25 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > _LARGEST:
             raise InputError("too large for a calibration", file=file, remedy="name the file that llmtriage calibrate wrote")
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_once)
+    except _TwiceError:
+        raise InputError("it was changed after it was made: a key stands twice", file=file, remedy="calibrate anew") from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=file, remedy="check the path") from None
     except (ValueError, RecursionError):
         raise InputError("not whole: no JSON", file=file, remedy="name the file that llmtriage calibrate wrote") from None
     return data if isinstance(data, dict) else {}
+
+
+class _TwiceError(Exception):
+    """A key stands twice in an object; of such the seal sees one only."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _TwiceError
+    return found
 
 
 def _in_words(name: str) -> str:

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 from llmtriage.errors import InputError
 from llmtriage.predictions import Example
 from llmtriage.prepare import prepare
-from llmtriage.tickets import read_tickets
+from llmtriage.tickets import carried_labels, read_tickets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from llmtriage.prepare import Preparation
     from llmtriage.taxonomy import Taxonomy
-    from llmtriage.tickets import Columns
+    from llmtriage.tickets import Columns, TicketRow
+
+STORED = "store@"  # with a name behind it: a frozen set in the store
 
 
 def read_examples(
@@ -53,6 +55,24 @@ def read_examples(
             remedy="add a leaf with catch_all: true, or remove these rows",
         )
     return tuple(Example(text=prepare(row.ticket, preparation).text, category=row.category) for row in rows)
+
+
+def stored_examples(
+    rows: Iterable[TicketRow], taxonomy: Taxonomy, preparation: Preparation, *, place: str
+) -> tuple[Example, ...]:
+    """The tickets of a frozen set, prepared as tickets are.
+
+    Args:
+        rows: The tickets with their labels.
+        taxonomy: Whose leaves are meant.
+        preparation: Of texts.
+        place: The store they are kept in.
+
+    Raises:
+        InputError: The taxonomy has no leaf for some of the labels.
+    """
+    known = carried_labels(rows, taxonomy, place=place, field="--examples")
+    return tuple(Example(text=prepare(row.ticket, preparation).text, category=row.category) for row in known)
 
 
 def balanced(examples: Sequence[Example], shots: int, *, seed: int = 0) -> tuple[Example, ...]:

@@ -69,7 +69,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A category with its score: the engine's probability for it, or the model's own number; None where there is none."""
+    """A category with its score: the engine's probability for it, or the model's own number; None where there is none.
+
+    With a calibration it is the calibrated probability, and goes with the confidence in what is offered.
+    """
 
     category: str
     score: float | None

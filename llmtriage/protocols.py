@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from llmtriage.predictions import Example, Failure, Prediction, Question
     from llmtriage.remembering import Decision, Known
-    from llmtriage.tickets import Ticket
+    from llmtriage.tickets import Ticket, TicketRow
 
 
 @runtime_checkable
@@ -69,6 +69,9 @@ class Store(Protocol):
 
     def record(self, decisions: Sequence[Decision]) -> Future[None]:
         """Keep decisions, all of them or none. The future is done when they outlive a kill; it may hold a StoreError."""
+
+    def examples(self, name: str) -> Sequence[TicketRow]:
+        """The tickets of a frozen set with their categories, always the same. Raises InputError, StoreError."""
 
     def draw(self, ticket: Ticket, name: str) -> float:
         """A number in [0, 1) that belongs to this ticket and this name, the same whenever it is asked for, and that nobody can foresee."""

@@ -157,26 +157,27 @@ class Router:
         if isinstance(ranked, Failure):
             return _failed(ticket, text, ranked)
         choice = self._choice(ranked)
-        reasons = (*_unseen(answer), *self._reasons(ticket, text, ranked, choice))
+        sure = None if self.calibration is None or choice.score is None else self.calibration.shown(choice.score)
+        reasons = (*_unseen(answer), *self._reasons(ticket, text, ranked, choice, sure))
         common = {
-            "candidates": ranked.candidates,
+            "candidates": _told(ranked.candidates, choice, sure),
             "ticket_id": ticket.id,
             "text": text,
             "prediction": answer,
-            **self._numbers(answer.answer, choice),
+            **self._numbers(answer.answer, choice, sure),
         }
         if reasons or choice.score is None:
-            common["candidates"] = self._shown(ranked)
+            common["candidates"] = _told(self._shown(ranked), choice, sure)
             return Pending(suggestion=choice.category, reasons=reasons, **common)  # type: ignore[arg-type]
         team = self._team(ticket, text, choice.category)
         return Accepted(category=choice.category, team=team, **common)  # type: ignore[arg-type]
 
-    def _numbers(self, answer: Scores | SingleLabel, choice: Candidate) -> dict[str, float | bool | None]:
+    def _numbers(self, answer: Scores | SingleLabel, choice: Candidate, sure: float | None) -> dict[str, float | bool | None]:
         """What is known of the choice: its score, and with a calibration how probable it is."""
-        if self.calibration is None or choice.score is None:
+        if self.calibration is None or sure is None:
             return {"score": choice.score, "confidence": None}
         own = answer.score if isinstance(answer, SingleLabel) else self._share(_shares(answer.values), choice.category)
-        return {"score": own, "confidence": choice.score, "calibrated": self.calibration.calibrated}
+        return {"score": own, "confidence": sure, "calibrated": self.calibration.calibrated}
 
     def _share(self, shares: Floats, category: str) -> float:
         """The probability of a leaf, or of all leaves below a node."""
@@ -242,10 +243,10 @@ class Router:
         best = max(sure, key=lambda i: (self._depths[i], sums[i]))
         return Candidate(category=self._inner[best].id, score=min(1.0, float(sums[best])))
 
-    def _reasons(self, ticket: Ticket, text: str, ranked: _Ranked, choice: Candidate) -> tuple[Reason, ...]:
+    def _reasons(self, ticket: Ticket, text: str, ranked: _Ranked, choice: Candidate, sure: float | None) -> tuple[Reason, ...]:
         # A department stands for all its leaves: what holds one of them back holds it back.
         leaves = self._below[choice.category]
-        return (*self._gates(leaves, ranked), *self._rules(ticket, text, leaves), *self._threshold(choice))
+        return (*self._gates(leaves, ranked), *self._rules(ticket, text, leaves), *self._threshold(choice, sure))
 
     def _gates(self, leaves: frozenset[str], ranked: _Ranked) -> Iterable[Reason]:
         held = sorted(leaf for leaf in leaves if self.taxonomy.always_review(leaf))
@@ -263,14 +264,15 @@ class Router:
             if matcher.rule.always_review and matcher.matches(ticket, text, path):
                 yield Reason(code="always_review", detail=matcher.rule.name)
 
-    def _threshold(self, choice: Candidate) -> Iterable[Reason]:
+    def _threshold(self, choice: Candidate, sure: float | None) -> Iterable[Reason]:
         threshold = self.calibration.threshold(choice.category) if self.calibration else self.policy.threshold
         if threshold is None:
             yield Reason(code="no_promise" if self.calibration else "uncalibrated")
         elif choice.score is None or math.isnan(choice.score):
             yield Reason(code="below_threshold", detail="the model gave no number")
         elif choice.score < threshold:
-            yield Reason(code="below_threshold", detail=f"{choice.score:.2f} < {threshold:g}")
+            least = self.calibration.shown(threshold) if self.calibration else threshold
+            yield Reason(code="below_threshold", detail=f"{choice.score if sure is None else sure:.2f} < {least:g}")
         elif not self.calibration and self.taxonomy[choice.category].children and not self.policy.departments:
             yield Reason(code="below_threshold", detail="only the department is sure")
 
@@ -284,6 +286,18 @@ class Router:
 def _shares(logs: Floats) -> Floats:
     shares = np.exp(logs - logs.max())
     return np.asarray(shares / shares.sum(), dtype=np.float64)
+
+
+def _told(candidates: tuple[Candidate, ...], choice: Candidate, sure: float | None) -> tuple[Candidate, ...]:
+    """The candidates with numbers that go with the confidence in the choice: in the same order, and together at most 1.
+
+    Where that is lower than the calibrator's number, what is taken away is given to nobody: the ticket may belong nowhere.
+    """
+    if sure is None or not choice.score or sure == choice.score:
+        return candidates
+    others = min(sure / choice.score, (1 - sure) / (1 - choice.score) if choice.score < 1 else math.inf)
+    scores = (sure if one.category == choice.category else min(sure, (one.score or 0.0) * others) for one in candidates)
+    return tuple(Candidate(category=one.category, score=score) for one, score in zip(candidates, scores, strict=True))
 
 
 def _unseen(answer: Prediction) -> Iterable[Reason]:

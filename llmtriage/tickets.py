@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Final
@@ -11,7 +12,7 @@ from llmtriage.errors import InputError, UnknownNameError, nearest, short
 from llmtriage.tables import Row, Table, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from os import PathLike
 
     from llmtriage.taxonomy import Taxonomy
@@ -167,6 +168,36 @@ class LabelledTickets:
         category = row.category if taxonomy is None else taxonomy.leaf(row.category, file=place, line=row.line)
         was = None if row.category == category else row.category
         return LabelledTicket(ticket=row.ticket, category=category, line=row.line, was=was)
+
+
+def carried_labels(rows: Iterable[TicketRow], taxonomy: Taxonomy, *, place: str, field: str) -> list[LabelledTicket]:
+    """Labelled tickets of a store, each with the leaf that its label means now.
+
+    Args:
+        rows: The tickets with their labels.
+        taxonomy: Whose leaves are meant.
+        place: What people call the store, for errors.
+        field: The flag that named the tickets.
+
+    Raises:
+        InputError: The taxonomy has no leaf for some of the labels.
+    """
+    known = list(rows)
+    lost = Counter(row.category or "" for row in known if taxonomy.carried(row.category or "") is None)
+    if lost:
+        (label, n), *_ = lost.most_common()
+        more = f" (and {len(lost) - 1} more such categories)" if len(lost) > 1 else ""
+        problem = f"{n} of {len(known)} labels are {short(label)!r}, for which the taxonomy has no leaf{more}"
+        remedy = f"say was: [{short(label)}] in the one category that takes its tickets, or use labels given under this taxonomy"
+        raise InputError(problem, file=place, field=field, remedy=remedy)
+    return [_carried(row, taxonomy) for row in known]
+
+
+def _carried(row: TicketRow, taxonomy: Taxonomy) -> LabelledTicket:
+    category = taxonomy.labels[row.category or ""]
+    return LabelledTicket(
+        ticket=row.ticket, category=category, line=row.line, was=None if category == row.category else row.category
+    )
 
 
 def _is_taken(label: str, taxonomy: Taxonomy) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from llmtriage import backends
 from llmtriage.backends.batching import batches
 from llmtriage.errors import BackendError, InputError
-from llmtriage.examples import balanced, read_examples
+from llmtriage.examples import STORED, balanced, read_examples, stored_examples
 from llmtriage.predictions import Example, Question
 from llmtriage.prepare import Preparation, prepare, without_personal_data
 from llmtriage.prompting import Prompt
@@ -93,7 +93,8 @@ class Triage:
         Args:
             taxonomy: A taxonomy or the path of its YAML file; None: `./taxonomy.yaml`, else the sample.
             backend: An engine, or its name (see `llmtriage.backends`).
-            examples: Labelled examples, in which personal data are hidden, or the path of a labelled file with the default columns.
+            examples: Labelled examples, in which personal data are hidden, the path of a labelled file with the default columns, or "store@NAME": a
+                frozen set in the store.
             shots: Use at most so many of the examples a category; None: all.
             prompt_examples: The most examples in the block that every prompt shows.
             selector: What shows each ticket examples of its own besides: "static" nothing, "nearest" those most like it; or an object.
@@ -124,6 +125,7 @@ class Triage:
         self.calibration = _calibration(calibration)
         self.router = Router(self.taxonomy, self.policy, self.calibration)
         self.language = language
+        self._memory = _memory(store, probe)
         known = self._known(examples)
         self.examples = known if shots is None else balanced(known, shots, seed=seed)
         self.selection = Selection(
@@ -135,7 +137,6 @@ class Triage:
         self.backend = self._backend(backend, cache_dir)
         self._loop = PrivateLoop()
         self._fits = False  # the calibration was found to fit
-        self._memory = _memory(store, probe)
         self._run: Run | None = None
 
     # -- one ticket ----------------------------------------------------------------------------
@@ -394,9 +395,17 @@ class Triage:
     def _known(self, examples: Sequence[Example] | str | Path | None) -> tuple[Example, ...]:
         if examples is None:
             return ()
+        if isinstance(examples, str | Path) and str(examples).startswith(STORED):
+            return self._stored(str(examples).removeprefix(STORED))
         if isinstance(examples, str | Path):
             return read_examples(examples, self.taxonomy, self.preparation)
         return tuple(replace(each, text=without_personal_data(each.text, self.preparation)) for each in examples)
+
+    def _stored(self, name: str) -> tuple[Example, ...]:
+        if self._memory is None:
+            raise InputError("a set of examples in a store needs the store", field="examples", remedy="name it: store=...")
+        store = self._memory.store
+        return stored_examples(store.examples(name), self.taxonomy, self.preparation, place=store.name)
 
     def _backend(self, backend: Backend | str, cache_dir: str | Path | None) -> Backend:
         if not isinstance(backend, str):

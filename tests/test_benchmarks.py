@@ -201,9 +201,16 @@ def test_methods_are_compared_on_the_same_draws(outputs: Path, monkeypatch: pyte
     assert set(theirs.coverage) == {float((files[1].score >= 0.5).mean())}
     assert len(found["ours", 100, 0.2, "options/sure"].coverage) == 22
     assert len(list(guarantee.table(found, files, 100, options))) == 2 + len(guarantee.METHODS) + 2
-    assert [line.split(" | ")[0] for line in guarantee.against(found)][2:] == [
+    *table, blank, chance = guarantee.against(found)
+    assert [line.split(" | ")[0] for line in table][2:] == [
         f"| {title}" for title in ("SGR", "LTT, 20 quantiles, Bonferroni", "LTT, split, fixed sequence", guarantee.MAPIE)
     ]
+    assert blank == ""
+    assert chance.startswith(
+        "Of 3 cells without any difference about 0 would be worse by two standard errors by chance alone. Ours is worse"
+    )
+    page = guarantee.PAGE.read_text(encoding="utf-8")
+    assert "cells without any difference about " in page
 
 
 def test_rules_for_the_parts_are_measured(outputs: Path, labelled: Path) -> None:
@@ -219,6 +226,20 @@ def test_rules_for_the_parts_are_measured(outputs: Path, labelled: Path) -> None
     assert "nan" not in done.stdout
 
 
+def test_second_steps_are_measured(outputs: Path, labelled: Path) -> None:
+    """Every rule for models and for the embedded engine; shares lie in [0, 1]."""
+    done = script("shown.py", outputs, labelled, "--draws", "1", "--sizes", "60", "120")
+    assert done.returncode == 0, done.stderr
+    cells = [line.strip("|").split("|") for line in done.stdout.splitlines() if "%;" in line]
+    assert len(cells) == 2 * 5
+    assert [row[0].strip() for row in cells[:2]] == ["none", "**llmtriage** (beta-narrow)"]
+    for told in (cell for row in cells for cell in row[1:]):
+        ece, agrees, brier, log_loss = told.replace("%", "").replace(";", ",").split(",")
+        assert 0 <= float(ece) <= 1
+        assert 0 <= float(agrees) <= 100
+        assert 0 < float(brier) < float(log_loss)
+
+
 def test_calibrate_and_evaluate_are_measured_as_users_type_them(labelled: Path) -> None:
     """A row for few and for all examples, leaf and department; and what calibrate says of each."""
     done = script("datasets.py", labelled, "--labelled", "160", "--draws", "1", "--shots", "3", "--alphas", "0.2")
@@ -228,13 +249,32 @@ def test_calibrate_and_evaluate_are_measured_as_users_type_them(labelled: Path) 
     assert [row[1:4] for row in cells] == [[shots, answer, "0.2"] for shots in ("3", "all") for answer in ("leaf", "department")]
     said = [line for line in done.stdout.splitlines() if line.startswith("- shop, ")]
     assert len(said) == len(cells)
+    assert " are within their limit" in done.stdout
     for row, sentence in zip(cells, said, strict=True):
         assert ("accepts" in sentence) == (row[4] == "1 of 1")
         assert (row[5] == "-") == (row[4] == "0 of 1")
         assert ("no promise with these 160 labels" in sentence) == (row[4] == "0 of 1")
 
 
-@pytest.mark.parametrize("name", ["parts", "datasets"])
+def test_tickets_that_belong_nowhere_are_told_and_counted(labelled: Path) -> None:
+    """Without and with a catch-all, which has a signal of its own; each draw of halves keeps a promise or makes none."""
+    done = script("outside.py", labelled, "--shots", "5", "0", "--draws", "2")
+    assert done.returncode == 0, done.stderr
+    assert "240 tickets, 60 of which belong to none of the" in done.stdout
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines() if " a catch-all |" in line
+    ]
+    signals, promises = cells[:6], cells[6:]
+    names = [f"{shots}, {how} a catch-all" for shots in ("5", "all") for how in ("without", "with")]
+    assert [row[0] for row in signals] == [name for name in names for _ in range(1 + name.count(", with a"))]
+    assert all(0.5 < float(auroc) <= 1 and 0 <= float(caught) <= 1 for _, _, auroc, caught in signals)
+    assert [row[0] for row in promises] == names
+    for _, kept, *shares in promises:
+        assert kept in {"0 of 2", "1 of 2", "2 of 2"}
+        assert all((share == "-") == (kept == "0 of 2") for share in shares)
+
+
+@pytest.mark.parametrize("name", ["parts", "datasets", "scale", "outside", "shown"])
 def test_the_pages_were_written_by_these_scripts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last measured tables have the rows and columns of the script."""
     module = imported(name, monkeypatch)

@@ -6,15 +6,15 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from labelled import LEAVES, SHOP, classified, made, sample, told, triage, usual
 
-from llmtriage import Accepted, Pending, Taxonomy, Ticket, Triage
-from llmtriage.calibrating import Calibrated, Labelled, calibrate, calibrate_budget, calibrate_plan, in_words, parts, plan, scored
+from llmtriage import Accepted, Pending, Taxonomy, Ticket
+from llmtriage.calibrating import calibrate, calibrate_budget, calibrate_plan, in_words, parts, plan, scored
 from llmtriage.calibrating.fitting import fitted_part
 from llmtriage.calibration import Calibration
 from llmtriage.errors import CalibrationError, InputError
@@ -25,70 +25,10 @@ from llmtriage.routing import Policy, Router
 from llmtriage.taxonomy import digest
 from llmtriage.testing import ScriptedBackend
 
-SHOP = Taxonomy.model_validate(
-    {
-        "categories": [
-            {"id": "sales", "team": "sales", "children": [{"id": "refund"}, {"id": "parcel"}]},
-            {"id": "login", "team": "tech"},
-            {"id": "other", "catch_all": True},
-        ]
-    }
-)
-LEAVES = ("refund", "parcel", "login", "other")
-
-
-def told(question: Question) -> dict[str, float]:
-    """Too sure of what the text names: "parcel 0.83" is said to be a parcel with that much."""
-    name, share = question.text.split()[:2]
-    rest = (1 - float(share)) / 3
-    return {leaf: float(share) if leaf == name else rest for leaf in LEAVES}
-
-
-def too_sure(share: float) -> float:
-    """How often the category is right that is named with such a share."""
-    return float(share**1.7)
-
-
-def sample(n: int, *, right: Callable[[float], float] = too_sure, seed: int = 0) -> list[tuple[Ticket, str]]:
-    """Tickets that name a category with some share, and their true categories: the named one with probability `right` of that share."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for number in range(n):
-        named, share = str(rng.choice(LEAVES[:3])), float(1 - 0.6 * rng.random() ** 2)
-        gold = named if rng.random() < right(share) else str(rng.choice([leaf for leaf in LEAVES if leaf != named]))
-        words = " ".join("".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), size=6)) for _ in range(8))
-        rows.append((Ticket(id=str(number), content=f"{named} {share:.6f} {words}"), gold))
-    return rows
-
-
-def triage(**options: Any) -> Triage:
-    """An engine that answers as `told`."""
-    return Triage(**{"taxonomy": SHOP, "backend": ScriptedBackend(told), "preparation": Preparation(()), **options})
-
-
-def classified(sorter: Triage, rows: list[tuple[Ticket, str]]) -> list[Labelled]:
-    """With what the engine said."""
-    outcomes = sorter.classify_many([ticket for ticket, _ in rows])
-    return [Labelled(ticket=ticket, gold=gold, outcome=outcome) for (ticket, gold), outcome in zip(rows, outcomes, strict=True)]
-
-
-@cache
-def usual() -> Calibrated:
-    """Calibrated on 800 tickets, alpha 0.1."""
-    return made()
-
-
-def made(n: int = 800, *, alpha: float = 0.1, rows: list[tuple[Ticket, str]] | None = None, **options: Any) -> Calibrated:
-    """Calibrated on a sample."""
-    sorter = triage()
-    return calibrate(
-        sorter, classified(sorter, rows if rows is not None else sample(n)), alpha=alpha, file="labelled.csv", **options
-    )
-
-
 # -- what comes out --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_promise_is_found_and_kept_on_other_tickets() -> None:
     """Confidence becomes true, the error rate among the accepted stays below alpha, and some are accepted."""
     found = usual()
@@ -175,6 +115,7 @@ def strict(**limits: float) -> Taxonomy:
     return Taxonomy.model_validate(data)
 
 
+@pytest.mark.slow
 def test_a_category_with_a_limit_of_its_own_has_a_promise_of_its_own() -> None:
     """Looser than the others' here, and delta is shared so that both hold together."""
     sorter = triage(taxonomy=strict(login=0.3))
@@ -583,6 +524,10 @@ def test_a_file_read_back_is_the_same(file: Path) -> None:
     ("damage", "says"),
     [
         (lambda text: text.replace('"errors": ', '"errors": 1'), "it was changed after it was made; calibrate anew"),
+        (
+            lambda text: text.replace('"words": ', '"words": "nobody errs", "words": '),
+            "changed after it was made: a key stands twice",
+        ),
         (lambda text: text[: len(text) // 2], "not whole: no JSON"),
         (lambda text: text.replace('"version": 1', '"version": 2'), "version 2 of the format, this llmtriage reads version 1"),
         (lambda _: "[]", "not a calibration; make one with llmtriage calibrate"),

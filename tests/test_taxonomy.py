@@ -23,6 +23,7 @@ def load(folder: Path, text: str) -> Taxonomy:
     return Taxonomy.load(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "line", "field", "words"),
     [

@@ -62,6 +62,9 @@ _SHARPNESS_WITHOUT_EXAMPLES = 20.0  # of cosines, which seldom reach 0.5
 _FOLDS = 5
 _HELD_OUT = 500  # held-out examples that are enough to fit one number
 _CACHED_FILES = 20
+_ONE_AT_A_TIME = (
+    threading.Lock()
+)  # filters of warnings belong to the process: the first fit to end would switch on those of another
 
 
 class LexicalBackend:
@@ -214,7 +217,7 @@ def _fit(taxonomy: Taxonomy, given: set[tuple[str, int]], grams: Grams) -> _Mode
     is_label = np.arange(len(texts)) >= len(described)
     # By the text, so that no ticket is held out while its copy is learnt from. Those of the taxonomy are no sample of tickets.
     folds = np.array([-1] * len(described) + [hashed(row[0]) % _FOLDS if row in given else -1 for row in labelled])
-    with warnings.catch_warnings(), ThreadPoolExecutor(1) as other_core:
+    with _ONE_AT_A_TIME, warnings.catch_warnings(), ThreadPoolExecutor(1) as other_core:
         warnings.simplefilter("ignore")  # the solver stops early on purpose, and many categories with few examples are usual
         linear = other_core.submit(_learn, x, y, is_label)
         sharpness = _fit_sharpness(x, y, is_label, _likeness(x, words, first), folds) if labelled else _SHARPNESS_WITHOUT_EXAMPLES

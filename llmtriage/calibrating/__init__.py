@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmtriage.calibrating.calibrate import Plan, calibrate, calibrate_budget, calibrate_plan, plan
-from llmtriage.calibrating.fitting import parts
+from llmtriage.calibrating.fitting import enough, parts
 from llmtriage.calibrating.labelled import Labelled, scored
 from llmtriage.calibrating.promising import Calibrated, Group, in_words
 
@@ -15,6 +15,7 @@ __all__ = [
     "calibrate",
     "calibrate_budget",
     "calibrate_plan",
+    "enough",
     "in_words",
     "parts",
     "plan",

@@ -140,7 +140,7 @@ def calibrate_plan(
     file: str = "",
     none_label: str | None = None,
 ) -> Calibrated:
-    """Find the lowest threshold that keeps the promise, on labels that were drawn after a plan; nothing is fitted.
+    """Find the lowest threshold that keeps the promise, on labels that were drawn after a plan, whose calibrator stays as it is.
 
     Args:
         triage: What the tickets were classified with; without calibration and threshold.

@@ -95,6 +95,14 @@ def fitted_part(n: int) -> int:
     return max(1, min(MOST_FITTED, max(LEAST_TICKETS, round(FITTED_SHARE * n)), n // 2))
 
 
+def enough(certified: int) -> int:
+    """The fewest labelled tickets of which so many are left for the promise when the calibrator is fitted on the others."""
+    n = certified
+    while n - fitted_part(n) < certified:
+        n += 1
+    return n
+
+
 def fitted(triage: Triage, rows: Sequence[Labelled], answer: Answer) -> tuple[Calibration, Selection]:
     """A calibration without a promise, and how its calibrator was chosen."""
     selection = _selection(triage, rows, answer)

@@ -77,17 +77,17 @@ def scored(router: Router, rows: Sequence[Labelled]) -> tuple[np.ndarray, np.nda
     """The score and the loss of each ticket, as `certify` takes them: minus infinity where a gate stops the ticket.
 
     Args:
-        router: With a calibration that accepts everything.
+        router: With a calibration that accepts everything, and shows the calibrator's own numbers.
         rows: Classified tickets.
     """
     outcomes = [routed(router, row) for row in rows]
     score = [outcome.confidence if isinstance(outcome, Accepted) else -math.inf for outcome in outcomes]
-    loss = [not is_right(router, outcome, row.gold) for outcome, row in zip(outcomes, rows, strict=True)]
-    return np.array(score, np.float64), np.array(loss, np.int64)
+    accepted_right = [
+        isinstance(outcome, Accepted) and is_right(router, outcome, row.gold) for outcome, row in zip(outcomes, rows, strict=True)
+    ]
+    return np.array(score, np.float64), 1 - np.array(accepted_right, np.int64)
 
 
 def is_right(router: Router, outcome: Outcome, gold: str) -> bool:
-    """Whether the accepted category is the true leaf, or a node above it."""
-    if not isinstance(outcome, Accepted) or gold not in router.taxonomy:
-        return False
-    return any(node.id == outcome.category for node in router.taxonomy.path(gold))
+    """Whether what is offered is the true leaf, or a node above it."""
+    return gold in router.taxonomy and any(node.id == offered(outcome) for node in router.taxonomy.path(gold))

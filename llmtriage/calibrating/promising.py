@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmtriage.calibrating.labelled import answer_of, offered, routed, scored
+from llmtriage.calibrating.labelled import answer_of, is_right, offered, routed, scored
 from llmtriage.calibration import Calibration, Labels, Promise, Witness
 from llmtriage.errors import InputError
 from llmtriage.outcomes import Pending
 from llmtriage.predictions import Scores
+from llmtriage.probability.calibrators import ConfidenceCalibrator
 from llmtriage.probability.candidates import CandidateRule, candidate_rule
 from llmtriage.probability.certificate import Certificate, certify_groups
 from llmtriage.probability.planning import labels_wanted
@@ -119,11 +120,29 @@ def sealed(evidence: Evidence, tried: tuple[tuple[Group, ...], ...], delta: floa
             "promises": promises,
             "delta": delta,
             "words": in_words(found),
+            "words_zh": in_words(found, "zh"),
             "labels": evidence.labels,
-            "witnesses": _witnesses(evidence),
+            "offer": _offer(evidence),
         }
     )
-    return replace(found, calibration=promised.model_copy(update={"candidates": _candidates(evidence, promised)}))
+    told = {"candidates": _candidates(evidence, promised), "witnesses": _witnesses(evidence, promised)}
+    return replace(found, calibration=promised.model_copy(update=told))
+
+
+def _offer(evidence: Evidence) -> dict[str, Any] | None:
+    """What makes of the calibrator's number for an offered answer the confidence that is shown, fitted on these tickets; see `Calibration.offer`.
+
+    None where the calibrator was fitted on just that, and on these tickets already.
+    """
+    if isinstance(evidence.draft.fitted, ConfidenceCalibrator):
+        return None
+    router = _open(evidence)
+    outcomes = [(routed(router, row), row.gold) for row in evidence.rows]
+    told = [(outcome.confidence, is_right(router, outcome, gold)) for outcome, gold in outcomes if outcome.confidence is not None]
+    if not told:
+        return None
+    numbers, right = zip(*told, strict=True)
+    return ConfidenceCalibrator("beta-narrow").fit(numbers, right).to_dict()
 
 
 def _open(evidence: Evidence) -> Router:
@@ -180,9 +199,9 @@ def _candidates(evidence: Evidence, promised: Calibration) -> CandidateRule:
     return candidate_rule(np.exp([logs for logs, _ in waiting]), [place for _, place in waiting])
 
 
-def _witnesses(evidence: Evidence) -> tuple[Witness, ...]:
+def _witnesses(evidence: Evidence, promised: Calibration) -> tuple[Witness, ...]:
     """Some tickets, evenly from all, with what is offered for them."""
-    router, rows = _open(evidence), evidence.rows
+    router, rows = Router(evidence.triage.taxonomy, evidence.triage.policy, promised), evidence.rows
     outcomes = [routed(router, row) for row in rows[:: -(-len(rows) // WITNESSES)]]
     return tuple(
         Witness(text=digest(outcome.text), category=category, confidence=outcome.confidence)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmtriage.cli.calibrated import finish
 from llmtriage.cli.classify import all_outcomes
-from llmtriage.cli.display import notice, show_json
 from llmtriage.cli.labels import check_labels
 from llmtriage.cli.options import (
     Number,
     column_options,
     delta_option,
-    file_argument,
     json_option,
     make_triage,
     new_file,
@@ -29,50 +27,18 @@ from llmtriage.cli.reading import tell_reading
 from llmtriage.errors import InputError, short
 
 if TYPE_CHECKING:
-    from llmtriage.calibrating import Calibrated, Group, Labelled
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from llmtriage.calibrating import Labelled
     from llmtriage.calibration import Answer, Calibration
-    from llmtriage.probability.candidates import CandidateRule
     from llmtriage.settings import Settings
     from llmtriage.taxonomy import Taxonomy
-    from llmtriage.tickets import TicketFile
+    from llmtriage.tickets import LabelledTicket, TicketFile
     from llmtriage.triage import Triage
-
-_WORDS = {
-    "en": {
-        "none": "no promise with these {n} labels",
-        "wanted": "; a new sample of about {wanted} is needed",
-        "half": "; at this budget more than half of those accepted could be wrong",
-        "never": "; more labels would not help: the surest tickets that no rule holds are wrong too often, or there are none",
-        "shown": "candidates    {fewest} to {most} where a ticket waits; the right one among them for {share:.0%} of {n} ({low:.0%} to {high:.0%})",
-        "method": "calibrator    {method}, fitted on {fitted} tickets; the promise rests on {certified}",
-        "spent": "each of these promises has {delta:.3g} of delta",
-        "limit": "alpha {alpha:g}: {says}",
-        "nothing": "nothing can be accepted",
-        "left_out": "{n} of the tickets stand among the examples and were left out",
-        "unanswered": "{n} of the tickets got no answer: the promise does not speak of such, even if they get one another time",
-        "outside": "none of these tickets belongs to the catch-all: the promise is about a world without tickets that belong nowhere",
-        "written": "written       {path}",
-    },
-    "zh": {
-        "none": "这 {n} 个标注不足以作出保证",
-        "wanted": "；需要约 {wanted} 张新抽取的标注工单",
-        "half": "；按此人工量，自动接受的工单可能过半有误",
-        "never": "；增加标注也无济于事：规则未拦下的工单中，最有把握的也错得太多，或没有这样的工单",
-        "shown": "候选类别      待确认工单显示 {fewest} 至 {most} 个；{n} 张中 {share:.0%} 含正确类别（{low:.0%} 至 {high:.0%}）",
-        "method": "校准器        {method}，用 {fitted} 张工单拟合；保证依据 {certified} 张",
-        "spent": "每个保证分得 delta 中的 {delta:.3g}",
-        "limit": "alpha {alpha:g}：{says}",
-        "nothing": "什么都不能接受",
-        "left_out": "其中 {n} 张工单在示例中出现，未使用",
-        "unanswered": "其中 {n} 张工单没有得到答案：即使下次得到答案，该保证也不涉及此类工单",
-        "outside": "没有一张工单属于兜底类别：该保证不涉及不属于任何类别的工单",
-        "written": "已写入        {path}",
-    },
-}
 
 
 @click.command(short_help="From labelled tickets to a promise.")
-@file_argument
+@click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--alpha", type=Number(0, 0.5, min_open=True), help="The largest share of wrong tickets among those accepted.")
 @click.option(
     "--alphas", metavar="A,B,...", help="Several in place of one, which share delta: the smallest possible is promised."
@@ -100,6 +66,14 @@ _WORDS = {
     type=click.Path(path_type=Path),
     help="The plan that FILE was drawn after: its calibrator, and where labels were drawn.",
 )
+@click.option(
+    "--store",
+    is_flag=False,
+    flag_value="",
+    metavar="[STORE]",
+    help="In place of FILE: tickets that were drawn by chance, from this store [llmtriage.db].",
+)
+@click.option("--sample", metavar="NAME", help="With --store: the planned sample of this name, in place of the probes.")
 @overwrite_option
 @column_options
 @triage_options
@@ -109,10 +83,12 @@ _WORDS = {
 def calibrate(
     settings: Settings,
     /,
-    file: Path,
+    file: Path | None,
     delta: float,
     output: str,
     *,
+    store: str | None,
+    sample: str | None,
     alpha: float | None,
     alphas: str | None,
     review: str | None,
@@ -127,16 +103,32 @@ def calibrate(
 ) -> int:
     """Classify the labelled tickets of FILE, fit a calibrator, and find what may be accepted under a promise.
 
-    FILE is to be a uniform random sample of the tickets that will come, labelled by people who did not see what the model says.
+    FILE is to be a uniform random sample of the tickets that will come, labelled by people who did not see what the model says. With --store such
+    tickets come from there: the probes, or a planned sample. The store counts how often labels were looked at; looks share delta.
     """
     from llmtriage.calibrating import calibrate as fit_and_certify
     from llmtriage.calibrating import calibrate_budget, calibrate_plan
     from llmtriage.calibration import Calibration
     from llmtriage.runner import refuse_overlap
 
+    refuse_acceptance(flags, "calibrate")
+    if file is None or (store is not None and _is_typed("store") and not _is_stored(flags["examples"])):
+        from llmtriage.cli.samples import calibrate_stored
+
+        _refuse_with_store(file, store, {"look": look, "plan": plan, "review": review, "unlabelled": unlabelled})
+        asked: dict[str, Any] = {
+            "limits": _alphas(alpha, alphas),
+            "delta": delta,
+            "answer": answer,
+            "quiet": quiet,
+            "as_json": as_json,
+        }
+        path = new_file(output, overwrite=overwrite)
+        return calibrate_stored(settings, flags, sample, path, **asked)
     path = new_file(output, file, overwrite=overwrite)
     refuse_overlap([path], [one for one in (plan, unlabelled, flags["examples"], flags["taxonomy"]) if one is not None])
-    refuse_acceptance(flags, "calibrate")
+    if sample is not None:
+        raise InputError("a sample of a store", field="--sample", remedy="add --store in place of FILE")
     budget = None if review is None else _budget(review, unlabelled, (alpha, alphas, look, plan))
     limits = _alphas(alpha, alphas) if budget is None else []
     tickets, language = open_tickets(file, flags), flags["language"]
@@ -163,16 +155,10 @@ def calibrate(
         found = fit_and_certify(triage, rows, alpha=limits, delta=delta, look=look, **facts)
     else:
         found = calibrate_plan(triage, draft, rows, alpha=limits, delta=delta, look=look, file=name, none_label=none_label)
-    if found.calibration is not None:
-        found.calibration.save(path)
-    unanswered = sum(getattr(row.outcome, "failure", None) is not None for row in rows)
-    if unanswered:
-        notice(_WORDS[language]["unanswered"].format(n=unanswered), quiet=quiet, language=language)
-    if as_json:
-        show_json(_as_json(found, output))
-    else:
-        _show(found, output, language, delta=delta, budget=budget is not None, quiet=quiet)
-    return 0 if found.calibration else 1
+    told: dict[str, Any] = {"as_json": as_json, "quiet": quiet, "language": language}
+    looked = None if budget is not None else look or 1
+    unseen = _fields_unseen(triage.taxonomy, rows)
+    return finish(found, rows, path, delta=delta, budget=budget is not None, look=looked, unseen=unseen, **told)
 
 
 def refuse_acceptance(flags: dict[str, Any], command: str) -> None:
@@ -184,6 +170,34 @@ def refuse_acceptance(flags: dict[str, Any], command: str) -> None:
     ):
         if flags[name]:
             raise InputError(f"not for {command}", field=f"--{name}", remedy=remedy)
+
+
+def _refuse_with_store(file: Path | None, store: str | None, others: Mapping[str, object]) -> None:
+    """Raise InputError unless the labels are to come from a store, and nothing is given that would not go with that."""
+    if file is not None:
+        raise InputError("FILE and --store exclude each other", remedy="leave one of them out")
+    if store is None or not _is_typed("store"):
+        raise InputError("there is nothing to calibrate on", remedy="name a labelled file, or add --store")
+    for name, value in others.items():
+        if value is not None:
+            remedy = "leave it out: the store counts the looks" if name == "look" else "leave it out, or name a labelled file"
+            raise InputError("does not go with --store", field=f"--{name}", remedy=remedy)
+
+
+def _is_stored(examples: Path | None) -> bool:
+    from llmtriage.examples import STORED
+
+    return str(examples or "").startswith(STORED)
+
+
+def _is_typed(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def _fields_unseen(taxonomy: Taxonomy, rows: list[Labelled]) -> list[str]:
+    """The fields that rules look at and no labelled ticket has."""
+    names = {name for rule in taxonomy.rules for name in rule.when.metadata}
+    return sorted(name for name in names if not any(row.ticket.value(name) for row in rows))
 
 
 def _is_given(name: str) -> bool:
@@ -269,80 +283,20 @@ def labelled_outcomes(
     triage: Triage, tickets: TicketFile, none_label: str | None, *, quiet: bool, language: str
 ) -> list[Labelled]:
     """The labelled tickets of a file with what the engine says."""
+    return outcomes_of(triage, tickets, tickets.labelled(triage.taxonomy, none_label), quiet=quiet, language=language)
+
+
+def outcomes_of(
+    triage: Triage,
+    tickets: TicketFile | Sequence[LabelledTicket],
+    rows: Iterable[LabelledTicket],
+    *,
+    quiet: bool,
+    language: str,
+) -> list[Labelled]:
+    """Labelled tickets with what the engine says; `tickets` are all that will be asked about."""
     from llmtriage.calibrating import Labelled
 
     tell_reading(triage, quiet=quiet, language=language)
-    found, _ = all_outcomes(triage, tickets, tickets.labelled(triage.taxonomy, none_label), quiet=quiet, language=language)
+    found, _ = all_outcomes(triage, tickets, rows, quiet=quiet, language=language)
     return [Labelled(ticket=row.ticket, gold=row.category, outcome=outcome) for row, outcome in found]
-
-
-def _show(found: Calibrated, output: str, language: str, *, delta: float, budget: bool, quiet: bool) -> None:
-    from llmtriage.calibrating import in_words
-
-    words, labels = _WORDS[language], found.labels
-    if labels.left_out:
-        notice(words["left_out"].format(n=labels.left_out), quiet=quiet, language=language)
-    if not labels.outside:
-        notice(words["outside"], quiet=quiet, language=language)
-    if len(found.tried) > 1:
-        for groups in found.tried:
-            one = replace(found, groups=groups)
-            says = in_words(one, language) if one.share else words["nothing"]
-            click.echo(words["limit"].format(alpha=groups[0].certificate.alpha, says=says))
-    if found.delta < delta:
-        click.echo(words["spent"].format(delta=found.delta))
-    if found.calibration is None:
-        missing = (
-            words["half"] if budget else words["never"] if found.wanted is None else words["wanted"].format(wanted=found.wanted)
-        )
-        click.echo(words["none"].format(n=labels.n) + missing)
-        return
-    click.echo(in_words(found, language))
-    method = found.calibration.fitted.method
-    click.echo(words["method"].format(method=method, fitted=labels.fitted, certified=labels.certified))
-    candidates_line = shown_to_reviewers(found.calibration.candidates, language)
-    if candidates_line:
-        click.echo(candidates_line)
-    click.echo(words["written"].format(path=output))
-
-
-def shown_to_reviewers(rule: CandidateRule, language: str) -> str:
-    """How many categories a reviewer is shown, and how often the right one is among them; empty where too few labels tell."""
-    from llmtriage.probability.candidates import FEWEST, MOST
-
-    if rule.share is None or rule.interval is None:
-        return ""
-    low, high = rule.interval
-    return _WORDS[language]["shown"].format(fewest=FEWEST, most=MOST, share=rule.share, n=rule.n, low=low, high=high)
-
-
-def _as_json(found: Calibrated, output: str) -> dict[str, Any]:
-    promises = found.calibration.promises if found.calibration else ()
-    return {
-        "promises": [promise.model_dump(mode="json", exclude={"need", "wrong_at"}) for promise in promises],
-        "share": found.share,
-        "delta": found.delta,
-        "alphas": [_evidence(groups[0]) for groups in found.tried],
-        "labels_wanted": found.wanted,
-        "labels": found.labels.model_dump(mode="json"),
-        "calibrator": _method(found),
-        "calibrated": found.calibration.calibrated if found.calibration else False,
-        "tried": [
-            {"method": tried.method, "log_loss": tried.loss, "behind": tried.behind, "standard_error": tried.standard_error}
-            for tried in (found.selection.tried if found.selection else ())
-        ],
-        "candidates": asdict(found.calibration.candidates) if found.calibration else None,
-        "need": list(found.certificate.boundary.need),
-        "file": output if found.calibration else None,
-    }
-
-
-def _method(found: Calibrated) -> str | None:
-    if found.calibration:
-        return found.calibration.fitted.method
-    return found.selection.calibrator.method if found.selection else None
-
-
-def _evidence(group: Group) -> dict[str, float | int]:
-    found = group.certificate
-    return {"alpha": found.alpha, "accepted": found.accepted, "errors": found.errors}

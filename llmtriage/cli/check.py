@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmtriage.cli.calibrate import shown_to_reviewers
+from llmtriage.cli.calibrated import shown_to_reviewers
 from llmtriage.cli.display import plain, show_json
 from llmtriage.cli.options import column_options, json_option, make_triage, open_tickets, quiet_option, triage_options
 from llmtriage.errors import InputError
@@ -67,7 +67,7 @@ def check(settings: Settings, /, again: Path | None, *, as_json: bool, quiet: bo
         show_json({"fits": not changed, "asked": asked, "moved": moved, **calibration.model_dump(mode="json", exclude=left_out)})
         return 3 if changed else 0
     labels = calibration.labels
-    click.echo(plain(calibration.words))
+    click.echo(plain((language == "zh" and calibration.words_zh) or calibration.words))
     click.echo(words["labels"].format(made=calibration.made, certified=labels.certified, n=labels.n, file=plain(labels.file)))
     if shown := shown_to_reviewers(calibration.candidates, language):
         click.echo(shown)

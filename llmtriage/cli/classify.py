@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,13 +29,13 @@ from llmtriage.cli.reading import tell_reading
 from llmtriage.errors import BackendError, InputError, LlmtriageError, StoreError, short
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from llmtriage.outcomes import Outcome
     from llmtriage.runner import AnyRow, Spent, Summary
     from llmtriage.settings import Price, Settings
     from llmtriage.store import SqlStore
-    from llmtriage.tickets import TicketFile, TicketRow
+    from llmtriage.tickets import LabelledTicket, TicketFile, TicketRow
     from llmtriage.triage import Triage
 
 _WIDTHS = (10, 9, 22, 14, 5)
@@ -199,9 +200,15 @@ def _to_terminal(triage: Triage, tickets: TicketFile, language: str, most: int |
 
 
 def all_outcomes(
-    triage: Triage, tickets: TicketFile, rows: Iterable[AnyRow], *, quiet: bool, language: str, wanted: str = "labelled rows"
+    triage: Triage,
+    tickets: TicketFile | Sequence[LabelledTicket],
+    rows: Iterable[AnyRow],
+    *,
+    quiet: bool,
+    language: str,
+    wanted: str = "labelled rows",
 ) -> tuple[list[tuple[AnyRow, Outcome]], Summary]:
-    """Rows of a file with their outcomes, all of them in memory, while a progress bar tells how it goes.
+    """Rows of a file, or of a store, with their outcomes, all of them in memory, while a progress bar tells how it goes.
 
     Raises:
         InputError: There are no rows; `wanted` says what there should be.
@@ -217,7 +224,8 @@ def all_outcomes(
             summary.seconds = time.perf_counter() - start
             show(summary)
     if not found:
-        raise InputError("the file holds no tickets", file=tickets.table.path, remedy=f"give a file with {wanted}")
+        place = None if isinstance(tickets, Sequence) else tickets.table.path
+        raise InputError("the file holds no tickets", file=place, remedy=f"give a file with {wanted}")
     return found, summary
 
 
@@ -241,7 +249,7 @@ def _show_nothing(summary: Summary) -> None:
 
 
 @contextmanager
-def progress_bar(tickets: TicketFile, triage: Triage, *, quiet: bool, language: str) -> Iterator[Callable[[Summary], None]]:
+def progress_bar(tickets: Iterable[object], triage: Triage, *, quiet: bool, language: str) -> Iterator[Callable[[Summary], None]]:
     """A progress line on a terminal: rate, time left, accepted and pending so far, what all wait for. Elsewhere nothing."""
     import sys
 

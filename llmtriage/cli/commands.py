@@ -21,6 +21,8 @@ _COMMANDS = {
     "db": "Upgrade a store, erase personal data, keep a retention limit.",
     "doctor": "What a server can do, and what is missing.",
     "evaluate": "Figures on a labelled file.",
+    "examples": "Answers of people as examples that never change.",
+    "init": "From unlabelled tickets to a promise, step by step.",
     "plan": "Which tickets to label for a promise, and how many.",
     "prompt": "Show exactly what would be sent to an LLM.",
     "review": "Decide what waits for a person.",
@@ -83,6 +85,7 @@ def llmtriage(ctx: click.Context, settings: Path | None, *, debug: bool) -> None
     Start here:
       llmtriage ask "I was charged twice for one order"
       llmtriage classify tickets.csv --backend openai:MODEL -o routed.csv
+      llmtriage init tickets.csv --backend openai:MODEL
 
     Each flag of a command has an environment variable (--backend: LLMTRIAGE_BACKEND) and a key in llmtriage.toml (backend = "...").
     """  # noqa: D301 - click knows a paragraph to leave as it is by the character, which a raw string does not hold

@@ -78,7 +78,7 @@ def erase(
 ) -> None:
     """Erase for good what is known of a person: text, id, customer, fields and notes, in all versions. Outcomes and counts stay.
 
-    Output files, backups and the model's own log are not touched: see docs/store.md.
+    Output files and backups are not touched: see docs/store.md.
     """
     from llmtriage.store import erasing
 

@@ -13,6 +13,7 @@ from llmtriage.cli.options import (
     examples_option,
     json_option,
     language_option,
+    make_examples,
     make_taxonomy,
     prompt_examples_option,
     prompts_option,
@@ -97,16 +98,20 @@ def _cannot_work(checkup: Checkup) -> BackendRefusedError:
 
 
 def _triage(flags: dict[str, Any], settings: Settings, *, quiet: bool) -> Triage:
+    from llmtriage.prepare import Preparation
     from llmtriage.settings import default_cache_dir
     from llmtriage.triage import Triage
 
+    language, path = flags["language"], flags["examples"]
+    taxonomy = make_taxonomy(flags["taxonomy"], quiet=quiet, language=language)
+    known = path and make_examples(path, flags, taxonomy, Preparation.default(), quiet=quiet, language=language)
     return Triage(
-        taxonomy=make_taxonomy(flags["taxonomy"], quiet=quiet, language=flags["language"]),
+        taxonomy=taxonomy,
         backend=flags["backend"],
-        examples=flags["examples"],
+        examples=known,
         prompt_examples=flags["prompt_examples"],
         prompts=flags["prompts"],
-        language=flags["language"],
+        language=language,
         settings=settings,
         cache_dir=default_cache_dir(),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import shlex
 import sys
@@ -73,7 +74,9 @@ taxonomy_option = click.option(
     "--taxonomy", type=click.Path(path_type=Path), help="Taxonomy file [./taxonomy.yaml, else the sample]."
 )
 examples_option = click.option(
-    "--examples", type=click.Path(path_type=Path), help="Labelled tickets to learn from or to show to the model."
+    "--examples",
+    type=click.Path(path_type=Path),
+    help="Labelled tickets to learn from or to show to the model: a file, or store@NAME (llmtriage examples).",
 )
 prompt_examples_option = click.option(
     "--prompt-examples", type=click.IntRange(min=0), default=20, show_default=True, help="Examples in every prompt, at most."
@@ -291,7 +294,7 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool, **mor
     path = given.pop("examples")
     triage = Triage(
         taxonomy=taxonomy,
-        examples=_read_examples(path, flags, taxonomy, preparation, quiet=quiet, language=given["language"])
+        examples=make_examples(path, flags, taxonomy, preparation, quiet=quiet, language=given["language"])
         if path is not None
         else None,
         policy=Policy(threshold=given.pop("threshold"), departments=given.pop("departments")),
@@ -364,20 +367,45 @@ def _own_pattern(text: str) -> tuple[str, str]:
     return kind.strip(), pattern
 
 
-def _read_examples(
+def make_examples(
     path: Path, flags: dict[str, Any], taxonomy: Taxonomy, preparation: Preparation, *, quiet: bool, language: str
 ) -> tuple[Example, ...]:
-    """The examples of a file: a column named for the tickets is taken here too if the file has it, else the default one."""
+    """The examples of a file: a column named for the tickets is taken here too if the file has it, else the default one. Or those of a store."""
     from llmtriage.cli.labels import check_labels
-    from llmtriage.examples import read_examples
+    from llmtriage.examples import STORED, read_examples
     from llmtriage.tickets import read_tickets
 
+    if str(path).startswith(STORED):
+        return _frozen_examples(path, taxonomy, preparation, quiet=quiet, language=language)
     columns, encoding = columns_held(path, flags)
     none_label = flags.get("none_label")
     if taxonomy.heirs:
         rows = read_tickets(path, columns, encoding).labelled(taxonomy, none_label)
         check_labels(rows, path, quiet=quiet, language=language)
     return read_examples(path, taxonomy, preparation, columns, encoding, none_label=none_label)
+
+
+def _frozen_examples(
+    path: Path, taxonomy: Taxonomy, preparation: Preparation, *, quiet: bool, language: str
+) -> tuple[Example, ...]:
+    """Those of a frozen set, in the store that --store names, or LLMTRIAGE_STORE where a command has no such flag."""
+    from llmtriage.cli.labels import check_labels
+    from llmtriage.examples import STORED, stored_examples
+    from llmtriage.store import SqlStore
+    from llmtriage.tickets import carried_labels
+
+    with SqlStore(place_of_store(), create=False) as store:
+        rows = store.examples(str(path).removeprefix(STORED))
+    labels = carried_labels(rows, taxonomy, place=store.name, field="--examples")
+    check_labels(labels, path, quiet=quiet, language=language)
+    return stored_examples(rows, taxonomy, preparation, place=store.name)
+
+
+def place_of_store() -> str:
+    """Where the store is: as a flag, the environment or the settings file says, else the usual file."""
+    context = click.get_current_context()
+    given = context.params.get("store") or os.environ.get("LLMTRIAGE_STORE")
+    return given or (context.find_root().default_map or {}).get("classify", {}).get("store") or STORE
 
 
 def columns_held(path: Path, flags: dict[str, Any]) -> tuple[Columns, str | None]:
@@ -414,10 +442,10 @@ def open_tickets(path: Path, flags: dict[str, Any]) -> TicketFile:
     return read_tickets(path, Columns(**named_columns(flags)), flags["encoding"])
 
 
-def new_file(output: str, file: Path, *, overwrite: bool, flag: str = "--output") -> Path:
+def new_file(output: str, file: Path | None = None, *, overwrite: bool, flag: str = "--output") -> Path:
     """The file of a flag that is to be written, which is not the input, and is not there unless it may be replaced. Raises InputError."""
     path = Path(output)
-    if path.resolve() == file.resolve():
+    if file is not None and path.resolve() == file.resolve():
         raise InputError("the input itself", file=output, field=flag, remedy="name another file")
     if path.exists() and not overwrite:
         raise InputError("exists already", file=output, field=flag, remedy="name another file or add --overwrite")

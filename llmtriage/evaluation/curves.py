@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from llmtriage.evaluation.judging import Judged, Row, Tickets
 from llmtriage.evaluation.report import Confusion, Report
-from llmtriage.outcomes import Accepted, Pending
+from llmtriage.outcomes import Pending
 from llmtriage.predictions import Floats
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ class Curves:
     """What the plots are drawn from.
 
     Attributes:
-        told: The top leaf of each ticket that has a number; what the calibration figures of a `Report` are about.
-        offered: What would be accepted of each ticket if its number were high enough: under a calibration for departments a department.
+        told: What is offered for each ticket that has a number; what the calibration figures of a `Report` are about.
+        offered: Of these, what would be accepted if the number were high enough.
         held: Tickets that no number would let through: a gate or a rule holds them, or there is no answer or no number.
         routed: None: nothing was accepted.
         confusions: The most frequent ones, most frequent first.
@@ -139,10 +139,10 @@ def measured_curves(
         InputError: As `evaluate`.
     """
     tickets = Tickets(judged, taxonomy, calibration, none_label=none_label)
-    offers = [_offer(row, taxonomy) for row in tickets.rows]
+    offers = [_offer(row) for row in tickets.rows]
     accepted = report.accepted
     return Curves(
-        told=_numbers([(row.confidence, row.right) for row in tickets.rows if row.confidence is not None]),
+        told=_numbers([(row.confidence, row.offer_right) for row in tickets.rows if row.confidence is not None]),
         offered=_numbers([offer for offer in offers if offer is not None]),
         held=sum(offer is None for offer in offers),
         routed=None if accepted.error is None else Routed(share=accepted.share, error=accepted.error),
@@ -157,16 +157,12 @@ def _numbers(pairs: Sequence[tuple[float, bool]]) -> Numbers:
     return Numbers(confidence=np.array(confidence, np.float64), right=np.array(right, np.bool_))
 
 
-def _offer(row: Row, taxonomy: Taxonomy) -> tuple[float, bool] | None:
+def _offer(row: Row) -> tuple[float, bool] | None:
     """The number of what could be accepted of a ticket, and whether that is right; None: nothing could be."""
     outcome = row.judged.outcome
     if row.confidence is None or (isinstance(outcome, Pending) and any(reason.code not in _OPEN for reason in outcome.reasons)):
         return None
-    if outcome.confidence is None:
-        return row.confidence, row.right
-    offered = outcome.category if isinstance(outcome, Accepted) else outcome.suggestion
-    above = taxonomy.path(row.judged.gold) if row.judged.gold in taxonomy else ()
-    return outcome.confidence, any(node.id == offered for node in above)
+    return row.confidence, row.offer_right
 
 
 def _decisions(calibration: Calibration | None) -> tuple[Decision, ...]:

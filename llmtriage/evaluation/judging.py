@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,20 +36,26 @@ class Judged:
 
 def accepted_right(ticket: Judged, taxonomy: Taxonomy) -> bool | None:
     """Whether a ticket was accepted where it belongs; None if it was not accepted."""
-    if not isinstance(ticket.outcome, Accepted):
-        return None
-    above = taxonomy.path(ticket.gold) if ticket.gold in taxonomy else ()
-    return any(node.id == ticket.outcome.category for node in above)
+    return is_offer_right(ticket, taxonomy) if isinstance(ticket.outcome, Accepted) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A judged ticket with the engine's top leaf, its share for every leaf and its number for the top one, as far as given."""
+    """A judged ticket as columns need it, as far as the engine said something.
+
+    Attributes:
+        judged: The ticket.
+        predicted: The engine's top leaf.
+        probabilities: Of every leaf.
+        confidence: Of what is offered as the answer: the top leaf, or what a calibration offers.
+        offer_right: Whether that is right.
+    """
 
     judged: Judged
     predicted: str | None = None
     probabilities: Floats | None = None
     confidence: float | None = None
+    offer_right: bool = False
 
     @property
     def source(self) -> str | None:
@@ -90,7 +96,7 @@ class Tickets:
         for gold in dict.fromkeys(ticket.gold for ticket in judged):
             if gold not in self.categories:
                 raise UnknownNameError.among("category", gold, self.leaves, field="gold")
-        self.rows = [_row(ticket, list(self.leaves), calibration) for ticket in judged]
+        self.rows = [_row(ticket, taxonomy, list(self.leaves), calibration) for ticket in judged]
         self.gold = np.array([self.categories[ticket.gold] for ticket in judged])
         catch_all = taxonomy.catch_all.id if taxonomy.catch_all else None
         self.outside = np.array([ticket.gold == catch_all or ticket.gold not in self.leaves for ticket in judged])
@@ -98,21 +104,30 @@ class Tickets:
         self.predicted = np.array([self.leaves.get(row.predicted or "", -1) for row in self.rows])
 
 
-def _row(ticket: Judged, leaves: Sequence[str], calibration: Calibration | None) -> Row:
-    prediction = ticket.outcome.prediction
-    if prediction is None:
+def _row(ticket: Judged, taxonomy: Taxonomy, leaves: Sequence[str], calibration: Calibration | None) -> Row:
+    outcome = ticket.outcome
+    if outcome.prediction is None:
         return Row(ticket)
-    answer = prediction.answer
+    answer = outcome.prediction.answer
     if isinstance(answer, SingleLabel):
         number = answer.score if answer.score is not None and 0 <= answer.score <= 1 else None
-        if calibration is not None and number is not None:
-            number = calibration.confidence(number)
-        return Row(ticket, answer.category, None, number)
-    shares = _shares(answer, len(leaves))
-    if calibration is not None:
-        shares = np.exp(calibration.log_probabilities(answer))
-    top = int(np.argmax(shares))
-    return Row(ticket, leaves[top], shares, min(1.0, float(shares[top])))
+        row = Row(ticket, answer.category, None, number, answer.category == ticket.gold)
+    else:
+        shares = _shares(answer, len(leaves))
+        if calibration is not None:
+            shares = np.exp(calibration.log_probabilities(answer))
+        top = int(np.argmax(shares))
+        row = Row(ticket, leaves[top], shares, min(1.0, float(shares[top])), leaves[top] == ticket.gold)
+    if calibration is None:
+        return row
+    return replace(row, confidence=outcome.confidence, offer_right=is_offer_right(ticket, taxonomy))
+
+
+def is_offer_right(ticket: Judged, taxonomy: Taxonomy) -> bool:
+    """Whether what is offered for the ticket is its true leaf, or a node above it."""
+    outcome = ticket.outcome
+    offered = outcome.category if isinstance(outcome, Accepted) else outcome.suggestion
+    return ticket.gold in taxonomy and any(node.id == offered for node in taxonomy.path(ticket.gold))
 
 
 def _shares(scores: Scores, n_leaves: int) -> Floats:

@@ -124,7 +124,7 @@ def _promised(calibration: Calibration | None) -> dict[str, float | None]:
     facts = {"alpha": _largest_limit(calibration), "delta": calibration.delta}
     if len(promises) > 1:  # each with a threshold and a limit of its own; all together are within the largest
         return {**facts, "promises": len(promises)}
-    least = calibration.threshold(promises[0].categories[0])
+    least = calibration.least_confidence(promises[0].categories[0])
     return {"threshold": round(least, 6), **facts} if least is not None and math.isfinite(least) else facts
 
 
@@ -193,7 +193,7 @@ def _distributions(tickets: Tickets) -> dict[str, Any]:
 
 
 def _confidences(tickets: Tickets) -> dict[str, Any]:
-    told = [(row.confidence, row.right) for row in tickets.rows if row.confidence is not None]
+    told = [(row.confidence, row.offer_right) for row in tickets.rows if row.confidence is not None]
     masses = [mass for row in tickets.rows if (mass := row.label_mass) is not None]
     confidence, right = np.array(told).T if told else (np.zeros(0), np.zeros(0))
     return {

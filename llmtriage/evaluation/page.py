@@ -258,7 +258,7 @@ def _promises(report: Report, curves: Curves, calibration: Calibration | None, w
             "answers": _answers(decision, words),
             "numbers": (
                 plots.short_percent(decision.alpha),
-                _least(calibration.threshold(promise.categories[0]), words),
+                _least(calibration.least_confidence(promise.categories[0]), words),
                 f"{decision.n:,}",
                 f"{decision.accepted:,}",
                 f"{decision.errors:,}",

@@ -252,7 +252,8 @@ class Report(Figures):
         n_scored: Tickets with a score for every category, which `log_loss` and `brier` are about. If any answer is a
             single label, the two are None and this is 0.
         log_loss_clipped: Of those, tickets whose true category was given less than 1e-12, which was taken instead.
-        n_confidence: Tickets with a number for the top category, which all figures from here to `coverage_at_risk` are about.
+        n_confidence: Tickets with a number for what is offered: the top leaf, or under a calibration for departments the department. All figures
+            from here to `coverage_at_risk` are about these.
         ece: Over 15 bins of equal mass.
         ece_limit: What `ece` stays below in 95 of 100 such samples if the model is perfectly calibrated.
         ece_p: The share of such samples in which it is as large as here.
@@ -260,7 +261,7 @@ class Report(Figures):
         ece_width: Over 15 bins of equal width.
         ece_debiased: `ece` less an estimate of what chance adds; may be negative.
         rmsce2_debiased: The squared error instead of the absolute one, debiased; may be negative.
-        top_brier, top_log_loss: Brier score and log loss of the top category alone: is it right?
+        top_brier, top_log_loss: Brier score and log loss of what is offered alone: is it right?
         mcb, dsc, unc: `top_brier` = mcb - dsc + unc: miscalibration, discrimination, uncertainty.
         e_aurc: `aurc` less that of the best order of the same answers.
         coverage_at_risk: For error rates of 1, 2, 5 and 10 %.

@@ -15,7 +15,8 @@ change little and a category without a ticket keeps its scores. The fit minimise
 
 A `ConfidenceCalibrator` turns the confidence c of a first choice into the chance that it is right; no distribution can be made of
 that. `beta`: the logit is a ln c - b ln(1 - c) + m with a, b at least 0.000001. `platt`: the case a = b, at least 0.001. Priors: sd 2 around
-(1, 1, 0). The first choice is kept, and so is the order, but for confidences within 1e-7 of 0 or of 1.
+(1, 1, 0). `beta-narrow`: beta with sd 0.25, for confidences that are nearly true already. The first choice is kept, and so is the order, but
+for confidences within 1e-7 of 0 or of 1, and where the digits of a float end.
 
 A method that keeps the order may share its labels with a certificate; any other must be fitted on labels of its own.
 
@@ -34,7 +35,15 @@ import numpy as np
 from scipy.special import expit
 
 from llmtriage.errors import InputError, UnknownNameError
-from llmtriage.probability.fitting import LOG_SLOPE_LIMIT, Prior, fitted_confidence, fitted_scores, linear, unpacked
+from llmtriage.probability.fitting import (
+    LOG_SLOPE_LIMIT,
+    ConfidencePrior,
+    Prior,
+    fitted_confidence,
+    fitted_scores,
+    linear,
+    unpacked,
+)
 from llmtriage.probability.scores import Floats, Integers, blocks, check_shape, column, gold_labels, normalised, prepared
 
 if TYPE_CHECKING:
@@ -51,8 +60,11 @@ SCORE_METHODS: Mapping[str, Prior] = {
 }
 """From the smallest to the largest."""
 
-LEAST_WEIGHTS: Mapping[str, tuple[float, ...]] = {"beta": (1e-6, 1e-6), "platt": (1e-3,)}
-"""The methods for confidences, with the least value of each weight."""
+CONFIDENCE_METHODS: Mapping[str, ConfidencePrior] = {
+    "beta": ConfidencePrior((1e-6, 1e-6), 2.0),
+    "platt": ConfidencePrior((1e-3,), 2.0),
+    "beta-narrow": ConfidencePrior((1e-6, 1e-6), 0.25),
+}
 
 
 class _Estimator:
@@ -255,7 +267,7 @@ class ConfidenceCalibrator(_Estimator):
     """Calibrates the confidence of a first choice, for engines that give no distribution.
 
     Args:
-        method: A name of `LEAST_WEIGHTS`.
+        method: A name of `CONFIDENCE_METHODS`.
 
     Attributes:
         weights_: (a, b) of beta, the slope of platt.
@@ -290,12 +302,12 @@ class ConfidenceCalibrator(_Estimator):
         Raises:
             InputError: The method does not exist, or the arrays cannot be used.
         """
-        _known(LEAST_WEIGHTS, self.method)
+        _known(CONFIDENCE_METHODS, self.method)
         features = self._features(confidence)
         right = column("calibration", correct, len(features))
         if not np.isin(right, (0, 1)).all():
             raise InputError("calibration: correct holds other values than 0 and 1", remedy="say of each ticket if it was right")
-        found, self.objective_ = fitted_confidence(features, right.astype(np.float64), LEAST_WEIGHTS[self.method])
+        found, self.objective_ = fitted_confidence(features, right.astype(np.float64), CONFIDENCE_METHODS[self.method])
         self.weights_, self.offset_, self.n_tickets_ = found[:-1], float(found[-1]), len(right)
         return self
 
@@ -328,8 +340,8 @@ class ConfidenceCalibrator(_Estimator):
         Raises:
             InputError: Something is missing, is there without need, or is no number of the kind.
         """
-        method, tickets = _opened(data, LEAST_WEIGHTS, {"weights", "offset"})
-        self, lowest = cls(method), LEAST_WEIGHTS[method]
+        method, tickets = _opened(data, CONFIDENCE_METHODS, {"weights", "offset"})
+        self, lowest = cls(method), CONFIDENCE_METHODS[method].lowest
         self.weights_, self.offset_ = _numbers(data, "weights", 1), float(_numbers(data, "offset", 0))
         if len(self.weights_) != len(lowest) or (self.weights_ < lowest).any():
             raise _damaged(f"'weights' of {method!r} are out of range")
@@ -342,7 +354,7 @@ class ConfidenceCalibrator(_Estimator):
             raise InputError("calibration: a confidence is not in [0, 1]", remedy="give the engine's own number, from 0 to 1")
         certainty = np.clip(certainty, _CLIP, 1 - _CLIP)
         sure, unsure = np.log(certainty), -np.log1p(-certainty)
-        return np.column_stack([sure, unsure] if self.method == "beta" else [sure + unsure])
+        return np.column_stack([sure, unsure] if self.method != "platt" else [sure + unsure])
 
     def _check(self) -> None:
         if not hasattr(self, "weights_"):
@@ -359,9 +371,9 @@ def calibrator(method: str) -> ScoreCalibrator | ConfidenceCalibrator:
         >>> calibrator("bias-wide")
         ScoreCalibrator('bias-wide')
     """
-    if method in LEAST_WEIGHTS:
+    if method in CONFIDENCE_METHODS:
         return ConfidenceCalibrator(method)
-    _known([*SCORE_METHODS, *LEAST_WEIGHTS], method)
+    _known([*SCORE_METHODS, *CONFIDENCE_METHODS], method)
     return ScoreCalibrator(method)
 
 

@@ -17,9 +17,6 @@ from llmtriage.probability.scores import Floats, Integers, normalised
 SD_LOG_SLOPE = 0.5
 """The standard deviation of a, the logarithm of one over the temperature, around 0."""
 
-SD_CONFIDENCE = 2.0
-"""That of each number of the methods for confidences, around (1, 1, 0)."""
-
 LOG_SLOPE_LIMIT = math.log(50)
 """How far from 0 the search for a goes."""
 
@@ -34,6 +31,18 @@ class Prior(NamedTuple):
 
     bias: float | None = None
     matrix: float | None = None
+
+
+class ConfidencePrior(NamedTuple):
+    """What is free of a method for confidences.
+
+    Attributes:
+        lowest: What each weight is never below, above 0.
+        sd: The standard deviation of each weight, around 1, and of the offset, around 0.
+    """
+
+    lowest: tuple[float, ...]
+    sd: float
 
 
 def score_objective(free: Floats, logs: Floats, gold: Integers, prior: Prior) -> tuple[float, Floats]:
@@ -63,19 +72,20 @@ def score_objective(free: Floats, logs: Floats, gold: Integers, prior: Prior) ->
     return float(loss), gradient
 
 
-def confidence_objective(free: Floats, features: Floats, right: Floats) -> tuple[float, Floats]:
+def confidence_objective(free: Floats, features: Floats, right: Floats, sd: float) -> tuple[float, Floats]:
     """The total penalised loss of the methods for confidences, and its gradient.
 
     Args:
         free: The weights, then the offset.
         features: Shape (n, number of weights).
         right: Shape (n,), 0 or 1.
+        sd: As of `ConfidencePrior`.
     """
     away = free - np.append(np.ones(len(free) - 1), 0.0)
     logit = features @ free[:-1] + free[-1]
-    loss = (np.logaddexp(0, logit) - right * logit).sum() + (away**2).sum() / (2 * SD_CONFIDENCE**2)
+    loss = (np.logaddexp(0, logit) - right * logit).sum() + (away**2).sum() / (2 * sd**2)
     surplus = expit(logit) - right
-    return float(loss), np.append(features.T @ surplus, surplus.sum()) + away / SD_CONFIDENCE**2
+    return float(loss), np.append(features.T @ surplus, surplus.sum()) + away / sd**2
 
 
 def fitted_scores(logs: Floats, gold: Integers, prior: Prior) -> tuple[Floats, float]:
@@ -109,17 +119,17 @@ def fitted_scores(logs: Floats, gold: Integers, prior: Prior) -> tuple[Floats, f
     return back(found), loss
 
 
-def fitted_confidence(features: Floats, right: Floats, lowest: tuple[float, ...]) -> tuple[Floats, float]:
+def fitted_confidence(features: Floats, right: Floats, prior: ConfidencePrior) -> tuple[Floats, float]:
     """The weights and the offset where `confidence_objective` is least, and what it is there.
 
     Args:
         features: Shape (n, number of weights).
         right: Shape (n,), 0 or 1.
-        lowest: What no weight is below.
+        prior: What is free.
     """
-    start = np.append(np.ones(len(lowest)), 0.0)
-    bounds = [*((low, None) for low in lowest), (None, None)]
-    return _least(lambda free: confidence_objective(free, features, right), start, bounds, len(right))
+    start = np.append(np.ones(len(prior.lowest)), 0.0)
+    bounds = [*((low, None) for low in prior.lowest), (None, None)]
+    return _least(lambda free: confidence_objective(free, features, right, prior.sd), start, bounds, len(right))
 
 
 def _least(

@@ -270,7 +270,7 @@ class Queue:
             The answer that was taken back, and its entry in the next round.
 
         Raises:
-            InputError: There is no such answer.
+            InputError: There is no such answer, or the ticket was erased since.
             StoreError: The store cannot be written.
         """
         with self._database.writing() as connection:
@@ -279,6 +279,7 @@ class Queue:
             row = connection.execute(locked(taken.entry)).one()
             if row.state != "done":
                 raise OutdatedError("this answer is being taken back elsewhere", remedy="look at llmtriage review list --mine")
+            _refuse_erased(connection, row.ticket_id)
             back = Answer(
                 entry=row,
                 reviewer=reviewer,
@@ -330,6 +331,12 @@ class Queue:
     def _change_lease(self, item: Item, reviewer: str, until: int | None) -> bool:
         with self._database.writing() as connection:
             return connection.execute(_lease(item, reviewer, until)).rowcount == 1
+
+
+def _refuse_erased(connection: sa.Connection, ticket: int) -> None:
+    """Nobody can decide again about a ticket whose text is gone. Raises InputError."""
+    if connection.scalar(sa.select(schema.ticket.c.erased_at).where(schema.ticket.c.id == ticket)) is not None:
+        raise InputError("the ticket of this answer was erased", remedy="the answer stands as it is")
 
 
 def _lease(item: Item, reviewer: str, until: int | None) -> sa.Update:

@@ -153,7 +153,7 @@ def review_of(row: Any) -> Review:
 
 
 def labels() -> sa.Select[Any]:
-    """Answers that stand, with all that a `Label` is made of."""
+    """Answers that stand, with all that a `Label` is made of; without those whose text is not stored, or no longer: they can teach nothing."""
     standing = schema.standing().subquery("standing")
     earlier = schema.review.alias("earlier")
     first = (
@@ -168,7 +168,8 @@ def labels() -> sa.Select[Any]:
         .join(schema.ticket_text, standing.c.ticket_text_id == _text.id)
         .outerjoin(schema.queue_entry, standing.c.queue_entry_id == _entry.id)
     )
-    return sa.select(standing, *OF_TICKET, _entry.sample, first.label("first")).select_from(joined).order_by(standing.c.id)
+    chosen = sa.select(standing, *OF_TICKET, _entry.sample, first.label("first")).select_from(joined)
+    return chosen.where(_text.content.is_not(None)).order_by(standing.c.id)
 
 
 def label_of(row: Any) -> Label:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from llmtriage.outcomes import Pending
 from llmtriage.store import schema
-from llmtriage.store.records import name, outcome_row, storable, text_hmac, ticket_key, uncertainty
+from llmtriage.store.records import outcome_row, storable, text_columns, text_hmac, ticket_key, ticket_row, uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from llmtriage.remembering import Decision, Run
     from llmtriage.store.database import Database
     from llmtriage.store.records import Kept
-    from llmtriage.tickets import Ticket
 
 Rows = list[dict[str, Any]]
 
@@ -29,6 +28,11 @@ _GOLDEN = 0.6180339887498949
 def now() -> int:
     """Microseconds since 1970."""
     return time.time_ns() // 1000
+
+
+def anywhere(number: int) -> float:
+    """The rank of an entry of which nothing is known: it stands anywhere among the others."""
+    return -((number * _GOLDEN) % 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,36 +97,22 @@ class _Group:
 
     def _write_tickets(self) -> dict[str, int]:
         """The tickets of the group by their keys."""
-        rows = {key: self._ticket_row(key, decision) for (key, _, _), decision in self._decisions.items()}
+        common: dict[str, Any] = {"source": self._recorder.source, "kept": self._recorder.kept, "at": self._at}
+        rows = {key: ticket_row(decision.ticket, key=key, **common) for (key, _, _), decision in self._decisions.items()}
         insert = self._insert(schema.ticket)
         changing = {name: insert.excluded[name] for name in ("channel", "language", "customer", "metadata")}
         insert = insert.on_conflict_do_update(index_elements=["source", "key"], set_={**changing, "erased_at": None})
         found = self._connection.execute(insert.returning(schema.ticket.c.key, schema.ticket.c.id), list(rows.values()))
         return {row.key: row.id for row in found}
 
-    def _ticket_row(self, key: str, decision: Decision) -> dict[str, Any]:
-        ticket = decision.ticket
-        return {
-            "source": self._recorder.source,
-            "key": key,
-            "external_id": None if ticket.numbered or ticket.id is None else name(ticket.id),
-            "channel": _storable(ticket.channel),
-            "language": _storable(ticket.language),
-            "customer": None if ticket.customer is None else name(ticket.customer),
-            "metadata": self._metadata(ticket),
-            "received_at": self._at,
-        }
-
-    def _metadata(self, ticket: Ticket) -> dict[str, str]:
-        """Nobody looks for personal data in it, so it is kept only where the text is kept as received."""
-        if self._recorder.kept != "original":
-            return {}
-        return {storable(key): storable(value) for key, value in ticket.metadata.items()}
-
     def _write_texts(self, tickets: Mapping[str, int]) -> dict[tuple[int, bytes], int]:
         """The texts of the group by ticket and hash."""
-        rows = {(tickets[key], digest): self._text(decision) for (key, digest, _), decision in self._decisions.items()}
-        common = {"kept": self._recorder.kept, "received_at": self._at}
+        kept = self._recorder.kept
+        rows = {
+            (tickets[key], digest): text_columns(one.ticket, one.outcome.text, kept)
+            for (key, digest, _), one in self._decisions.items()
+        }
+        common = {"kept": kept, "received_at": self._at}
         values = [{"ticket_id": ticket, "hmac": digest, **texts, **common} for (ticket, digest), texts in rows.items()]
         insert = self._insert(schema.ticket_text)
         # Nothing changes, but only a row that is written is returned.
@@ -130,13 +120,6 @@ class _Group:
         table = schema.ticket_text.c
         found = self._connection.execute(insert.returning(table.ticket_id, table.hmac, table.id), values)
         return {(row.ticket_id, bytes(row.hmac)): row.id for row in found}
-
-    def _text(self, decision: Decision) -> dict[str, str | None]:
-        if self._recorder.kept == "none":
-            return {"title": None, "content": None}
-        if self._recorder.kept == "redacted":
-            return {"title": "", "content": storable(decision.outcome.text)}
-        return {"title": storable(decision.ticket.title), "content": storable(decision.ticket.content)}
 
     def _write_outcomes(self, places: Mapping[tuple[int, str], Decision], of_text: Mapping[int, int]) -> list[_Written]:
         """Those of the outcomes that were not there."""
@@ -152,36 +135,62 @@ class _Group:
             }
             for (text, run_key), decision in places.items()
         ]
+        values = self._without_known_failures(values)
+        if not values:
+            return []
         table = schema.outcome.c
         insert = self._insert(schema.outcome).on_conflict_do_nothing(
             index_elements=[table.ticket_text_id, table.run_key], index_where=table.final
         )
-        found = self._connection.execute(insert.returning(table.id, table.ticket_text_id, table.run_key), values)
-        return [_Written(row.id, of_text[row[1]], row[1], places[row[1], row[2]]) for row in found]
+        rows = self._connection.execute(insert.returning(table.id, table.ticket_text_id, table.run_key), values)
+        ids = {(row.ticket_text_id, row.run_key): row.id for row in rows}
+        return [_Written(ids[place], of_text[place[0]], place[0], one) for place, one in places.items() if place in ids]
+
+    def _without_known_failures(self, values: Rows) -> Rows:
+        """Without those that failed here where another process had an answer meanwhile."""
+        failed = {row["ticket_text_id"] for row in values if not row["final"]}
+        if not failed:
+            return values
+        table = schema.outcome.c
+        chosen = sa.select(table.ticket_text_id, table.run_key).where(table.ticket_text_id.in_(failed), table.final)
+        known = {(row.ticket_text_id, row.run_key) for row in self._connection.execute(chosen)}
+        return [row for row in values if row["final"] or (row["ticket_text_id"], row["run_key"]) not in known]
 
     def _write_entries(self, written: Sequence[_Written]) -> None:
         """A place in the queue for each that waits, unless a person has answered, or it is drawn already. A ticket keeps the place it has."""
         before = self._entries_before(written)
         answered = self._answered(written)
         drawn = {entry.ticket_text_id for entry in before if entry.lane == "probe"}
-        waiting = {one.ticket: one for one in written if _waits(one, answered, drawn)}
-        newest = {one.ticket: one.text for one in written}
-        moved, gone = {}, []
-        for entry in before:
-            if entry.lane != "pending" or entry.state != "open" or not self._gives_way(entry, newest):
-                continue
-            one = waiting.get(entry.ticket_id)
-            if one and one.decision.probe is None and one.outcome not in moved:
-                moved[one.outcome] = entry.id
-            else:
-                gone.append(entry.id)
+        texts = {one.text: one for one in written}
+        waiting = {text: one for text, one in texts.items() if _waits(one, answered, drawn)}
+        moved, gone = self._moved(before, texts, waiting)
         self._withdraw(gone)
-        self._move([{"entry": moved[one.outcome], **_place(one)} for one in waiting.values() if one.outcome in moved])
-        rows = [
-            {**_place(one), **self._entry(one)} for one in written if _waits(one, answered, drawn) and one.outcome not in moved
-        ]
+        self._move([{"entry": entry, **_place(waiting[text])} for text, entry in moved.items()])
+        rows = [{**_place(one), **self._entry(one)} for text, one in waiting.items() if text not in moved]
         if rows:
             self._connection.execute(schema.queue_entry.insert(), rows)
+
+    def _moved(
+        self, before: Sequence[Any], texts: Mapping[int, _Written], waiting: Mapping[int, _Written]
+    ) -> tuple[dict[int, int], list[int]]:
+        """The entries that go on for texts that wait, by text, and those that end: an entry goes to its own text, else to the newest."""
+        free: dict[int, list[int]] = {}
+        for text, one in waiting.items():
+            if one.decision.probe is None:
+                free.setdefault(one.ticket, []).append(text)
+        moved, gone = {}, []
+        places = [entry for entry in before if entry.lane == "pending" and entry.state == "open"]
+        for entry in sorted(places, key=lambda entry: entry.ticket_text_id not in texts):
+            mine, left = entry.ticket_text_id, free.get(entry.ticket_id, [])
+            if mine not in texts and entry.outcome_id > self._recorder.opened_at:
+                continue
+            wanted = [mine] if mine in texts else left[-1:]
+            if wanted and wanted[0] in left:
+                left.remove(wanted[0])
+                moved[wanted[0]] = entry.id
+            else:
+                gone.append(entry.id)
+        return moved, gone
 
     def _withdraw(self, entries: Sequence[int]) -> None:
         if entries:
@@ -196,9 +205,6 @@ class _Group:
             moved = table.update().where(table.c.id == sa.bindparam("entry")).values({name: sa.bindparam(name) for name in names})
             ended = {"lease_owner": None, "lease_until": None, "lease_token": table.c.lease_token + 1}
             self._connection.execute(moved.values(ended), rows)
-
-    def _gives_way(self, entry: Any, newest: Mapping[int, int]) -> bool:
-        return bool(entry.outcome_id <= self._recorder.opened_at or entry.ticket_text_id == newest[entry.ticket_id])
 
     def _entries_before(self, written: Sequence[_Written]) -> Sequence[Any]:
         entries = schema.queue_entry.c
@@ -274,12 +280,11 @@ def _place(one: _Written) -> dict[str, Any]:
         "outcome_id": one.outcome,
         "ticket_id": one.ticket,
         "ticket_text_id": one.text,
-        "language": _storable(one.decision.ticket.language),
+        "language": one.decision.ticket.language and storable(one.decision.ticket.language),
     }
     outcome = one.decision.outcome
     if one.decision.probe is not None or not isinstance(outcome, Pending):
-        # It stands anywhere among the others.
-        return {**place, "reasons": " probe ", "category": None, "rank": -((one.outcome * _GOLDEN) % 1.0)}
+        return {**place, "reasons": " probe ", "category": None, "rank": anywhere(one.outcome)}
     codes = " ".join(reason.code for reason in outcome.reasons)
     return {**place, "reasons": f" {codes} ", "category": outcome.suggestion, "rank": -uncertainty(outcome)}
 
@@ -293,7 +298,3 @@ def count(connection: sa.Connection, insert: Any, at: int, counts: Mapping[tuple
     connection.execute(
         added.on_conflict_do_update(index_elements=["day", "kind", "category"], set_={"n": table.n + added.excluded.n}), rows
     )
-
-
-def _storable(text: str | None) -> str | None:
-    return None if text is None else storable(text)

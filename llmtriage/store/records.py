@@ -46,6 +46,34 @@ def storable(text: str) -> str:
     return _UNSTORABLE.sub("\ufffd", text)
 
 
+def ticket_row(ticket: Ticket, *, source: str, key: str, kept: Kept, at: int) -> dict[str, Any]:
+    """The columns of table `ticket`. Nobody looks for personal data in metadata, so these are kept only where the text is kept as received."""
+    metadata = ticket.metadata if kept == "original" else {}
+    return {
+        "source": source,
+        "key": key,
+        "external_id": None if ticket.numbered or ticket.id is None else name(ticket.id),
+        "channel": _storable(ticket.channel),
+        "language": _storable(ticket.language),
+        "customer": None if ticket.customer is None else name(ticket.customer),
+        "metadata": {storable(key): storable(value) for key, value in metadata.items()},
+        "received_at": at,
+    }
+
+
+def text_columns(ticket: Ticket, prepared: str, kept: Kept) -> dict[str, str | None]:
+    """The columns of table `ticket_text` that hold text."""
+    if kept == "none":
+        return {"title": None, "content": None}
+    if kept == "redacted":
+        return {"title": "", "content": storable(prepared)}
+    return {"title": storable(ticket.title), "content": storable(ticket.content)}
+
+
+def _storable(text: str | None) -> str | None:
+    return None if text is None else storable(text)
+
+
 def draw(key: bytes, name: str, ticket_key: str) -> float:
     """A number in [0, 1) that nobody outside can foresee, and that is the same whenever it is asked for."""
     found = hmac.digest(key, f"{name}\0{ticket_key}".encode(errors="surrogatepass"), hashlib.sha256)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from llmtriage.remembering import Known
 from llmtriage.store import schema, versions
 from llmtriage.store.database import Database
+from llmtriage.store.example_sets import members
 from llmtriage.store.queue import Queue
 from llmtriage.store.recording import Recorder
 from llmtriage.store.records import draw, name, outcome_of, text_hmac, ticket_key
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from llmtriage.remembering import Decision
     from llmtriage.store.records import Kept
-    from llmtriage.tickets import Ticket
+    from llmtriage.tickets import Ticket, TicketRow
 
 
 class SqlStore:
@@ -82,6 +83,10 @@ class SqlStore:
     def draw(self, ticket: Ticket, name: str) -> float:
         """A number in [0, 1) that belongs to this ticket and this name, and that nobody outside can foresee."""
         return draw(self.key, name, ticket_key(ticket, text_hmac(self.key, ticket)))
+
+    def examples(self, name: str) -> Sequence[TicketRow]:
+        """The tickets of a frozen set (`example_sets.freeze`) with their categories. Raises InputError, StoreError."""
+        return members(self.database, name)
 
     # -- itself --------------------------------------------------------------------------------
 

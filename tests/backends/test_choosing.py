@@ -550,6 +550,7 @@ async def test_few_examples_say_nothing_about_codes(count: int, shown: int) -> N
     assert (facts["codes"], backend.chosen.log_losses, len(model.asked)) == ("letters", {}, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("second", "asked"),
     [
@@ -581,6 +582,7 @@ async def test_codes_that_cannot_be_are_left_out_of_the_comparison() -> None:
         assert set(backend.chosen.log_losses) == {"letters", "random"}
 
 
+@pytest.mark.slow
 async def test_a_fault_while_codes_are_compared_is_no_reason_for_letters() -> None:
     """The run stops, and the next one compares."""
     model = ToyModel(Plays(fault=failing(503, since=30)))

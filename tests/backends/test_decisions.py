@@ -477,6 +477,7 @@ def answered(asked: Sequence[Choice], weight: Iterator[float]) -> dict[str, dict
     return {name: {option: value / sum(values.values()) for option, value in values.items()} for name, values in drawn.items()}
 
 
+@pytest.mark.slow
 @given(trees.filter(bool), st.data())
 def test_the_probabilities_of_a_descent_sum_to_one(shape: tuple[Any, ...], data: st.DataObject) -> None:
     """For any tree, any part of its leaves in any order, any answers: a leaf's probability is the product along its path."""
@@ -699,6 +700,7 @@ def first_preferred(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"model": "m", "answers": {"q0": answer}, "diagnostics": diagnostics})
 
 
+@pytest.mark.slow
 @respx.mock
 async def test_a_wide_flat_taxonomy_is_asked_about_from_a_shortlist() -> None:
     """As many options as fit, chosen by the words of the ticket; all others keep the share that the list is seen to miss."""

@@ -116,6 +116,7 @@ json_bodies = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(json_bodies, max_size=5))
 def test_what_comes_out_is_what_went_in(bodies: list[Any]) -> None:
     """Any JSON, lone surrogates too, and the last one put under a key."""

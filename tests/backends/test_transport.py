@@ -365,6 +365,7 @@ async def test_a_breaker_without_a_budget_still_tries() -> None:
     assert asked.waiting() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [15, 30])
 @respx.mock
 async def test_retries_that_wait_hold_nobody_up(share: int) -> None:
@@ -463,6 +464,7 @@ async def test_online_an_open_breaker_is_an_answer() -> None:
     assert answer.usage.attempts == 0
 
 
+@pytest.mark.slow
 @respx.mock
 async def test_retries_stay_a_small_share_of_requests() -> None:
     """A server that fails every third time sees little more than one request a ticket when somebody waits for each."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from cli.conftest import Cli
 
 from llmtriage.backends.lexical import LexicalBackend as Lexical
+from llmtriage.calibration import Calibration
 from llmtriage.predictions import Failure, Prediction, Question
 
 WORDS = {
@@ -100,7 +102,10 @@ def test_from_labels_to_routed_tickets(cli: Cli, files: Path) -> None:
     out = rows(files / "out.csv")
     accepted = [row for row in out if row["outcome"] == "accepted"]
     assert len(accepted) > 30
-    assert all(float(row["confidence"]) >= (promise["threshold"] or 0) - 1e-6 for row in accepted)
+    least = Calibration.load(files / "c.json").least_confidence("refund")
+    assert least is not None
+    assert all(float(row["confidence"]) >= least - 1e-6 for row in accepted)
+    assert all(float(row["confidence"]) < least + 1e-6 for row in out if row["reasons"] == "below_threshold")
     gold = {row["id"]: row["category"] for row in rows(files / "fresh.csv")}
     assert np.mean([row["category"] != gold[row["id"]] for row in accepted]) <= 0.1
 
@@ -170,6 +175,8 @@ def test_as_json(cli: Cli, files: Path) -> None:
     assert data["labels"]["fitted"] + data["labels"]["certified"] == 400
     assert {tried["method"] for tried in data["tried"]} >= {"temperature", "bias"}
     assert data["file"] == "c.json"
+    least = Calibration.load(files / "c.json").least_confidence("refund")
+    assert data["promises"][0]["least_confidence"] == (None if least == -math.inf else least)
 
 
 def test_in_chinese(cli: Cli, files: Path) -> None:
@@ -179,9 +186,13 @@ def test_in_chinese(cli: Cli, files: Path) -> None:
     assert done.out.startswith("自动接受 ")
     assert "已写入        c.json" in done.out
     assert "注意：没有一张工单属于兜底类别" in done.err
-    assert "适用：" in cli("check", *LEARNT, "--calibration", "c.json", "--language", "zh").out
+    checked = cli("check", *LEARNT, "--calibration", "c.json", "--language", "zh").out.splitlines()
+    assert checked[0] == done.out.splitlines()[0]
+    assert checked[-1].startswith("适用：")
+    assert cli("check", *LEARNT, "--calibration", "c.json").out.startswith("accepts ")
 
 
+@pytest.mark.slow
 def test_no_promise_is_exit_code_1_and_no_file(cli: Cli, files: Path) -> None:
     """With what is missing."""
     write(files / "few.csv", 30, 4, wrong=0.0)
@@ -195,6 +206,43 @@ def test_no_promise_is_exit_code_1_and_no_file(cli: Cli, files: Path) -> None:
     assert not (files / "c.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ((), "another try on these labels, with another limit or setting, is a look of its own: add --look 2"),
+        (("--look", "2"), "add --look 3, which costs a share of delta"),
+        (("--language", "zh"), "注意：用同一批标注换一个限度或设置再试，就是另一次查看：请加 --look 2"),
+    ],
+)
+def test_no_promise_says_what_another_try_costs(cli: Cli, files: Path, flags: tuple[str, ...], says: str) -> None:
+    """It leaves no file, so nothing else would notice."""
+    write(files / "few.csv", 30, 4, wrong=0.0)
+    done = cli("calibrate", "few.csv", *LEARNT, "--alpha", "0.1", "-o", "c.json", *flags)
+    assert done.code == 1
+    assert says in done.err
+
+
+def test_rules_on_fields_that_the_file_does_not_have_are_told(cli: Cli, files: Path) -> None:
+    """What they would hold back waits in the run and counts as accepted here; a field that is there is not named."""
+    rule = "  - {name: %s, when: {metadata: {%s: [gold]}}, always_review: true}\n"
+    rules = "rules:\n" + rule % ("vip", "tier") + rule % ("shops", "Region")
+    (files / "rules.yaml").write_text((files / "taxonomy.yaml").read_text(encoding="utf-8") + rules, encoding="utf-8")
+    table = rows(files / "labelled.csv")
+    with (files / "regions.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*table[0], "region"])
+        writer.writeheader()
+        writer.writerows({**row, "region": "north"} for row in table)
+    told = ("--taxonomy", "rules.yaml", *LEARNT, "--alpha", "0.1", "-o", "c.json", "--overwrite")
+    done = cli("calibrate", "regions.csv", *told)
+    assert done.code == 0, done.err
+    assert "rules look at tier, which no ticket of the file has" in done.err
+    assert (
+        "有规则要看 Region, tier，但文件中没有一张工单有此字段" in cli("calibrate", "labelled.csv", *told, "--language", "zh").err
+    )
+    assert "look at" not in cli(*MAKE, "--overwrite").err
+
+
+@pytest.mark.slow
 def test_tickets_of_no_category(cli: Cli, files: Path) -> None:
     """By the name the file gives them; they count in both commands."""
     text = (files / "labelled.csv").read_text(encoding="utf-8").splitlines()
@@ -213,6 +261,7 @@ def test_tickets_of_no_category(cli: Cli, files: Path) -> None:
     assert (done.code, "'refund' is a category of the taxonomy" in done.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_review_budget(cli: Cli, files: Path) -> None:
     """People read so many; the sentence says how many of the others are wrong at most."""
     budget = ("calibrate", "labelled.csv", *LEARNT, "--unlabelled", "fresh.csv", "-o", "c.json", "--quiet")
@@ -244,6 +293,7 @@ def test_budgets_that_cannot_be_used(cli: Cli, files: Path, flags: tuple[str, ..
     assert not (files / "c.json").exists()
 
 
+@pytest.mark.slow
 def test_several_limits_share_delta(cli: Cli, files: Path) -> None:
     """The smallest that is possible is promised, and the tool says what each costs."""
     done = cli("calibrate", "labelled.csv", *LEARNT, "--alphas", "0.01,0.1,0.2", "-o", "c.json", "--quiet")
@@ -266,6 +316,7 @@ def test_a_second_look_has_less_of_delta(cli: Cli, files: Path) -> None:
     assert data["delta"] == pytest.approx(6 * 0.1 / (np.pi * 2) ** 2)
 
 
+@pytest.mark.slow
 def test_trying_until_it_passes_is_not_let_happen(cli: Cli, files: Path) -> None:
     """The same once more is the same; another limit, or more labels beside the old ones, is another look."""
     assert cli(*MAKE).code == 0
@@ -306,6 +357,7 @@ def test_tickets_among_the_examples_are_left_out(cli: Cli, files: Path) -> None:
     assert (same.code, same.err.splitlines()[-1][:40]) == (2, "llmtriage: no labelled ticket is left; g")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

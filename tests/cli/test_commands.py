@@ -615,6 +615,7 @@ def test_it_runs_from_another_folder(tmp_path: Path) -> None:
     assert "\\u9000\\u6b3e" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_broken_pipe_is_quiet(tmp_path: Path) -> None:
     """`llmtriage classify ... | head -1` is no error."""
     (tmp_path / "many.csv").write_text("id,content\n" + "a,where is my parcel please\n" * 3000, encoding="utf-8")

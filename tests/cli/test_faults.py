@@ -57,6 +57,7 @@ def busy(message: str = "slow down", status: int = 429, **headers: str) -> Play:
     return refuses(status, "rate_limit_exceeded", message=message, **headers)
 
 
+@pytest.mark.slow
 def test_1_a_stated_wait_pauses_the_whole_endpoint(tmp_path: Path, playing: Start) -> None:
     """In every form it comes in; nobody is asked meanwhile, then all goes on as if nothing had been."""
 
@@ -82,6 +83,7 @@ def test_1_a_stated_wait_pauses_the_whole_endpoint(tmp_path: Path, playing: Star
     assert {name: seconds for name, seconds in paused.items() if seconds < waits[name][1]} == {}
 
 
+@pytest.mark.slow
 def test_1_a_rate_limit_that_stays(tmp_path: Path) -> None:
     """Five requests where the server says how long to wait, three where it says nothing that makes sense; then a person looks."""
     faults: Faults = {
@@ -114,6 +116,7 @@ def test_1_a_wait_longer_than_patience_stops_the_run(tmp_path: Path, playing: St
 # -- 2 and 3: the server or the way to it fails ----------------------------------------------------
 
 
+@pytest.mark.slow
 def test_2_errors_of_the_server(tmp_path: Path) -> None:
     """Three requests, then the ticket waits; what passes by itself is not seen."""
     faults: Faults = {
@@ -131,6 +134,7 @@ def test_2_errors_of_the_server(tmp_path: Path) -> None:
     assert several(tmp_path, faults) == wanted(faults)
 
 
+@pytest.mark.slow
 def test_3_connections_that_break(tmp_path: Path) -> None:
     """Three requests; what came of an answer that was cut is never read."""
     faults: Faults = {
@@ -144,6 +148,7 @@ def test_3_connections_that_break(tmp_path: Path) -> None:
     assert several(tmp_path, faults) == wanted(faults)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_3_no_connection(tmp_path: Path, playing: Start, scheme: str) -> None:
     """Nobody listens, or not in TLS: exit code 4, host and port, and nothing is decided."""
@@ -166,6 +171,7 @@ def test_3_a_port_that_takes_connections_and_no_more(tmp_path: Path) -> None:
     assert f"no connection to {url}" in run.line
 
 
+@pytest.mark.slow
 def test_3_a_server_that_only_hangs_up(tmp_path: Path, playing: Start) -> None:
     """From the first request on: exit code 4, and the queue of those who review stays empty."""
     server = playing(closes_at_once)
@@ -178,6 +184,7 @@ def test_3_a_server_that_only_hangs_up(tmp_path: Path, playing: Start) -> None:
 # -- 4: no answer ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_4_no_answer_in_time(tmp_path: Path) -> None:
     """Two requests: a clock on the wall ends what a read time-out never would."""
     faults: Faults = {
@@ -203,6 +210,7 @@ def test_4_a_server_that_never_answers_at_all(tmp_path: Path, playing: Start) ->
 # -- 5: cut answers --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_5_answers_that_are_cut(tmp_path: Path) -> None:
     """One more request with more room, then the ticket waits."""
     room: list[int] = []
@@ -237,6 +245,7 @@ NO_LABELS: Faults = {
 }
 
 
+@pytest.mark.slow
 def test_6_no_label_is_invented(tmp_path: Path) -> None:
     """One request to mend it; then the ticket waits, without a suggestion that nobody made."""
     assert several(tmp_path, NO_LABELS) == wanted(NO_LABELS)
@@ -291,6 +300,7 @@ def test_7_filters_and_refusals_belong_to_their_ticket(tmp_path: Path) -> None:
     assert several(tmp_path, faults, unusable=5) == wanted(faults)
 
 
+@pytest.mark.slow
 def test_7_nothing_without_a_sign(tmp_path: Path) -> None:
     """Is asked for once more, then the ticket waits; many such answers in a row stop no run."""
     faults: Faults = {
@@ -351,11 +361,13 @@ NO_API: Faults = {
 }
 
 
+@pytest.mark.slow
 def test_8_answers_of_no_api(tmp_path: Path) -> None:
     """Two requests, and at most a mebibyte of the answer is read."""
     assert several(tmp_path, NO_API) == wanted(NO_API)
 
 
+@pytest.mark.slow
 def test_8_an_error_object_in_a_200(tmp_path: Path) -> None:
     """Counts as what it says."""
     error = {"message": "no", "type": "t"}
@@ -370,6 +382,7 @@ def test_8_an_error_object_in_a_200(tmp_path: Path) -> None:
     assert several(tmp_path, faults) == wanted(faults)
 
 
+@pytest.mark.slow
 def test_8_five_in_a_row_stop_the_run(tmp_path: Path, playing: Start) -> None:
     """Exit code 4, and the line says what the URL is not."""
     server = playing(NO_API["html"][0])
@@ -393,6 +406,7 @@ STOPS: dict[str, tuple[Play, int, str]] = {
 }
 
 
+@pytest.mark.slow
 def test_9_what_concerns_the_run_stops_it_with_one_request(tmp_path: Path, playing: Start) -> None:
     """From the first ticket on: exactly one request, one line, nothing decided. For an unknown name it asks which there are."""
     settings = (
@@ -426,6 +440,7 @@ def test_9_in_mid_run_it_stops_before_the_next_wave(tmp_path: Path, playing: Sta
     finishes(place, run, playing(good))
 
 
+@pytest.mark.slow
 def test_9_without_a_key(tmp_path: Path, playing: Start) -> None:
     """The line says that one is wanted and what to set."""
     server = playing(STOPS["key"][0])
@@ -437,6 +452,7 @@ def test_9_without_a_key(tmp_path: Path, playing: Start) -> None:
 # -- 10: prompts that are too long -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_10_prompts_that_are_too_long(tmp_path: Path) -> None:
     """The ticket waits with its reason, also where the server cut the prompt without a word."""
     front = completion(label(), usage={"prompt_tokens": 4096, "completion_tokens": 9})
@@ -450,6 +466,7 @@ def test_10_prompts_that_are_too_long(tmp_path: Path) -> None:
     assert several(tmp_path, faults, texts=long) == wanted(faults)
 
 
+@pytest.mark.slow
 def test_10_a_server_that_cuts_every_prompt(tmp_path: Path, playing: Start) -> None:
     """Nothing is accepted on the end of a prompt alone."""
     run = Workplace.of(tmp_path, MANY[:6]).run(playing(writes(label(), usage={"prompt_tokens": 30})))

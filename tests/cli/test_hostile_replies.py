@@ -17,6 +17,7 @@ Faults = dict[str, tuple[Play, str, int]]
 LONE = "\\ud83d"  # half an emoji, as JSON writes it
 
 
+@pytest.mark.slow
 def test_what_is_no_answer(tmp_path: Path) -> None:
     """JSON that is not the object asked for is shown to the model once more; then the ticket waits."""
     faults: Faults = {
@@ -44,6 +45,7 @@ def test_what_is_no_answer(tmp_path: Path) -> None:
     assert several(tmp_path, faults) == wanted(faults)
 
 
+@pytest.mark.slow
 def test_numbers_that_are_none(tmp_path: Path) -> None:
     """The label counts, and without a number that makes sense nothing is accepted."""
     numbers = {

@@ -168,6 +168,7 @@ def test_a_passing_fault_at_the_start(cli: Cli, toy: Any) -> None:
     assert "read by one token" in cli("classify", *flags).err
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone(cli: Cli, toy: Any) -> None:
     """The same for one ticket and for a file: no connection, at once."""
     with served(ToyModel()) as url:
@@ -312,6 +313,7 @@ def test_figures_that_need_a_distribution(cli: Cli, toy: Any, many: Path, readin
     assert data["auroc"] is None or 0 <= data["auroc"] <= 1
 
 
+@pytest.mark.slow
 def test_what_a_correction_gains_is_measured(cli: Cli, toy: Any, many: Path) -> None:
     """A model with a pull towards the first letter does better without it, by either correction and by other codes."""
     server = toy(pull={"A": 4.0}, certainty=1.0)

@@ -76,6 +76,7 @@ def shown(request: pytest.FixtureRequest) -> tuple[Case, str]:
     return cases()[name], page_of(name, language)
 
 
+@pytest.mark.slow
 def test_a_page_needs_nothing_else(shown: tuple[Case, str]) -> None:
     """No script, no reference to anything but itself, no style attribute, no event handler; a policy forbids all of it."""
     page = Page(shown[1])
@@ -92,6 +93,7 @@ def test_a_page_needs_nothing_else(shown: tuple[Case, str]) -> None:
     assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
+@pytest.mark.slow
 def test_a_page_is_well_made(shown: tuple[Case, str]) -> None:
     """One title, headings without a gap, headers of tables with their scope, a description of each picture, no id twice."""
     page = Page(shown[1])
@@ -139,6 +141,7 @@ def test_both_languages(language: Any, lang: str, words: list[str]) -> None:
         report_html(usual().report, usual().curves, language="de")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_every_word_is_there_in_both_languages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only names from outside have none; and there is no Chinese in an English page."""
     unknown: set[str] = set()
@@ -188,6 +191,7 @@ def verdict(accepted: int, wrong: int, **settings: Any) -> str:
     return Page(found.page().partition("</h1>")[2].partition("<svg")[0]).text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("accepted", "wrong", "settings", "says"),
     [
@@ -204,6 +208,7 @@ def test_the_verdict(accepted: int, wrong: int, settings: dict[str, Any], says: 
     assert says in verdict(accepted, wrong, **settings)
 
 
+@pytest.mark.slow
 def test_a_promise_that_is_broken_is_not_hidden_by_a_looser_one() -> None:
     """All together are within the larger limit."""
     leaves = Taxonomy.from_labels(["a", "b"])
@@ -224,6 +229,7 @@ def test_a_promise_that_is_broken_is_not_hidden_by_a_looser_one() -> None:
     assert "100 20.0 %" in text
 
 
+@pytest.mark.slow
 def test_what_must_be_known_before_the_figures_are_believed() -> None:
     """Few tickets, none that belongs nowhere, labels of the promise without such, answers that are missing."""
     text = Page(page_of("no answers")).text
@@ -336,6 +342,7 @@ def test_the_weakest_category_comes_first() -> None:
     assert values == sorted(values)
 
 
+@pytest.mark.slow
 def test_the_same_report_gives_the_same_page() -> None:
     """But for the time."""
     assert usual().page(made=MADE) == page_of("usual")

@@ -54,6 +54,7 @@ def test_svg_files_hold_their_text_as_text(tmp_path: Path, language: Any, words:
     assert words in texts(tmp_path / "risk_coverage.svg")
 
 
+@pytest.mark.slow
 def test_the_same_data_give_the_same_bytes(tmp_path: Path) -> None:
     """No date, no chance."""
     for kind in ("png", "svg"):
@@ -94,6 +95,7 @@ def test_long_names_are_shortened_and_dollars_stay(tmp_path: Path) -> None:
     assert any(text.startswith("<script>x</script> → aaaa") and text.endswith("…") for text in found)
 
 
+@pytest.mark.slow
 def test_a_machine_without_chinese_fonts_is_told_so_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Boxes in a picture are never silent; an SVG has the fonts of whoever looks at it."""
     monkeypatch.setattr(plots, "chinese_font", lambda: None)

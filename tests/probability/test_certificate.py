@@ -320,6 +320,7 @@ def test_inside_equal_scores_it_would_be_broken_always() -> None:
     assert certify([0.7] * 50, loss, 0.2).accepted == 0
 
 
+@pytest.mark.slow
 def test_labelling_on_until_it_passes_breaks_it() -> None:
     """A look after every 50 labels, each with the whole delta; shared among the looks, it holds."""
     rng, alpha, draws = np.random.default_rng(3), 0.1, 200

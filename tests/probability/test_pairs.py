@@ -57,6 +57,7 @@ def test_mcnemar_errs_at_most_once_in_twenty(discordant: int) -> None:
     assert errs / 2**discordant <= 0.05
 
 
+@pytest.mark.slow
 def test_the_interval_of_log_loss_covers() -> None:
     """The true mean of skewed differences in at least 90 of 100 samples of 30."""
     random = np.random.default_rng(5)

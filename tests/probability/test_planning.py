@@ -32,6 +32,7 @@ def test_the_number_that_is_named_is_mostly_enough(alpha: float) -> None:
     assert enough(wanted // 4) < enough(wanted)
 
 
+@pytest.mark.slow
 def test_no_number_is_enough_for_a_model_that_does_not_know() -> None:
     """None at all; nor where every ticket is held back."""
     assert labels_wanted(np.full(100, 0.5), 100, 0.1) is None

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 from decided import OTHER_RUN, accepted, answer, decision, entries, pending, recall, record, rows, ticket
 
-from llmtriage import Ticket
-from llmtriage.errors import StoreError
+from llmtriage import Category, Taxonomy, Ticket
+from llmtriage.errors import InputError, OutdatedError, StoreError
 from llmtriage.store import SqlStore, erasing, schema
 
 OpenStore = Callable[..., SqlStore]
 
 _DAY = 86_400_000_000
+_TAXONOMY = Taxonomy(categories=(Category(id="refund"), Category(id="parcel")))
 
 
 def _private(n: int, **more: Any) -> Ticket:
@@ -49,7 +50,7 @@ def _traces(held: bytes, n: int) -> list[str]:
     """What is found of ticket `n`, as text or as JSON escapes it."""
     words = [f"{kind}{n}号" for kind in ("内容", "标题", "客户", "字段", "值", "编号", "备注", "新内容")]
     words += [f"1381234{n:04}", f"a{n}@例子.cn"]
-    forms = {form for word in words for form in (word.encode(), json.dumps(word)[1:-1].encode(), word.encode("utf-16-le"))}
+    forms = {form for word in words for form in (word.encode(), json.dumps(word)[1:-1].encode())}
     return sorted(form.decode(errors="replace") for form in forms if form in held)
 
 
@@ -64,21 +65,21 @@ def test_no_byte_of_an_erased_ticket_is_in_the_files(made_file: Path, tmp_path: 
     folder.mkdir()
     chance = random.Random(7)  # noqa: S311
     with SqlStore(shutil.copy(made_file, folder / "s.db")) as store:
-        numbers = list(range(300))
+        numbers = list(range(150))
         chance.shuffle(numbers)
-        for start in range(0, 300, 50):
+        for start in range(0, 150, 50):
             record(store, *(decision(_private(n), pending()) for n in numbers[start : start + 50]))
         later = [Ticket(content=f"新内容{n}号" * 50, id=f"编号{n}号", customer=f"客户{n}号") for n in range(20)]
         record(store, *(decision(one, pending()) for one in later))
-        for entry in entries(store)[:100]:
+        for entry in entries(store)[:60]:
             answer(store, entry, note=f"备注{numbers[entry.ticket_id - 1]}号")
-        gone = [0, 7, 13, 19, *chance.sample(range(20, 300), 20)]
+        gone = [0, 7, 13, 19, *chance.sample(range(20, 150), 12)]
         before = _held(folder)
         assert all(len(_traces(before, n)) >= 4 for n in gone)
         erasing.erase(store, _numbers(store, *gone))
         after = _held(folder)
         assert {n: found for n in gone if (found := _traces(after, n))} == {}
-        kept = sorted(set(numbers) - set(gone))[:20]
+        kept = sorted(set(numbers) - set(gone))[:5]
         assert all(len(_traces(after, n)) >= 4 for n in kept)
         assert recall(store, _private(kept[0]), _private(gone[0]))[1] is None
         assert recall(store, _private(kept[0]))[0] is not None
@@ -119,6 +120,29 @@ def test_whoever_holds_an_erased_ticket_loses_it(store: SqlStore) -> None:
     erasing.erase(store, _numbers(store, 1))
     (entry,) = entries(store, "withdrawn")
     assert (entry.lease_owner, entry.lease_until, entry.lease_token) == (None, None, 4)
+
+
+def test_an_answer_to_an_erased_ticket_is_refused(store: SqlStore) -> None:
+    """Who has it on the screen is told; nothing of what they write is kept."""
+    record(store, decision(_private(1), pending()))
+    (item,) = store.queue.claim("王芳")
+    erasing.erase(store, _numbers(store, 1))
+    with pytest.raises(OutdatedError, match="it waits no longer; go on with the next one"):
+        store.queue.answer(item, "王芳", "refund", taxonomy=_TAXONOMY, shown=True, note="备注1号")
+    assert not rows(store, schema.review)
+
+
+def test_an_answer_to_a_ticket_that_was_erased_stands_and_teaches_nothing(store: SqlStore) -> None:
+    """It cannot be taken back, for nobody could answer again; without the text it is no example."""
+    record(store, decision(_private(1), pending()), decision(_private(2), pending()))
+    for item in store.queue.claim("王芳", n=2):
+        store.queue.answer(item, "王芳", "refund", taxonomy=_TAXONOMY, shown=True)
+    erasing.erase(store, _numbers(store, 2))
+    assert [label.ticket.id for label in store.queue.labels()] == ["编号1号"]
+    with pytest.raises(InputError, match="the ticket of this answer was erased; the answer stands as it is"):
+        store.queue.undo("王芳")
+    assert len(rows(store, schema.review)) == 2
+    assert not entries(store)
 
 
 def test_an_erased_ticket_that_comes_again_is_a_new_one(store: SqlStore) -> None:

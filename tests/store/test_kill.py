@@ -110,6 +110,7 @@ def same_probes(folder: Path, request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.mark.slow
 def test_killed_after_a_commit(folder: Path, same_probes: str) -> None:
     """What is on disk counts; the output may lag behind it."""
     assert run("after-commit", 3, folder, same_probes) is None

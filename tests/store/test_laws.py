@@ -86,6 +86,7 @@ def blank(request: pytest.FixtureRequest) -> Callable[[Path], str]:
     return emptied
 
 
+@pytest.mark.slow
 @given(steps=_steps)
 @settings(max_examples=25)
 def test_nobody_is_lost_and_nobody_is_asked_twice(blank: Callable[[Path], str], steps: list[object]) -> None:

@@ -110,6 +110,14 @@ def test_a_failure_that_passes_is_asked_again(store: SqlStore, code: Any) -> Non
     assert [row.final for row in rows(store, schema.outcome)] == [False, True]
 
 
+def test_a_failure_behind_an_answer_is_not_kept(store: SqlStore) -> None:
+    """Another process had one meanwhile: nobody need look at this ticket."""
+    record(store, decision(ticket(), accepted()))
+    record(store, decision(ticket(), pending(None, "timeout", score=None)), decision(ticket("x", "T2"), pending()))
+    assert [row.kind for row in rows(store, schema.outcome)] == ["accepted", "pending"]
+    assert len(entries(store)) == 1
+
+
 def test_a_failure_that_does_not_pass_is_known(store: SqlStore) -> None:
     """A refusal would come again."""
     record(store, decision(ticket(), pending(None, "refused", score=None)))
@@ -166,6 +174,14 @@ def test_two_texts_of_one_id_both_wait_in_the_next_run_too(open_store: OpenStore
         record(later, *group)
     assert {entry.ticket_text_id for entry in entries(later)} == {row.id for row in rows(later, schema.ticket_text)}
     assert [entry.category for entry in entries(later)] == ["parcel", "parcel"]
+
+
+def test_a_text_that_is_decided_again_beside_another_one_has_one_place(store: SqlStore) -> None:
+    """A failure that passed is asked again in one group with another text of its ticket."""
+    record(store, decision(ticket("第一封"), pending(None, "timeout", score=None)))
+    record(store, decision(ticket("第一封"), pending()), decision(ticket("第二封"), accepted()))
+    (entry,) = entries(store)
+    assert entry.category == "refund"
 
 
 def test_an_accepted_text_leaves_the_other_one_waiting(store: SqlStore) -> None:
@@ -315,6 +331,7 @@ def test_an_id_or_a_customer_may_be_long(store: SqlStore) -> None:
     record(store, *(decision(one, pending()) for one in pair))
     assert [known and known.own for known in recall(store, *pair)] == [True, True]
     assert len(entries(store)) == 2
+    assert store.queue.item(pair[1].id or "").text_id == entries(store)[1].ticket_text_id
 
 
 def test_what_a_ticket_says_of_itself_is_the_newest(store: SqlStore) -> None:

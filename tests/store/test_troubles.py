@@ -12,17 +12,21 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import postgresql
 import pytest
-from decided import accepted, decision, record, rows, ticket
+import sqlalchemy as sa
+from decided import accepted, decision, entries, pending, recall, record, rows, ticket
 
+from llmtriage import Category, Taxonomy
 from llmtriage.errors import InputError, LlmtriageError, StoreError
-from llmtriage.store import SqlStore, schema
+from llmtriage.store import SqlStore, erasing, schema
 
 Classify = Callable[..., tuple[int, str]]
 
 _PRIVATE = "我的电话是13812345678"
+_GUEST = f"{postgresql.GUEST}:{quote(postgresql.PASSWORD)}"
 # Root may write everything unless it gives that up.
 _AS_OTHERS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
@@ -196,6 +200,34 @@ def test_a_disk_that_is_full_ends_a_run_that_can_go_on(classify: Classify, tmp_p
         assert len(rows(store, schema.outcome)) == len(rows(store, schema.queue_entry)) == 600
 
 
+def test_who_waits_for_a_writer_too_long_is_told(where: str, open_store: Callable[..., SqlStore]) -> None:
+    """On both databases, and the next attempt works."""
+    holder, waiter = open_store(), open_store(busy_seconds=0.2)
+    with holder.database.writing() as connection:
+        connection.execute(schema.run.insert(), {"id": "r", "backend": "b", "fingerprint": {}, "version": "1", "started_at": 1})
+        with pytest.raises(StoreError, match="another program holds the store; wait for it to end, or name another store"):
+            record(waiter, decision(ticket(), accepted()))
+        assert recall(waiter, ticket()) == [None]
+    record(waiter, decision(ticket(), accepted()))
+
+
+def test_a_copy_that_is_made_while_somebody_writes_is_a_whole_store(made_file: Path, tmp_path: Path) -> None:
+    """With SQLite's own backup, as the page on the store says."""
+    with SqlStore(shutil.copy(made_file, tmp_path / "s.db")) as store:
+        record(store, decision(ticket(), pending()))
+        with store.database.writing() as connection:
+            connection.execute(
+                schema.run.insert(), {"id": "r", "backend": "b", "fingerprint": {}, "version": "1", "started_at": 1}
+            )
+            with closing(sqlite3.connect(tmp_path / "s.db")) as source, closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+                source.backup(copy)
+    with SqlStore(tmp_path / "copy.db") as copied:
+        (known,) = recall(copied, ticket())
+        assert known
+        assert len(entries(copied)) == 1
+        assert [row.id for row in rows(copied, schema.run)] == ["run-1"]
+
+
 def test_a_database_that_may_not_grow_keeps_what_it_has(tmp_path: Path) -> None:
     """SQLite says that the disk is full; a commit is there wholly or not at all."""
     with SqlStore(tmp_path / "s.db") as store:
@@ -208,8 +240,6 @@ def test_a_database_that_may_not_grow_keeps_what_it_has(tmp_path: Path) -> None:
 
 
 def _no_longer_grows(store: SqlStore) -> None:
-    import sqlalchemy as sa
-
     @sa.event.listens_for(store.database.engine, "begin")
     def _small(connection: sa.Connection) -> None:
         connection.exec_driver_sql("pragma max_page_count = 60")
@@ -259,15 +289,30 @@ def test_a_server_that_is_not_there_is_told_without_its_password(tmp_path: Path)
         assert "wr0ng" not in str(caught.value)
 
 
-def test_a_user_with_a_password_who_may_not_write_is_told(server: postgresql.Server) -> None:
-    """Rights are what is missing, and the password is right."""
-    from urllib.parse import quote
-
+def test_a_user_who_may_not_make_tables_is_told_without_the_password(server: postgresql.Server) -> None:
+    """Rights are what is missing; the password is right."""
     with server.schema() as name, pytest.raises(InputError) as caught:
-        SqlStore(server.url(user=f"{postgresql.GUEST}:{quote(postgresql.PASSWORD)}", schema=name))
-    assert "this user may not write there; give it the rights on the schema" in str(caught.value) or "schema" in str(caught.value)
-    assert postgresql.PASSWORD not in str(caught.value)
+        server.run(f"grant usage on schema {name} to {postgresql.GUEST}")
+        SqlStore(server.url(user=_GUEST, schema=name))
+    assert "this user may not write there; give it the rights on the schema" in str(caught.value)
     assert quote(postgresql.PASSWORD) not in str(caught.value)
+
+
+def test_the_rights_that_the_page_names_are_enough(server: postgresql.Server) -> None:
+    """To record, recall, answer, take back and erase, once the tables are there."""
+    with server.schema() as name:
+        SqlStore(server.url(schema=name)).close()
+        server.run(f"grant usage on schema {name} to {postgresql.GUEST}")
+        server.run(f"grant select, insert, update on all tables in schema {name} to {postgresql.GUEST}")
+        server.run(f"grant usage on all sequences in schema {name} to {postgresql.GUEST}")
+        with SqlStore(server.url(user=_GUEST, schema=name)) as store:
+            record(store, decision(ticket(), pending()))
+            (item,) = store.queue.claim("ann")
+            taxonomy = Taxonomy(categories=(Category(id="refund"), Category(id="parcel")))
+            store.queue.answer(item, "ann", "refund", taxonomy=taxonomy, shown=True)
+            _, again = store.queue.undo("ann")
+            store.queue.skip(again, "ann")
+            erasing.erase(store, erasing.tickets_named(store, ["T1"])["T1"])
 
 
 def test_a_server_that_takes_no_writes_is_told(server: postgresql.Server, made_schema: str) -> None:

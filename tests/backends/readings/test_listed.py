@@ -182,6 +182,7 @@ integer = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(openai | integer | odd)
 def test_nothing_that_a_server_sends_raises(held: object) -> None:
     """Any field may be null, absent or of another type; no token is listed twice, and the chosen one is among those listed."""
