@@ -121,9 +121,8 @@ def calibrate_sample(
     drawn: dict[str, Any] = {"drawn": sample.name, "file": Path(store.name).name, "answer": answer, "none_label": none_label}
     found = fit_and_certify(triage, outcomes, alpha=limits, delta=delta, look=number, **drawn)
     more = {"sample": {**facts, "look": number}}
-    return finish(
-        found, outcomes, path, delta=share, as_json=as_json, quiet=quiet, language=language, more=more, grows=sample.grows
-    )
+    how: dict[str, Any] = {"as_json": as_json, "quiet": quiet, "language": language, "grows": sample.grows, "more": more}
+    return finish(found, outcomes, path, taxonomy=triage.taxonomy, delta=share, **how)
 
 
 def _too_few(n: int, wanted: int, *, facts: dict[str, Any], least: int, as_json: bool, language: str) -> int:
