@@ -13,6 +13,7 @@ from llmtriage.errors import InputError, OutdatedError, short
 from llmtriage.store import schema
 from llmtriage.store.reading import is_free, item_of, items
 from llmtriage.store.recording import count, now
+from llmtriage.store.records import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,7 +53,7 @@ class Answer:
             "category": self.category,
             "suggested": self.suggested,
             "suggestion_shown": self.shown,
-            "note": self.note,
+            "note": None if self.note is None else storable(self.note),
             "active_ms": self.active_ms,
             "taxonomy": self.taxonomy,
             "retracts_id": self.retracts,
