@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmtriage.cli.calibrate import outcomes_of
+from llmtriage.cli.calibrate import fields_unseen, outcomes_of
 from llmtriage.cli.calibrated import finish
 from llmtriage.cli.display import notice, plain, show_json
 from llmtriage.cli.labels import check_labels
@@ -122,7 +122,7 @@ def calibrate_sample(
     found = fit_and_certify(triage, outcomes, alpha=limits, delta=delta, look=number, **drawn)
     more = {"sample": {**facts, "look": number}}
     how: dict[str, Any] = {"as_json": as_json, "quiet": quiet, "language": language, "grows": sample.grows, "more": more}
-    return finish(found, outcomes, path, taxonomy=triage.taxonomy, delta=share, **how)
+    return finish(found, outcomes, path, delta=share, unseen=fields_unseen(triage.taxonomy, outcomes), **how)
 
 
 def _too_few(n: int, wanted: int, *, facts: dict[str, Any], least: int, as_json: bool, language: str) -> int:

@@ -15,7 +15,11 @@ from cli.conftest import Cli
 from cli.test_calibrate import rows, write
 from drawn import decide_as_told, erase
 
-from llmtriage.store import SqlStore
+import llmtriage.cli.init
+import llmtriage.review_screen
+from llmtriage.review_screen import Sitting
+from llmtriage.reviewing import Filters
+from llmtriage.store import Queue, SqlStore
 from llmtriage.store.samples import keys_of, planned
 
 LEARNT = ("--examples", "learn.csv")
@@ -138,6 +142,28 @@ def test_without_a_terminal_a_file_is_filled_in(cli: Cli, desk: Path) -> None:
     assert done.code == 0, done.err
     assert "labels        107 of the sample " in done.out
     assert "note: 1 tickets of the sample have no text any more and were left out" in done.err
+
+
+def test_skipped_tickets_still_need_a_label(cli: Cli, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They do not come to the same person again, so the way to decide them is told."""
+
+    def skip_all(queue: Queue, taxonomy: object, *, reviewer: str, filters: Filters, language: str) -> Sitting:
+        for item in queue.claim(reviewer, filters, n=1000):
+            queue.skip(item, reviewer)
+        return Sitting(0, 108, "empty")
+
+    monkeypatch.setattr(llmtriage.cli.init, "_at_a_terminal", lambda: True)
+    monkeypatch.setattr(llmtriage.review_screen, "review_on_screen", skip_all)
+    done = cli(*INIT, "--reviewer", "王芳")
+    lines = done.out.splitlines()
+    assert lines[1] == "108 of 108 tickets wait for a label; the same command goes on"
+    assert lines[2].startswith("you skipped them, or somebody else has them now: llmtriage review list --sample uniform-108-")
+    label(desk, 107)
+    listed = json.loads(cli("review", "list", "--lane", "sample", "--json").out)
+    (last,) = listed["items"] if isinstance(listed, dict) else listed
+    done = cli("review", "correct", last["entry"], "refund", "--reviewer", "王芳")
+    assert done.code == 0, done.err
+    assert cli(*INIT, "--reviewer", "王芳").out.splitlines()[1].startswith("labels        108 of the sample ")
 
 
 @pytest.mark.slow
