@@ -238,7 +238,7 @@ _ENGINE_FLAGS = (
     *("concurrency", "timeout", "attempts", "repair", "shorten", "reply_cache", "max_cost", "max_tokens"),
     *("reading", "codes", "many", "debias", "votes"),
 )
-_CHANGEABLE = (*_TRIAGE_KEYS, "predictions", "scores")
+_CHANGEABLE = (*_TRIAGE_KEYS, "predictions", "scores", "run")
 _COLUMN_KEYS = ("title_column", "content_column", "text_column", "id_column", "category_column")
 
 
@@ -417,6 +417,13 @@ def columns_held(path: Path, flags: dict[str, Any]) -> tuple[Columns, str | None
     held = {name.strip().casefold() for name in read_rows(path, encoding=encoding).columns}
     columns = {key: name for key, name in named_columns(flags).items() if name.strip().casefold() in held}
     return Columns(**columns), encoding
+
+
+def place_of_store() -> str:
+    """Where the store is: as a flag, the environment or the settings file says, else the usual file."""
+    context = click.get_current_context()
+    given = context.params.get("store") or os.environ.get("LLMTRIAGE_STORE")
+    return given or (context.find_root().default_map or {}).get("classify", {}).get("store") or STORE
 
 
 def _encoding(path: Path, encoding: str | None) -> str | None:
