@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmtriage.cli.display import notice, plain
-from llmtriage.cli.judged import check_names, rated
+from llmtriage.cli.judged import check_names, rated, tell_overlap
 from llmtriage.cli.options import make_preparation, make_taxonomy
 from llmtriage.errors import CalibrationError, InputError, UnknownNameError, short
 
@@ -111,7 +111,9 @@ class Decided:
         from llmtriage.evaluation.baselines import baseline_accuracies
 
         judged = [row.judged for row in self.rows]
-        self._tell()
+        if self._run.fingerprint.get("taxonomy", self.taxonomy.hash) != self.taxonomy.hash:
+            self._notice("taxonomy")
+        tell_overlap(judged, self.calibration, quiet=self._quiet, language=self._language)
         costs, timed = self._costs()
         reviews = review_figures(
             self.rows,
@@ -196,10 +198,6 @@ class Decided:
         minutes = median(times) / _MILLISECONDS
         self._notice("minutes", minutes=minutes, n=len(times))
         return rated({**flags, "minutes_review": minutes}), len(times)
-
-    def _tell(self) -> None:
-        if self._run.fingerprint.get("taxonomy", self.taxonomy.hash) != self.taxonomy.hash:
-            self._notice("taxonomy")
 
     def _notice(self, key: str, **facts: Any) -> None:
         notice(_WORDS[self._language][key].format(**facts), quiet=self._quiet, language=self._language)

@@ -10,7 +10,7 @@ import click
 
 from llmtriage.cli.asked import Asked
 from llmtriage.cli.decided import Decided
-from llmtriage.cli.display import line_width, plain, show_json
+from llmtriage.cli.display import line_width, notice, plain, show_json
 from llmtriage.cli.judged import rated, source
 from llmtriage.cli.limits import check_limits, read_limits
 from llmtriage.cli.options import (
@@ -123,7 +123,7 @@ def evaluate(
     and confidence. FILE may then hold the tickets, by id. With --store nothing is classified either: what a run decided is judged by what people
     answered to probes.
     """
-    flags["store"] = _typed_store()
+    flags["store"] = _store_to_judge(file, flags["examples"])
     limits, against = read_limits(fail_under, fail_over), flags["against"]
     _check_flags(flags)
     place = _place_of_page(page, file, flags, overwrite=overwrite)
@@ -132,7 +132,11 @@ def evaluate(
             raise InputError("a page is about one setting", field="--against", remedy="leave out --report")
         if limits:
             raise InputError("limits are for one setting", field="--against", remedy="leave out --fail-under and --fail-over")
-        _show_comparison(_compared(settings, file, flags, against, quiet=quiet), flags["language"], as_json=as_json)
+        compared = _compared(settings, file, flags, against, quiet=quiet)
+        warned = _warning(compared.first.report, flags["language"])
+        if warned is not None:
+            notice(warned, quiet=quiet, language=flags["language"])
+        _show_comparison(compared, flags["language"], as_json=as_json)
         return 0
     run = source(settings, file, flags, quiet=quiet)
     if limits:
@@ -147,13 +151,13 @@ def evaluate(
     return missed
 
 
-def _typed_store() -> str | None:
-    """Where the store is that somebody asked for by the flag; one that every command is told of is none to evaluate."""
-    context = click.get_current_context()
-    if context.get_parameter_source("store") is click.core.ParameterSource.COMMANDLINE:
-        return place_of_store()
-    context.params["store"] = None
-    return None
+def _store_to_judge(file: Path | None, examples: Path | None) -> str | None:
+    """Where the store is that somebody asked for by the flag; one that every command is told of, or that holds the examples, is none to judge."""
+    from llmtriage.examples import STORED
+
+    typed = click.get_current_context().get_parameter_source("store") is click.core.ParameterSource.COMMANDLINE
+    of_examples = file is not None and str(examples or "").startswith(STORED)
+    return place_of_store() if typed and not of_examples else None
 
 
 def _check_flags(flags: dict[str, Any]) -> None:
@@ -221,13 +225,18 @@ def _show_report(report: Report, limits: list[Limit], language: Language, *, as_
 
 def _as_json(report: Report, language: Language) -> dict[str, Any]:
     """The figures, with the sentence that says what they are not about."""
+    data = report.to_json()
+    if data["reviews"] is not None:
+        data["reviews"]["warning"] = _warning(report, language)
+    return data
+
+
+def _warning(report: Report, language: Language) -> str | None:
+    """What figures on a store are not about, if that has to be said."""
     from llmtriage.evaluation.review_lines import warning
     from llmtriage.evaluation.words import Words
 
-    data = report.to_json()
-    if data["reviews"] is not None:
-        data["reviews"]["warning"] = warning(report, Words(language))
-    return data
+    return warning(report, Words(language))
 
 
 def _show_comparison(comparison: Comparison, language: Language, *, as_json: bool) -> None:

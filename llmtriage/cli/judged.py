@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from llmtriage.cli.display import notice
 from llmtriage.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from llmtriage.tables import Table
     from llmtriage.taxonomy import Taxonomy
 
+_CHOSE = {
+    "en": "among these tickets are some that the calibration was made on: the figures flatter",
+    "zh": "这些工单中有制作校准所用的工单：数字偏高",
+}
 _OF_TICKETS = ("length", "language")
 _NO_FIELDS = frozenset({"id", "title", "content", "text", "category", "gold", "pred", "confidence", "correct"})
 _MINUTES = ("minutes_manual", "minutes_review", "minutes_repair", "wage_per_hour")
@@ -91,6 +96,15 @@ def rated(flags: dict[str, Any]) -> dict[str, Any]:
         "rates": Rates(error_cost=cost, **{key: flags[key] for key in _MINUTES}),
         "by": flags["by"],
     }
+
+
+def tell_overlap(judged: Sequence[Judged], calibration: Calibration | None, *, quiet: bool, language: str) -> None:
+    """Say so where a threshold was chosen on the very tickets that it is judged by."""
+    from llmtriage.taxonomy import digest
+
+    chose = {witness.text for witness in calibration.witnesses} if calibration else set[str]()
+    if any(digest(ticket.text) in chose for ticket in judged):
+        notice(_CHOSE[language], quiet=quiet, language=language)
 
 
 def check_fields(by: Sequence[str], table: Table) -> None:

@@ -419,13 +419,6 @@ def columns_held(path: Path, flags: dict[str, Any]) -> tuple[Columns, str | None
     return Columns(**columns), encoding
 
 
-def place_of_store() -> str:
-    """Where the store is: as a flag, the environment or the settings file says, else the usual file."""
-    context = click.get_current_context()
-    given = context.params.get("store") or os.environ.get("LLMTRIAGE_STORE")
-    return given or (context.find_root().default_map or {}).get("classify", {}).get("store") or STORE
-
-
 def _encoding(path: Path, encoding: str | None) -> str | None:
     """`encoding` unless the examples are plainly in Unicode, as the files are that `llmtriage split` writes."""
     from llmtriage.tables.encodings import find_encoding

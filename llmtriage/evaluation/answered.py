@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from llmtriage.evaluation.judging import Judged, accepted_right
+from llmtriage.evaluation.judging import Judged, is_offer_right
 from llmtriage.evaluation.report import ReviewFigures, SuggestionFigures
 from llmtriage.evaluation.slicing import sliced_fields
 from llmtriage.outcomes import Accepted, Candidate, Outcome, Pending
@@ -134,34 +134,45 @@ def _names(one: Answered) -> Iterable[str]:
 # -- what a run said -------------------------------------------------------------------------------
 
 
+def _ranked(outcome: Outcome) -> tuple[Candidate, ...]:
+    """What the engine said, most probable first; empty where it said nothing."""
+    offered = _offered(outcome)
+    if outcome.candidates or offered is None:
+        return outcome.candidates
+    return (Candidate(category=offered, score=outcome.score),)
+
+
+def _offered(outcome: Outcome) -> str | None:
+    return outcome.category if isinstance(outcome, Accepted) else outcome.suggestion
+
+
 def _top(outcome: Outcome) -> str | None:
     """The leaf that the engine named first."""
-    return outcome.candidates[0].category if outcome.candidates else None
+    return next((one.category for one in _ranked(outcome)), None)
 
 
 def _carried(one: Answered, taxonomy: Taxonomy, model: str) -> Outcome | None:
     """The outcome in the words of a taxonomy, with the answer it was made of; None where that has no one leaf for it."""
-    outcome = one.outcome
+    outcome, ranked, offered = one.outcome, _ranked(one.outcome), _offered(one.outcome)
     usage = Usage(**{name: value for name, value in one.usage.items() if name in _USAGE})
-    offered = outcome.category if isinstance(outcome, Accepted) else outcome.suggestion
-    if not outcome.candidates:
+    if offered is None or not ranked:
         return replace(outcome, failure=_failure(outcome, usage)) if isinstance(outcome, Pending) and one.usage else outcome
-    now = {name: _now(name, taxonomy) for name in (offered, *(each.category for each in outcome.candidates)) if name is not None}
-    top = outcome.candidates[0]
-    leaf = taxonomy.carried(top.category)
-    if leaf is None or (offered is not None and now[offered] is None):
+    leaf, offered = taxonomy.carried(ranked[0].category), _now(offered, taxonomy)
+    if leaf is None or offered is None:
         return None
-    known: dict[str, Candidate] = {}
+    candidates: dict[str, Candidate] = {}
     for each in outcome.candidates:
-        name = now[each.category]
+        name = _now(each.category, taxonomy)
         if name is not None:
-            known.setdefault(name, replace(each, category=name))  # of two that became one, the more probable
-    changes: dict[str, Any] = {
-        "candidates": tuple(known.values()),
-        "prediction": Prediction(answer=SingleLabel(category=leaf, score=top.score), source="stored", model=model, usage=usage),
-        "category" if isinstance(outcome, Accepted) else "suggestion": None if offered is None else now[offered],
+            candidates.setdefault(name, replace(each, category=name))  # of two that became one, the more probable
+    answer = SingleLabel(category=leaf, score=ranked[0].score)
+    common: dict[str, Any] = {
+        "candidates": tuple(candidates.values()),
+        "prediction": Prediction(answer=answer, source="stored", model=model, usage=usage),
     }
-    return replace(outcome, **changes)
+    if isinstance(outcome, Accepted):
+        return replace(outcome, category=offered, **common)
+    return replace(outcome, suggestion=offered, **common)
 
 
 def _now(name: str, taxonomy: Taxonomy) -> str | None:
@@ -178,7 +189,7 @@ def _failure(outcome: Pending, usage: Usage) -> Failure:
 
 def _suggestions(rows: Sequence[JudgedAnswer], taxonomy: Taxonomy) -> SuggestionFigures:
     """How often the label lies at or below what the run offers."""
-    right = [found for row in rows if (found := _agrees(row.judged, taxonomy)) is not None]
+    right = [is_offer_right(row.judged, taxonomy) for row in rows if _offered(row.judged.outcome) is not None]
     n, agreed = len(right), sum(right)
     return SuggestionFigures(
         n=n,
@@ -187,11 +198,3 @@ def _suggestions(rows: Sequence[JudgedAnswer], taxonomy: Taxonomy) -> Suggestion
         accuracy_interval=metrics.wilson(agreed, n) if n else None,
         confirmed=sum(row.confirmed for row in rows),
     )
-
-
-def _agrees(ticket: Judged, taxonomy: Taxonomy) -> bool | None:
-    if isinstance(ticket.outcome, Accepted):
-        return accepted_right(ticket, taxonomy)
-    if ticket.outcome.suggestion is None:
-        return None
-    return any(node.id == ticket.outcome.suggestion for node in taxonomy.path(ticket.gold))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from llmtriage.evaluation.lines import Line
 from llmtriage.evaluation.words import percent
+from llmtriage.terminal import neutral
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,8 @@ def reviews(report: Report, words: Words) -> Iterator[Line]:
     found = report.reviews
     if found is None:
         return
+    if report.run is not None:
+        yield Line("run judged", neutral(report.run))
     yield Line("labels of", words(f"labels {found.lane}"), _drawn(found, words))
     if found.lane in ("pending", "all"):
         yield _agreement("suggestion shown", found.shown, words)
@@ -48,8 +51,5 @@ def _agreement(key: str, found: SuggestionFigures, words: Words) -> Line:
     if not found.n:
         return Line(key, words("none of them"))
     share = words("share", n=found.right, total=found.n)
-    return Line(key, percent(found.accuracy), (share, *words.interval(found.accuracy_interval), _confirmed(found, words)))
-
-
-def _confirmed(found: SuggestionFigures, words: Words) -> str:
-    return words("confirmed", n=found.confirmed)
+    confirmed = (words("confirmed", n=found.confirmed),) if found.confirmed else ()
+    return Line(key, percent(found.accuracy), (share, *words.interval(found.accuracy_interval), *confirmed))

@@ -2,6 +2,7 @@
 
 WORDS: dict[str, tuple[str, str]] = {
     "reviews": ("What people said", "人工答案"),
+    "run judged": ("Run", "运行"),
     "labels of": ("Labels", "标注"),
     "labels probe": ("probes: drawn from all tickets that came, decided blind", "抽查：从全部来单中随机抽取，独立判断"),
     "labels sample": ("planned samples: drawn by chance, decided blind", "计划样本：随机抽取，独立判断"),
@@ -33,7 +34,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "suggestion shown": ("Right where it was seen", "看到建议时的正确率"),
     "suggestion unseen": ("Right where it was not", "未看到建议时的正确率"),
     "none of them": ("no such ticket", "没有这样的工单"),
-    "confirmed": ("{n} people confirmed what was suggested to them", "{n} 个答案与当时的建议一致"),
+    "confirmed": ("{n} confirmed as suggested then", "{n} 张与当时的建议一致"),
     "what suggestion shown": (
         "what the run offers, by people who had a suggestion before them",
         "由看到建议的人判断本次运行的答案",
