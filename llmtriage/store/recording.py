@@ -198,12 +198,12 @@ class _Group:
             self._connection.execute(table.update().where(table.c.id.in_(entries)).values(state="withdrawn"))
 
     def _move(self, rows: Rows) -> None:
-        """Let entries stand for newer outcomes. Who holds one has seen another text, so the lease ends."""
+        """Let entries stand for newer outcomes. Who holds one has seen another text, so the lease ends; whose it was is still known."""
         if rows:
             table = schema.queue_entry
             names = [name for name in rows[0] if name != "entry"]
             moved = table.update().where(table.c.id == sa.bindparam("entry")).values({name: sa.bindparam(name) for name in names})
-            ended = {"lease_owner": None, "lease_until": None, "lease_token": table.c.lease_token + 1}
+            ended = {"lease_until": None, "lease_token": table.c.lease_token + 1}
             self._connection.execute(moved.values(ended), rows)
 
     def _entries_before(self, written: Sequence[_Written]) -> Sequence[Any]:

@@ -80,6 +80,11 @@ def draw(key: bytes, name: str, ticket_key: str) -> float:
     return int.from_bytes(found[:7], "big") / 2**56
 
 
+def mark(key: bytes) -> str:
+    """Eight letters that belong to a store, and to no other: no spreadsheet makes a number of them."""
+    return "".join(chr(ord("a") + byte % 26) for byte in hmac.digest(key, b"mark", hashlib.sha256)[:8])
+
+
 def outcome_row(outcome: Outcome) -> dict[str, Any]:
     """The columns of table `outcome` that say what was decided."""
     answer = outcome.prediction or getattr(outcome, "failure", None)

@@ -53,7 +53,7 @@ class SqlStore:
                 self.key = self._the_key()
                 self._writer: Writer[Decision] = Writer(self._recorder().record)
         except BaseException:
-            self.close()
+            self.database.close()
             raise
         self.queue = Queue(self)
 
@@ -91,7 +91,8 @@ class SqlStore:
     # -- itself --------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close every connection."""
+        """Keep what was handed over, end the thread that writes, and close every connection. Used again, the store opens them again."""
+        self._writer.close()
         self.database.close()
 
     def __enter__(self) -> Self:

@@ -141,7 +141,7 @@ def test_a_changed_ticket_is_decided_again_and_keeps_its_history_and_its_place(o
     assert entry.enqueued_at == before.enqueued_at
     assert entry.category == "parcel"
     assert entry.ticket_text_id != before.ticket_text_id
-    assert (entry.lease_owner, entry.lease_until, entry.lease_token) == (None, None, 1)
+    assert (entry.lease_owner, entry.lease_until, entry.lease_token) == ("王芳", None, 1)  # whose it was is known
     assert [row.content for row in rows(later, schema.ticket_text)] == ["我要退款", "还没有收到退款！"]
     assert len(rows(later, schema.ticket)) == 1
     assert len(rows(later, schema.outcome)) == 2
