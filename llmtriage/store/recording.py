@@ -11,7 +11,16 @@ import sqlalchemy as sa
 
 from llmtriage.outcomes import Pending
 from llmtriage.store import schema
-from llmtriage.store.records import outcome_row, storable, text_columns, text_hmac, ticket_key, ticket_row, uncertainty
+from llmtriage.store.records import (
+    DESCRIBING,
+    outcome_row,
+    storable,
+    text_columns,
+    text_hmac,
+    ticket_key,
+    ticket_row,
+    uncertainty,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,7 +109,7 @@ class _Group:
         common: dict[str, Any] = {"source": self._recorder.source, "kept": self._recorder.kept, "at": self._at}
         rows = {key: ticket_row(decision.ticket, key=key, **common) for (key, _, _), decision in self._decisions.items()}
         insert = self._insert(schema.ticket)
-        changing = {name: insert.excluded[name] for name in ("channel", "language", "customer", "metadata")}
+        changing = {name: insert.excluded[name] for name in DESCRIBING}
         insert = insert.on_conflict_do_update(index_elements=["source", "key"], set_={**changing, "erased_at": None})
         found = self._connection.execute(insert.returning(schema.ticket.c.key, schema.ticket.c.id), list(rows.values()))
         return {row.key: row.id for row in found}
