@@ -55,7 +55,7 @@ class Known:
 
     Attributes:
         outcome: What routing said of the same text in the same run.
-        own: Whether of this very ticket; else of another one with this text.
+        own: Whether of this very ticket as it is now: nothing is to be kept. Else another one has this text, or its fields have changed.
     """
 
     outcome: Outcome

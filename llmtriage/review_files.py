@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from llmtriage.taxonomy import Taxonomy
 
 COLUMNS = (
-    *("entry", "version", "id", "title", "content", "channel", "language", "since", "lane", "reasons", "why"),
+    *("entry", "version", "id", "title", "content", "channel", "language", "since", "lane", "reasons", "why", "store"),
     *("suggestion", "confidence", "score", "candidates", "category", "note"),
 )
-_NEEDED = ("entry", "version", "category")
+_NEEDED = ("entry", "version", "category", "store")
 _LONGEST = 18  # digits of a number that a database takes
 _OF_MODEL = ("suggestion", "confidence", "score", "candidates")
 
@@ -31,6 +31,7 @@ def export(
     items: Iterable[Item],
     path: Path,
     *,
+    store: str,
     language: str = "en",
     suggestions: bool = True,
     bom: bool = True,
@@ -41,6 +42,7 @@ def export(
     Args:
         items: The entries.
         path: The file: .csv, .tsv, .jsonl, or "-" for JSONL on standard output.
+        store: Whose entries they are: `Queue.mark`.
         language: Of the reasons.
         suggestions: Whether what the model says stands in the file; of a blind entry it never does.
         bom: Whether CSV begins with the mark by which Excel knows UTF-8.
@@ -56,7 +58,7 @@ def export(
     n = 0
     with open_writer(path, COLUMNS, overwrite=overwrite, bom=bom) as out:
         for item in items:
-            row = _cells(item, out.fmt, language)
+            row = _cells(item, out.fmt, language) | {"store": store}
             out.write(row if suggestions else row | dict.fromkeys(_OF_MODEL))
             n += 1
     return n
@@ -120,6 +122,7 @@ def import_answers(
     waiting, filled = 0, []
     for row in table:
         if _text(row, "category"):
+            _check_store(row, table, queue.mark)
             filled.append(_filled(row, table, taxonomy, reviewer))
         else:
             waiting += 1
@@ -128,6 +131,13 @@ def import_answers(
     except InputError as error:
         raise error.at(file=path) from None
     return new, len(filled) - new, waiting
+
+
+def _check_store(row: Row, table: Table, mark: str) -> None:
+    """Another store has an entry with the same number too."""
+    if _text(row, "store") != mark:
+        problem, remedy = "the row is of another store", "name the store it was exported from with --store"
+        raise InputError(problem, file=table.path, line=row.line, field="store", remedy=remedy)
 
 
 def _filled(row: Row, table: Table, taxonomy: Taxonomy, reviewer: str) -> Filled:

@@ -238,7 +238,7 @@ _ENGINE_FLAGS = (
     *("concurrency", "timeout", "attempts", "repair", "shorten", "reply_cache", "max_cost", "max_tokens"),
     *("reading", "codes", "many", "debias", "votes"),
 )
-_CHANGEABLE = (*_TRIAGE_KEYS, "predictions", "scores")
+_CHANGEABLE = (*_TRIAGE_KEYS, "predictions", "scores", "run")
 _COLUMN_KEYS = ("title_column", "content_column", "text_column", "id_column", "category_column")
 
 

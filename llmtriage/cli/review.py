@@ -284,8 +284,9 @@ def export(
     if str(file) != "-" and file.exists() and file.stat().st_size and not overwrite:
         raise InputError("the file exists", file=file, remedy="give another name or --overwrite")
     taxonomy = make_taxonomy(flags["taxonomy"], quiet=quiet, language=language)
-    items = islice(_open(flags).each(_filters(flags, taxonomy), order), limit)
-    n = write(items, file, language=language, suggestions=suggestions, bom=bom, overwrite=overwrite)
+    queue = _open(flags)
+    items = islice(queue.each(_filters(flags, taxonomy), order), limit)
+    n = write(items, file, store=queue.mark, language=language, suggestions=suggestions, bom=bom, overwrite=overwrite)
     if not quiet:
         click.echo(plain(_WORDS[language]["exported"].format(n=n, path=file)), err=True)
 

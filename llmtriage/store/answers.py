@@ -13,6 +13,7 @@ from llmtriage.errors import InputError, OutdatedError, short
 from llmtriage.store import schema
 from llmtriage.store.reading import is_free, item_of, items
 from llmtriage.store.recording import count, now
+from llmtriage.store.records import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,7 +53,7 @@ class Answer:
             "category": self.category,
             "suggested": self.suggested,
             "suggestion_shown": self.shown,
-            "note": self.note,
+            "note": None if self.note is None else storable(self.note),
             "active_ms": self.active_ms,
             "taxonomy": self.taxonomy,
             "retracts_id": self.retracts,
@@ -84,6 +85,12 @@ def check(connection: sa.Connection, item: Item, reviewer: str) -> Any:
     if row.lease_token != item.token:
         problem = f"{item.name} was given to somebody else meanwhile, or asked about again"
         raise OutdatedError(problem, remedy="look at it again")
+    if (
+        row.lease_owner == reviewer and row.lease_until is None
+    ):  # asked for by its number, after it was moved under this person's hands
+        raise OutdatedError(
+            f"{item.name} was decided anew since you were given it", remedy="take it again: llmtriage review next"
+        )
     return row
 
 
@@ -146,8 +153,8 @@ def _check_filled(one: Filled, row: Any) -> None:
 
 
 def _is_same_id(cell: str, own: str) -> bool:
-    """Whether a cell holds this id, or what a spreadsheet makes of it: 12 of 0012, 1.23457E+15 of a long number."""
-    if cell.removeprefix("'") == own.removeprefix("'"):
+    """Whether a cell, without spaces around it, holds this id, or what a spreadsheet makes of it: 12 of 0012, 1.23457E+15 of a long number."""
+    if cell.removeprefix("'").strip() == own.removeprefix("'").strip():
         return True
     try:
         return math.isclose(float(cell), float(own), rel_tol=1e-5 if "E" in cell.upper() else 0)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sqlite3
+import weakref
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,7 @@ class Database:
             self.name = str(self.path)
             _usable(self.path, create=create)
             self.engine = _sqlite(self.path, busy_seconds)
+        _OPEN.add(self)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -135,6 +137,20 @@ class Database:
             raise
         except (exc.DBAPIError, sqlite3.Error) as error:  # the settings of a new connection are the driver's own
             raise told(error, self.name) from error
+
+
+_OPEN: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def _let_go(*, close: bool) -> None:
+    for database in list(_OPEN):
+        database.engine.dispose(close=close)
+
+
+if hasattr(os, "register_at_fork"):
+    # A child with its parent's connections would talk into them; and of an SQLite file it would take for its own the locks that the parent
+    # holds: once the parent has closed the file, what the child commits is gone. https://sqlite.org/howtocorrupt.html
+    os.register_at_fork(before=lambda: _let_go(close=True), after_in_child=lambda: _let_go(close=False))
 
 
 def told(error: exc.DBAPIError | sqlite3.Error, name: str) -> StoreError:
@@ -225,7 +241,7 @@ def _make(path: Path) -> None:
 
 def _sqlite(path: Path, busy_seconds: float) -> sa.Engine:
     engine = sa.create_engine(
-        sa.URL.create("sqlite+pysqlite", database=str(path)),
+        sa.URL.create("sqlite+pysqlite", database=str(path.absolute())),  # else a file named :memory: is none
         connect_args={"timeout": busy_seconds, "check_same_thread": False},
         hide_parameters=True,
         json_serializer=_json,

@@ -24,7 +24,7 @@ from llmtriage.store.reading import (
     reviews,
 )
 from llmtriage.store.recording import now
-from llmtriage.store.records import name
+from llmtriage.store.records import mark, name
 from llmtriage.store.similar import Similar
 from llmtriage.store.useful import Useful, first_of
 
@@ -56,6 +56,11 @@ class Queue:
         self._database = store.database
         self._useful = Useful(store.database)
         self._similar = Similar(store.database)
+
+    @property
+    def mark(self) -> str:
+        """Eight letters by which a file of entries is known to be of this store: another one has the same numbers."""
+        return mark(self._store.key)
 
     # -- to look -------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from llmtriage.outcomes import Candidate, Reason
 from llmtriage.reviewing import Filters, Item, Label, Review
 from llmtriage.store import schema
+from llmtriage.store.records import storable
 from llmtriage.tickets import Ticket
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def conditions(filters: Filters, at: int) -> list[sa.ColumnElement[bool]]:
     if filters.categories:
         chosen.append(_entry.category.in_(sorted(filters.categories)))
     exact = {name: getattr(filters, name) for name in ("language", "lane", "sample")}
-    chosen += [_entry[name] == value for name, value in exact.items() if value is not None]
+    chosen += [_entry[name] == storable(value) for name, value in exact.items() if value is not None]
     if filters.older_than is not None:
         chosen.append(_entry.enqueued_at < at - _microseconds(filters.older_than))
     if filters.newer_than is not None:

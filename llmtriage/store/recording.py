@@ -11,7 +11,16 @@ import sqlalchemy as sa
 
 from llmtriage.outcomes import Pending
 from llmtriage.store import schema
-from llmtriage.store.records import outcome_row, storable, text_columns, text_hmac, ticket_key, ticket_row, uncertainty
+from llmtriage.store.records import (
+    DESCRIBING,
+    outcome_row,
+    storable,
+    text_columns,
+    text_hmac,
+    ticket_key,
+    ticket_row,
+    uncertainty,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,7 +109,7 @@ class _Group:
         common: dict[str, Any] = {"source": self._recorder.source, "kept": self._recorder.kept, "at": self._at}
         rows = {key: ticket_row(decision.ticket, key=key, **common) for (key, _, _), decision in self._decisions.items()}
         insert = self._insert(schema.ticket)
-        changing = {name: insert.excluded[name] for name in ("channel", "language", "customer", "metadata")}
+        changing = {name: insert.excluded[name] for name in DESCRIBING}
         insert = insert.on_conflict_do_update(index_elements=["source", "key"], set_={**changing, "erased_at": None})
         found = self._connection.execute(insert.returning(schema.ticket.c.key, schema.ticket.c.id), list(rows.values()))
         return {row.key: row.id for row in found}
@@ -198,12 +207,12 @@ class _Group:
             self._connection.execute(table.update().where(table.c.id.in_(entries)).values(state="withdrawn"))
 
     def _move(self, rows: Rows) -> None:
-        """Let entries stand for newer outcomes. Who holds one has seen another text, so the lease ends."""
+        """Let entries stand for newer outcomes. Who holds one has seen another text, so the lease ends; whose it was is still known."""
         if rows:
             table = schema.queue_entry
             names = [name for name in rows[0] if name != "entry"]
             moved = table.update().where(table.c.id == sa.bindparam("entry")).values({name: sa.bindparam(name) for name in names})
-            ended = {"lease_owner": None, "lease_until": None, "lease_token": table.c.lease_token + 1}
+            ended = {"lease_until": None, "lease_token": table.c.lease_token + 1}
             self._connection.execute(moved.values(ended), rows)
 
     def _entries_before(self, written: Sequence[_Written]) -> Sequence[Any]:

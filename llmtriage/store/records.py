@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Kept = Literal["original", "redacted", "none"]
 """What is stored of a ticket's text: as received, as the model saw it, or nothing."""
 
+DESCRIBING = ("channel", "language", "customer", "metadata")
 _BYTES = 16
 _LONGEST = 200  # characters of a name: PostgreSQL's indexes hold up to 2,700 bytes
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -47,17 +48,27 @@ def storable(text: str) -> str:
 
 
 def ticket_row(ticket: Ticket, *, source: str, key: str, kept: Kept, at: int) -> dict[str, Any]:
-    """The columns of table `ticket`. Nobody looks for personal data in metadata, so these are kept only where the text is kept as received."""
-    metadata = ticket.metadata if kept == "original" else {}
+    """The columns of table `ticket`."""
     return {
         "source": source,
         "key": key,
         "external_id": None if ticket.numbered or ticket.id is None else name(ticket.id),
+        **described(ticket, kept),
+        "received_at": at,
+    }
+
+
+def described(ticket: Ticket, kept: Kept) -> dict[str, Any]:
+    """What is stored of what a ticket says of itself, the columns `DESCRIBING`.
+
+    Nobody looks for personal data in metadata, so these are kept only where the text is kept as received.
+    """
+    metadata = ticket.metadata if kept == "original" else {}
+    return {
         "channel": _storable(ticket.channel),
         "language": _storable(ticket.language),
         "customer": None if ticket.customer is None else name(ticket.customer),
         "metadata": {storable(key): storable(value) for key, value in metadata.items()},
-        "received_at": at,
     }
 
 
@@ -78,6 +89,11 @@ def draw(key: bytes, name: str, ticket_key: str) -> float:
     """A number in [0, 1) that nobody outside can foresee, and that is the same whenever it is asked for."""
     found = hmac.digest(key, f"{name}\0{ticket_key}".encode(errors="surrogatepass"), hashlib.sha256)
     return int.from_bytes(found[:7], "big") / 2**56
+
+
+def mark(key: bytes) -> str:
+    """Eight letters that belong to a store, and to no other: no spreadsheet makes a number of them."""
+    return "".join(chr(ord("a") + byte % 26) for byte in hmac.digest(key, b"mark", hashlib.sha256)[:8])
 
 
 def outcome_row(outcome: Outcome) -> dict[str, Any]:

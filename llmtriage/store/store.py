@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import sqlalchemy as sa
 
@@ -13,7 +13,7 @@ from llmtriage.store.database import Database
 from llmtriage.store.example_sets import members
 from llmtriage.store.queue import Queue
 from llmtriage.store.recording import Recorder
-from llmtriage.store.records import draw, name, outcome_of, text_hmac, ticket_key
+from llmtriage.store.records import DESCRIBING, described, draw, name, outcome_of, text_hmac, ticket_key
 from llmtriage.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from llmtriage.remembering import Decision
     from llmtriage.store.records import Kept
     from llmtriage.tickets import Ticket, TicketRow
+
+    _Row = sa.Row[Any]
 
 
 class SqlStore:
@@ -53,7 +55,7 @@ class SqlStore:
                 self.key = self._the_key()
                 self._writer: Writer[Decision] = Writer(self._recorder().record)
         except BaseException:
-            self.close()
+            self.database.close()
             raise
         self.queue = Queue(self)
 
@@ -66,14 +68,15 @@ class SqlStore:
 
     def recall(self, tickets: Sequence[tuple[Ticket, str]]) -> list[Known | None]:
         """What is known of tickets, each with its run (`Triage.run_of`): nothing need be asked about these again. Raises StoreError."""
-        hmacs = [text_hmac(self.key, ticket) for ticket, _ in tickets]
-        found = self._outcomes(set(hmacs), {run for _, run in tickets})
+        asked = [_Asked.of(self.key, ticket, run) for ticket, run in tickets]
+        with self.database.reading() as connection:
+            own = self._own(connection, asked)
+            alike = self._alike(connection, [one for one in asked if one not in own])
         known: list[Known | None] = []
-        for (ticket, run), digest in zip(tickets, hmacs, strict=True):
-            rows = found.get((digest, run), {})
-            own = rows.get((self.source, ticket_key(ticket, digest)))
-            row = own or next(iter(rows.values()), None)
-            known.append(None if row is None else Known(outcome_of(row, ticket_id=ticket.id, text=""), own is not None))
+        for (ticket, _), one in zip(tickets, asked, strict=True):
+            row = own.get(one) or alike.get((one.digest, one.run))
+            as_kept = one in own and _is_described_by(ticket, own[one], self.kept)
+            known.append(None if row is None else Known(outcome_of(row, ticket_id=ticket.id, text=""), as_kept))
         return known
 
     def record(self, decisions: Sequence[Decision]) -> Future[None]:
@@ -91,7 +94,8 @@ class SqlStore:
     # -- itself --------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close every connection."""
+        """Keep what was handed over, end the thread that writes, and close every connection. Used again, the store opens them again."""
+        self._writer.close()
         self.database.close()
 
     def __enter__(self) -> Self:
@@ -102,18 +106,28 @@ class SqlStore:
         """Close every connection."""
         self.close()
 
-    def _outcomes(
-        self, hmacs: set[bytes], runs: set[str]
-    ) -> Mapping[tuple[bytes, str], Mapping[tuple[str, str], sa.Row[tuple[object, ...]]]]:
-        """The final outcomes of these texts in these runs: by text and run, then by source and key of the ticket."""
-        outcome, text, ticket = schema.outcome, schema.ticket_text, schema.ticket
-        joined = outcome.join(text, outcome.c.ticket_text_id == text.c.id).join(ticket, text.c.ticket_id == ticket.c.id)
-        chosen = sa.select(outcome, text.c.hmac, ticket.c.source, ticket.c.key).select_from(joined).order_by(outcome.c.id)
-        found: dict[tuple[bytes, str], dict[tuple[str, str], sa.Row[tuple[object, ...]]]] = {}
-        with self.database.reading() as connection:
-            for row in connection.execute(chosen.where(text.c.hmac.in_(hmacs), outcome.c.run_key.in_(runs), outcome.c.final)):
-                found.setdefault((bytes(row.hmac), row.run_key), {})[row.source, row.key] = row
-        return found
+    def _own(self, connection: sa.Connection, asked: Sequence[_Asked]) -> Mapping[_Asked, _Row]:
+        """The final outcomes of these very tickets, with what they say of themselves."""
+        ticket = schema.ticket.c
+        of_ticket = [ticket.key, *(ticket[name].label(f"ticket_{name}") for name in DESCRIBING)]
+        chosen = _outcomes(*of_ticket).where(ticket.source == self.source, ticket.key.in_({one.key for one in asked}))
+        rows = connection.execute(_of(chosen, asked))
+        return {_Asked(row.key, bytes(row.hmac), row.run_key): row for row in rows}
+
+    def _alike(self, connection: sa.Connection, asked: Sequence[_Asked]) -> Mapping[tuple[bytes, str], _Row]:
+        """Outcomes of other tickets with these texts. Of a text that a thousand tickets have only the first and the last are looked at."""
+        if not asked:
+            return {}
+        text = schema.ticket_text.c
+        ends = sa.select(sa.func.min(text.id), sa.func.max(text.id)).group_by(text.hmac)
+        texts = connection.execute(ends.where(text.hmac.in_({one.digest for one in asked}))).all()
+        if not texts:
+            return {}
+        chosen = (
+            _outcomes().where(text.id.in_({number for ends in texts for number in ends})).order_by(schema.outcome.c.id.desc())
+        )
+        rows = connection.execute(_of(chosen, asked))
+        return {(bytes(row.hmac), row.run_key): row for row in rows}
 
     def _recorder(self) -> Recorder:
         last = sa.select(sa.func.coalesce(sa.func.max(schema.outcome.c.id), 0))
@@ -128,3 +142,33 @@ class SqlStore:
             connection.execute(self.database.insert(schema.meta).on_conflict_do_nothing(), new)
             found = connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.name == "key")).scalar_one()
         return bytes.fromhex(found)
+
+
+class _Asked(NamedTuple):
+    """A ticket, its text and the run."""
+
+    key: str
+    digest: bytes
+    run: str
+
+    @classmethod
+    def of(cls, key: bytes, ticket: Ticket, run: str) -> _Asked:
+        digest = text_hmac(key, ticket)
+        return cls(ticket_key(ticket, digest), digest, run)
+
+
+def _outcomes(*more: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    outcome, text, ticket = schema.outcome, schema.ticket_text, schema.ticket
+    joined = outcome.join(text, outcome.c.ticket_text_id == text.c.id).join(ticket, text.c.ticket_id == ticket.c.id)
+    return sa.select(outcome, text.c.hmac, *more).select_from(joined).where(outcome.c.final)
+
+
+def _of(outcomes: sa.Select[Any], asked: Sequence[_Asked]) -> sa.Select[Any]:
+    digests, runs = {one.digest for one in asked}, {one.run for one in asked}
+    return outcomes.where(schema.ticket_text.c.hmac.in_(digests), schema.outcome.c.run_key.in_(runs))
+
+
+def _is_described_by(ticket: Ticket, row: _Row, kept: Kept) -> bool:
+    """Whether the store knows the newest of what a ticket says of itself: a customer that came later must be found to be erased."""
+    said = described(ticket, kept)
+    return all(getattr(row, f"ticket_{name}") == said[name] for name in DESCRIBING)

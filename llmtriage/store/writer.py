@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    _Job = tuple[Sequence["T"], Future[None]]
 
 T = TypeVar("T")
 
@@ -26,38 +29,56 @@ class Writer(Generic[T]):
             commit: Keeps all of the items or none, and raises where it cannot.
         """
         self._commit = commit
-        self._jobs: queue.SimpleQueue[tuple[Sequence[T], Future[None]]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job[T] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
         self._process = 0
 
     def submit(self, items: Sequence[T]) -> Future[None]:
         """Have items committed. The future is done when they are, or holds what went wrong; then none of them is kept."""
-        with self._lock:
-            if self._process != os.getpid():  # the first call, also of a forked child
-                self._process, self._jobs = os.getpid(), queue.SimpleQueue()
-                threading.Thread(target=self._work, args=(self._jobs,), name="llmtriage-writer", daemon=True).start()
         done: Future[None] = Future()
-        self._jobs.put((items, done))
+        with self._lock:
+            if self._thread is None or self._process != os.getpid():  # the first call, also of a forked child
+                self._start()
+            self._jobs.put((items, done))
         return done
 
-    def _work(self, jobs: queue.SimpleQueue[tuple[Sequence[T], Future[None]]]) -> None:
-        while True:
-            group = [jobs.get()]
-            while sum(len(items) for items, _ in group) < MOST and not jobs.empty():
-                group.append(jobs.get())
-            self._together([job for job in group if job[1].set_running_or_notify_cancel()])
-
-    def _together(self, group: list[tuple[Sequence[T], Future[None]]]) -> None:
-        if not group:
-            return
-        try:
-            self._commit([item for items, _ in group for item in items])
-        except BaseException as error:  # noqa: BLE001 - whatever it is must reach who waits
-            if len(group) == 1:
-                group[0][1].set_exception(error)
+    def close(self) -> None:
+        """End the thread when it has committed what it was handed. A later `submit` starts another one."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if thread is None or self._process != os.getpid():
                 return
-            for job in group:  # one caller's items must not fail another's
-                self._together([job])
+            self._jobs.put(None)
+        thread.join()
+
+    def _start(self) -> None:
+        self._process, self._jobs = os.getpid(), queue.SimpleQueue()
+        self._thread = threading.Thread(target=_work, args=(self._jobs, self._commit), name="llmtriage-writer", daemon=True)
+        self._thread.start()
+        weakref.finalize(self, self._jobs.put, None).atexit = False  # nor does one that was not closed leave a thread behind
+
+
+def _work(jobs: queue.SimpleQueue[_Job[T] | None], commit: Callable[[Sequence[T]], None]) -> None:
+    group: list[_Job[T] | None] = []
+    while None not in group:  # behind it nothing comes
+        group = [jobs.get()]
+        while sum(len(job[0]) for job in group if job) < MOST and not jobs.empty():
+            group.append(jobs.get())
+        _together([job for job in group if job and job[1].set_running_or_notify_cancel()], commit)
+
+
+def _together(group: list[_Job[T]], commit: Callable[[Sequence[T]], None]) -> None:
+    if not group:
+        return
+    try:
+        commit([item for items, _ in group for item in items])
+    except BaseException as error:  # noqa: BLE001 - whatever it is must reach who waits
+        if len(group) == 1:
+            group[0][1].set_exception(error)
             return
-        for _, done in group:
-            done.set_result(None)
+        for job in group:  # one caller's items must not fail another's
+            _together([job], commit)
+        return
+    for _, done in group:
+        done.set_result(None)

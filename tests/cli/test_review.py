@@ -271,6 +271,20 @@ def test_what_somebody_else_has_before_them_is_not_answered(cli: Cli, store: Sql
     assert (done.code, done.err) == (2, "llmtriage: T1 is with bob now; go on with the next one\n")
 
 
+@pytest.mark.parametrize("answer", [["confirm", "T1"], ["correct", "T1", "refund"]])
+def test_what_was_decided_anew_since_it_was_given_is_given_again_first(cli: Cli, store: SqlStore, answer: list[str]) -> None:
+    """The person read another text, and would confirm another suggestion."""
+    assert "I want my money back" in cli("review", "next").out
+    with SqlStore(store.name) as later_run:
+        record(later_run, decision(ticket("密码忘记了", "T1"), pending("parcel")))
+    done = cli("review", *answer)
+    assert done.code == 2
+    assert done.err == "llmtriage: T1 was decided anew since you were given it; take it again: llmtriage review next\n"
+    assert "密码忘记了" in cli("review", "next").out
+    assert cli("review", *answer).code == 0
+    assert len(reviews(store)) == 1
+
+
 @pytest.mark.parametrize(
     ("category", "line"),
     [
@@ -414,6 +428,34 @@ def test_a_file_comes_back(cli: Cli, store: SqlStore, tmp_path: Path) -> None:
     assert reviews(store) == before
 
 
+def test_a_file_of_another_store_is_refused(cli: Cli, store: SqlStore, tmp_path: Path) -> None:
+    """Its entries have the same numbers, and tickets without ids could not be told apart."""
+    with SqlStore(tmp_path / "other.db") as other:
+        record(other, decision(ticket("快递到哪里了", None), pending("parcel")))
+    cli("review", "export", "out.csv", "--store", "other.db")
+    fill(tmp_path / "out.csv", {"": "parcel"})
+    done = cli("review", "import", "out.csv")
+    remedy = "name the store it was exported from with --store"
+    assert (done.code, done.err) == (2, f"llmtriage: out.csv:2: store: the row is of another store; {remedy}\n")
+    assert not reviews(store)
+    assert data(cli("review", "import", "out.csv", "--store", "other.db", "--json"))["new"] == 1
+
+
+def test_an_id_with_spaces_around_it_comes_back(cli: Cli, store: SqlStore, tmp_path: Path) -> None:
+    """A cell is read without them."""
+    record(store, decision(ticket("空格", " T9 "), pending("parcel")))
+    cli("review", "export", "out.csv")
+    fill(tmp_path / "out.csv", {" T9 ": "parcel"})
+    assert data(cli("review", "import", "out.csv", "--json"))["new"] == 1
+
+
+def test_an_argument_that_is_no_text_is_no_fault(cli: Cli, store: SqlStore) -> None:
+    """Bytes that are no UTF-8, as a shell may hand them over."""
+    assert data(cli("review", "list", "--ticket-language", "\udcff", "--json")) == []
+    assert cli("review", "correct", "T1", "refund", "--note", "坏\udcff").code == 0
+    assert [row.note for row in rows(store, schema.review)] == ["坏\ufffd"]
+
+
 def test_a_file_without_suggestions_shows_none(cli: Cli, store: SqlStore, tmp_path: Path) -> None:
     """And its answers say so."""
     cli("review", "export", "out.csv", "--no-suggestions")
@@ -507,7 +549,7 @@ def test_a_file_goes_before_what_somebody_has_before_them(cli: Cli, store: SqlSt
     ("text", "line"),
     [
         ("id,category\nT1,refund\n", "in.csv:1: no column 'entry'; import what llmtriage review export wrote"),
-        ("entry,version,category\n1,1,refund,4\n", "in.csv:2: 4 cells in this row, but the header names 3"),
+        ("entry,version,store,category\n1,1,abc,refund,4\n", "in.csv:2: 5 cells in this row, but the header names 4"),
     ],
 )
 def test_a_file_that_is_no_export(cli: Cli, store: SqlStore, tmp_path: Path, text: str, line: str) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from decided import accepted, decision, recall, record, ticket
 
 from llmtriage.store import SqlStore
@@ -18,3 +22,44 @@ def test_a_store_is_made_by_opening_it(nothing: str) -> None:
     assert known
     assert known.own
     assert known.outcome == replace(accepted(), ticket_id="T1")
+
+
+def test_a_store_that_is_closed_or_let_go_leaves_no_thread(nothing: str) -> None:
+    """A service may open one for each request; and a closed one may be used again."""
+    with SqlStore(nothing) as store:
+        record(store, decision(ticket(), accepted()))
+    assert not _writers()
+    record(store, decision(ticket("再来", "T2"), accepted()))
+    assert len(_writers()) == 1
+    (writer,) = _writers()
+    store.database.close()  # its connections alone
+    del store
+    gc.collect()
+    writer.join(timeout=10)
+    assert not _writers()
+
+
+def test_what_was_handed_over_is_kept_before_a_store_is_closed(nothing: str) -> None:
+    """Nobody need wait for it first."""
+    with SqlStore(nothing) as store:
+        waiting = [store.record([decision(ticket(f"退款 {n}", f"T{n}"), accepted())]) for n in range(20)]
+    assert all(one.done() for one in waiting)
+    with SqlStore(nothing) as store:
+        assert None not in recall(store, *(ticket(f"退款 {n}", f"T{n}") for n in range(20)))
+
+
+def test_a_file_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that means something to SQLite, and wherever the process goes meanwhile."""
+    monkeypatch.chdir(tmp_path)
+    store = SqlStore(":memory:")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    store.close()
+    record(store, decision(ticket(), accepted()))
+    store.close()
+    with SqlStore(tmp_path / ":memory:", create=False) as store:
+        assert recall(store, ticket()) != [None]
+
+
+def _writers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "llmtriage-writer"]

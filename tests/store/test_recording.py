@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from decided import OTHER_RUN, accepted, answer, decision, entries, pending, recall, record, rows, ticket
+from decided import OTHER_RUN, RUN, accepted, answer, decision, entries, pending, recall, record, rows, ticket
 from sqlalchemy import exc
 
 from llmtriage import Ticket
@@ -141,7 +141,7 @@ def test_a_changed_ticket_is_decided_again_and_keeps_its_history_and_its_place(o
     assert entry.enqueued_at == before.enqueued_at
     assert entry.category == "parcel"
     assert entry.ticket_text_id != before.ticket_text_id
-    assert (entry.lease_owner, entry.lease_until, entry.lease_token) == (None, None, 1)
+    assert (entry.lease_owner, entry.lease_until, entry.lease_token) == ("王芳", None, 1)  # whose it was is known
     assert [row.content for row in rows(later, schema.ticket_text)] == ["我要退款", "还没有收到退款！"]
     assert len(rows(later, schema.ticket)) == 1
     assert len(rows(later, schema.outcome)) == 2
@@ -421,3 +421,29 @@ def test_the_log_holds_numbers_only(store: SqlStore) -> None:
 def _lease(store: SqlStore, owner: str) -> None:
     with store.database.writing() as connection:
         connection.execute(schema.queue_entry.update().values(lease_owner=owner, lease_until=2**60))
+
+
+def test_fields_that_came_later_are_kept_though_nothing_is_asked_again(store: SqlStore) -> None:
+    """Else a customer whom only the second file names could not be found to be erased."""
+    record(store, decision(ticket(), pending()))
+    now = ticket(customer="客户7", metadata={"a": "1"})
+    (known,) = recall(store, now)
+    assert known
+    assert not known.own
+    record(store, decision(now, known.outcome))
+    (row,) = rows(store, schema.ticket)
+    assert (row.customer, row.metadata) == ("客户7", {"a": "1"})
+    assert len(rows(store, schema.outcome)) == len(entries(store)) == 1
+    (known,) = recall(store, now)
+    assert known
+    assert known.own
+
+
+def test_of_a_text_that_many_tickets_have_two_are_looked_at(store: SqlStore) -> None:
+    """What a machine writes comes a thousand times; the first and the last ticket tell of every run that began or ended with it."""
+    first = [decision(ticket("谢谢", f"A{n}"), accepted()) for n in range(3)]
+    later = [decision(ticket("谢谢", f"B{n}"), accepted("parcel"), run=OTHER_RUN) for n in range(3)]
+    record(store, *first)
+    record(store, *later)
+    found = [recall(store, ticket("谢谢", "new"), run=run)[0] for run in (RUN, OTHER_RUN)]
+    assert [known and known.outcome.category for known in found] == ["refund", "parcel"]  # type: ignore[union-attr]

@@ -104,3 +104,39 @@ def test_a_process_that_is_killed_leaves_whole_groups(
     assert {entry.outcome_id for entry in entries(store)} == pending_ones
     record(store, decision(ticket("新的", "new"), pending()))
     assert recall(store, ticket("新的", "new")) != [None]
+
+
+_FORKS = """\
+import os, sys
+sys.path.insert(0, {tests!r})
+from decided import decision, pending, recall, record, ticket
+from llmtriage.store import SqlStore
+
+store = SqlStore(sys.argv[1])
+record(store, decision(ticket("父进程", "parent"), pending()))
+gone, end = os.pipe()
+ready, begun = os.pipe()
+if os.fork():
+    os.read(ready, 1)
+    recall(store, ticket("父进程", "parent"))
+    store.close()
+    sys.exit()
+os.close(end)
+record(store, decision(ticket("第一", "first"), pending()))
+os.write(begun, b".")
+os.read(gone, 1)  # ends with the parent
+record(store, decision(ticket("第二", "second"), pending()))
+print("kept", flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.slow
+def test_a_forked_child_keeps_what_it_records_also_behind_its_parents_end(where: str, tmp_path: Path) -> None:
+    """With its parent's connections it would lose it: SQLite's locks are those of a process."""
+    program = tmp_path / "forks.py"
+    program.write_text(_FORKS.format(tests=str(ROOT / "tests")), encoding="utf-8")
+    done = subprocess.run([sys.executable, str(program), where], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("kept\n", "")
+    with SqlStore(where) as store:
+        assert [row.external_id for row in rows(store, schema.ticket)] == ["parent", "first", "second"]
