@@ -155,9 +155,11 @@ def _store_to_judge(file: Path | None, examples: Path | None) -> str | None:
     """Where the store is that somebody asked for by the flag; one that every command is told of, or that holds the examples, is none to judge."""
     from llmtriage.examples import STORED
 
-    typed = click.get_current_context().get_parameter_source("store") is click.core.ParameterSource.COMMANDLINE
-    of_examples = file is not None and str(examples or "").startswith(STORED)
-    return place_of_store() if typed and not of_examples else None
+    context = click.get_current_context()
+    if context.get_parameter_source("store") is not click.core.ParameterSource.COMMANDLINE:
+        context.params["store"] = None
+        return None
+    return None if file is not None and str(examples or "").startswith(STORED) else place_of_store()
 
 
 def _check_flags(flags: dict[str, Any]) -> None:

@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 from cli.test_calibrate import write
 from decided import OTHER_RUN, RUN, accepted, decision, pending, record, ticket
 
 from llmtriage import Taxonomy
+from llmtriage.cli.evaluate import evaluate
+from llmtriage.cli.options import command_line
 from llmtriage.remembering import Run
 from llmtriage.store import SqlStore
 from llmtriage.store.erasing import erase, tickets_named
@@ -302,6 +305,30 @@ def test_the_store_of_every_command_is_not_taken_for_one_to_evaluate(
     assert data(cli)["n"] == 4
     monkeypatch.setenv("LLMTRIAGE_STORE", "nowhere.db")
     assert "nowhere.db" in cli("evaluate", "--store").err
+
+
+def test_a_store_may_hold_the_examples_of_a_file(cli: Cli, made: SqlStore, tmp_path: Path) -> None:
+    """Then it is not what is judged."""
+    assert cli("examples", "freeze", "now").code == 0
+    (tmp_path / "labelled.csv").write_text("id,content,category\nX,退款什么时候到账,refund\n", encoding="utf-8")
+    done = cli("evaluate", "labelled.csv", "--examples", "store@now", "--store", "llmtriage.db", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["settings"]["file"] == "labelled.csv"
+    assert json.loads(done.out)["reviews"] is None
+
+
+@pytest.mark.parametrize(
+    "store", ["postgresql://ann:geheim@127.0.0.1:1/db", "postgresql+psycopg://ann:ge/h@eim@host/db?password=geheim"]
+)
+def test_a_page_does_not_tell_the_password_of_a_store(store: str) -> None:
+    """Whatever is in it."""
+    with click.Context(evaluate, info_name="llmtriage evaluate") as context:
+        context.params["store"] = store
+        context.set_parameter_source("store", click.core.ParameterSource.COMMANDLINE)
+        shown = command_line()
+    assert "ann:***@" in shown
+    assert "geheim" not in shown
+    assert "eim" not in shown
 
 
 # -- from the first ticket to the figures --------------------------------------------------------
