@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -65,19 +65,25 @@ class Known:
 class Memory:
     """A store, and the share of tickets that are drawn for a blind review."""
 
-    def __init__(self, store: Store, probe: float | None = None) -> None:
+    def __init__(self, store: Store, probe: float | None = None, *, close: Callable[[], None] | None = None) -> None:
         """Use `store`.
 
         Args:
             store: Where outcomes are kept.
             probe: The share of all tickets that a person decides blind, in (0, 1]; None: none.
+            close: What closes the store, where it was opened for this alone.
 
         Raises:
             InputError: `probe` is no such share.
         """
         if probe is not None and not 0 < probe <= 1:
             raise InputError(f"{probe} is no share above 0", field="probe", remedy="give one like 0.02, or leave it out")
-        self.store, self.probe = store, probe
+        self.store, self.probe, self._close = store, probe, close
+
+    async def aclose(self) -> None:
+        """Close the store, if it was opened for this alone. Used again, it opens its connections again."""
+        if self._close is not None:
+            await asyncio.to_thread(self._close)
 
     def fingerprint(self) -> Mapping[str, str]:
         """What outcomes depend on because of it."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmtriage.errors import InputError, StoppedError, short
 from llmtriage.outcomes import Accepted, Pending
+from llmtriage.predictions import PASSING
 from llmtriage.tables import encode_header, encode_row, format_of, open_writer, read_rows
 from llmtriage.tickets import TicketFile
 
@@ -43,6 +44,7 @@ COLUMNS = (
     "content",
 )
 _FROM_INPUT = ("id", "title", "content")
+_TOGETHER = 256  # tickets that a store is asked about together
 _PATIENCE = 0.2  # seconds that a decided ticket may wait for others to be written with
 
 
@@ -133,12 +135,17 @@ class Spent:
 
 @dataclass(slots=True)
 class Summary:
-    """What a run has done so far."""
+    """What a run has done so far.
+
+    Attributes:
+        not_stored: Tickets that wait in the output of an earlier run, and that the store of this one does not know.
+    """
 
     tickets: int = 0
     accepted: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     teams: Counter[str] = field(default_factory=Counter)
+    not_stored: int = 0
     seconds: float = 0.0
     repeated_ids: RepeatedIds = field(default_factory=RepeatedIds)
     spent: Spent = field(default_factory=Spent)
@@ -242,7 +249,7 @@ def classify_file(
     """
     refuse_overlap([Path(path) for path in (out, pending) if path], [rows.table.path] if isinstance(rows, TicketFile) else [])
     summary = Summary()
-    sink = _Sink(Path(out), triage.run_of, language, summary, pending=Path(pending) if pending else None, bom=bom)
+    sink = _Sink(Path(out), triage, language, summary, pending=Path(pending) if pending else None, bom=bom)
     source = iter(rows)
     with sink.opened(source, resume=resume, overwrite=overwrite):
         if progress:
@@ -276,11 +283,9 @@ def _is_same(one: Path, other: Path) -> bool:
 class _Sink:
     """The output file, the file of those that wait, and the counts."""
 
-    def __init__(
-        self, out: Path, run: Callable[[Ticket], str], language: str, summary: Summary, *, pending: Path | None, bom: bool
-    ) -> None:
+    def __init__(self, out: Path, triage: Triage, language: str, summary: Summary, *, pending: Path | None, bom: bool) -> None:
         self._out, self._pending, self._bom = out, pending, bom
-        self._run, self._language = run, language
+        self._triage, self._run, self._language = triage, triage.run_of, language
         self._summary = summary
         self._writer: RowWriter
         self._waiting: RowWriter | None = None
@@ -353,13 +358,20 @@ class _Sink:
         if tuple(table.columns) != COLUMNS:
             raise self._mismatch("its columns are not those of a run", line=1)
         found = False
+        waiting: list[Ticket] = []
         for done in table:
             found = True
-            self._check(done, next(source, None))
-            self._count(done.cells)
+            row = self._checked(done, next(source, None))
+            if self._count(done.cells):
+                waiting.append(row.ticket)
+            if len(waiting) == _TOGETHER:
+                self._summary.not_stored += self._triage.unknown(waiting)
+                waiting.clear()
+        self._summary.not_stored += self._triage.unknown(waiting)
         return found
 
-    def _check(self, done: Row, row: TicketRow | None) -> None:
+    def _checked(self, done: Row, row: TicketRow | None) -> TicketRow:
+        """The row of the input that a row of the output is about."""
         if row is None:
             raise self._mismatch("it holds more rows than the input", line=done.line)
         self._summary.repeated_ids.see(row)
@@ -369,12 +381,15 @@ class _Sink:
         if done.cells.get("run") != run:
             problem = f"it was written by run {short(str(done.cells.get('run')))}, this is run {run}: other settings, engine or examples"
             raise self._mismatch(problem, line=done.line)
+        return row
 
-    def _count(self, cells: Mapping[str, object]) -> None:
+    def _count(self, cells: Mapping[str, object]) -> bool:
+        """Count a row. Whether a store that was there would recall that it waits: a failure that passes it would not."""
         codes = cells.get("reasons") or ()
         listed = codes.split() if isinstance(codes, str) else [str(code) for code in codes]  # type: ignore[attr-defined]
         accepted = cells.get("outcome") == "accepted"
         self._summary.count(accepted=accepted, team=str(cells.get("team") or ""), codes=listed)
+        return not accepted and not set(listed) & set(PASSING)
 
     def _copy_waiting(self) -> None:
         """What waits among the tickets decided before."""

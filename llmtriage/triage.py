@@ -366,15 +366,23 @@ class Triage:
         values = self.router.looked_at(ticket)
         return f"{run.id}-{digest(values)[:8]}" if values else run.id
 
+    def unknown(self, tickets: Sequence[Ticket]) -> int:
+        """How many of these tickets the store knows no outcome of in this run; 0 without a store. Raises BackendError, StoreError."""
+        if self._memory is None or not tickets:
+            return 0
+        return self._memory.store.recall([(ticket, self.run_of(ticket)) for ticket in tickets]).count(None)
+
     def close(self) -> None:
-        """Close the connections that sync calls opened."""
+        """Close the connections that sync calls opened, and the store if it was given by its name."""
         self._loop.run(self.aclose())
 
     async def aclose(self) -> None:
-        """Close the connections that async calls opened in the running loop."""
+        """Close the connections that async calls opened in the running loop, and the store if it was given by its name."""
         aclose = getattr(self.backend, "aclose", None)
         if aclose is not None:
             await aclose()
+        if self._memory is not None:
+            await self._memory.aclose()
 
     def __enter__(self) -> Self:
         """Use as a context manager to close connections at the end."""
@@ -473,7 +481,8 @@ def _memory(store: Store | str | Path | None, probe: float | None) -> Memory | N
     if isinstance(store, str | Path):
         from llmtriage.store import SqlStore
 
-        store = SqlStore(store)
+        opened = SqlStore(store)
+        return Memory(opened, probe, close=opened.close)
     return Memory(store, probe)
 
 

@@ -57,6 +57,7 @@ _WORDS = {
         "{prompt_tokens} tokens in ({cached_tokens} cached), {output_tokens} out",
         "cost": ", {cost:.4f} {currency}",
         "forgiven": "{n} answers named their category a little otherwise (case, white space, the name for the id)",
+        "not stored": "{n} tickets that wait in {out} are not in {name}, for the run began without it or they were erased: review does not show them",
         "one repeated": "1 ticket has an id that an earlier one has (first: {id!r}, line {line})",
         "repeated": "{n} tickets have an id that an earlier one has (first: {id!r}, line {line})",
     },
@@ -76,6 +77,7 @@ _WORDS = {
         "spent": "询问 {asked}，无需请求 {known}；请求 {requests} 次，输入 {prompt_tokens} token（前缀缓存 {cached_tokens}），输出 {output_tokens}",
         "cost": "，{cost:.4f} {currency}",
         "forgiven": "{n} 个回答写法略有不同（大小写、空白、以名称代替编号）",
+        "not stored": "{out} 中有 {n} 张待人工的工单不在 {name} 中（该运行开始时未用此存储，或工单已被删除）：review 不会显示它们",
         "one repeated": "1 张工单的编号与前面的重复（第一个：{id!r}，第 {line} 行）",
         "repeated": "{n} 张工单的编号与前面的重复（第一个：{id!r}，第 {line} 行）",
     },
@@ -145,6 +147,9 @@ def classify(
         _report(summary, out, pending, store, language=language, price=price_of(triage))
     remember_rate(triage, summary)
     _tell_repeated_ids(summary, quiet=quiet, language=language)
+    if summary.not_stored and store is not None:
+        told = _WORDS[language]["not stored"].format(n=summary.not_stored, out=plain(out), name=plain(store.name))
+        notice(told, quiet=quiet, language=language)
 
 
 def _to_file(

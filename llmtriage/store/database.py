@@ -282,7 +282,10 @@ def _postgresql(url: str, busy_seconds: float) -> sa.Engine:
         remedy = "write it like postgresql://user@host/database"
         raise InputError("not the address of a database", field="--store", remedy=remedy) from None
     try:
-        engine = sa.create_engine(address, hide_parameters=True, json_serializer=_json, pool_pre_ping=True)
+        # Writers that took turns must see what the one before wrote, whatever the server's default is.
+        engine = sa.create_engine(
+            address, isolation_level="READ COMMITTED", hide_parameters=True, json_serializer=_json, pool_pre_ping=True
+        )
     except ModuleNotFoundError:
         raise MissingExtraError.of("postgres", "a store in PostgreSQL") from None
 

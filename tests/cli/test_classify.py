@@ -174,6 +174,24 @@ def test_resume_with_other_settings_is_refused(cli: Cli, flags: list[str], words
     assert words in done.err
 
 
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "2 tickets that wait in out.csv are not in"), ("zh", "out.csv 中有 2 张待人工的工单不在")]
+)
+def test_what_waits_in_the_file_alone_is_told(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str, words: str
+) -> None:
+    """A run that began without a store and goes on with one: nobody would find the tickets before in the queue."""
+    arguments = ["classify", "tickets.csv", "-o", "out.csv", "--language", language]
+    cli(*arguments, "--no-store", "--max-tickets", "2")
+    monkeypatch.delenv("LLMTRIAGE_NO_STORE")
+    done = cli(*arguments, "--resume")
+    assert done.code == 0
+    assert words in done.err
+    assert cli("review", "list", "--json").out.count('"entry":') == 3
+    cli(*arguments, "--overwrite")
+    assert words not in cli(*arguments, "--resume").err
+
+
 def test_resume_on_another_output_is_refused(cli: Cli, tmp_path: Path) -> None:
     """A file that no run wrote is left alone."""
     (tmp_path / "out.csv").write_text("a,b\n1,2\n", encoding="utf-8")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from decided import accepted, decision, recall, record, ticket
 
+from llmtriage import Triage
 from llmtriage.store import SqlStore
 
 
@@ -37,6 +38,30 @@ def test_a_store_that_is_closed_or_let_go_leaves_no_thread(nothing: str) -> None
     gc.collect()
     writer.join(timeout=10)
     assert not _writers()
+
+
+def test_a_triage_closes_the_store_it_opened_and_no_other(tmp_path: Path) -> None:
+    """It may be used again afterwards."""
+    with Triage(backend="lexical", store=tmp_path / "own.db") as triage:
+        triage.classify("我要退款")
+        assert len(_writers()) == 1
+    assert not _writers()
+    assert triage.classify("我要退款").recalled
+    triage.close()
+    with SqlStore(tmp_path / "given.db") as store:
+        with Triage(backend="lexical", store=store) as triage:
+            triage.classify("我要退款")
+        assert len(_writers()) == 1
+
+
+def test_writers_take_turns_whatever_a_servers_default_is(schema: str) -> None:
+    """Where each transaction saw what was there at its beginning, one that waited for another would fail."""
+    where = f"{schema}%20-cdefault_transaction_isolation%3Dserializable"
+    with SqlStore(where) as one, SqlStore(where) as other:
+        waiting = [
+            store.record([decision(ticket(f"退款 {n}", f"T{n}"), accepted())]) for n in range(40) for store in (one, other)
+        ]
+        assert [done.exception(timeout=60) for done in waiting] == [None] * 80
 
 
 def test_what_was_handed_over_is_kept_before_a_store_is_closed(nothing: str) -> None:
