@@ -41,7 +41,7 @@ def waiting(title: str, content: str, *, blind: bool = False) -> Item:
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_jsonl_keeps_every_text(tmp_path: Path, title: str, content: str) -> None:
     """One line an entry, whatever stands in it."""
-    assert export([waiting(title, content)], tmp_path / "out.jsonl", overwrite=True) == 1
+    assert export([waiting(title, content)], tmp_path / "out.jsonl", store="s", overwrite=True) == 1
     (row,) = read_rows(tmp_path / "out.jsonl")
     assert (row.cells["title"], row.cells["content"]) == (title, content)
     assert row.cells["why"] == ["Too little text to decide on."]
@@ -53,7 +53,7 @@ def test_jsonl_keeps_every_text(tmp_path: Path, title: str, content: str) -> Non
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_spreadsheet_runs_no_cell(tmp_path: Path, title: str, content: str) -> None:
     """And reads as many rows and columns as were written."""
-    export([waiting(title, content)], tmp_path / "out.csv", overwrite=True)
+    export([waiting(title, content)], tmp_path / "out.csv", store="s", overwrite=True)
     (row,) = read_rows(tmp_path / "out.csv")
     for name, text in (("title", title), ("content", content)):
         cell = str(row.cells[name])
@@ -64,14 +64,14 @@ def test_a_spreadsheet_runs_no_cell(tmp_path: Path, title: str, content: str) ->
 @pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.tsv"])
 def test_a_blind_entry_has_no_suggestion(tmp_path: Path, name: str) -> None:
     """In no format."""
-    export([waiting("a", "b", blind=True)], tmp_path / name, language="zh")
+    export([waiting("a", "b", blind=True)], tmp_path / name, store="s", language="zh")
     (row,) = read_rows(tmp_path / name)
     assert not any(row.cells[column] for column in ("suggestion", "confidence", "score", "candidates"))
 
 
 def test_standard_output(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     """JSONL."""
-    export([waiting("退款", "b")], Path("-"))
+    export([waiting("退款", "b")], Path("-"), store="s")
     assert json.loads(capsysbinary.readouterr().out)["title"] == "退款"
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmtriage.cli.classify import all_outcomes
 from llmtriage.cli.display import notice
-from llmtriage.cli.judged import check_fields, rated
+from llmtriage.cli.judged import check_fields, rated, tell_overlap
 from llmtriage.cli.labels import check_labels
 from llmtriage.cli.options import make_triage, open_tickets
 from llmtriage.cli.reading import tell_reading
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 _FLATTERS = {
     "en": "{both} of {n} tickets stand among the examples too: the figures flatter",
     "zh": "{n} 张工单中有 {both} 张也在示例中：数字偏高",
-}
-_CHOSE = {
-    "en": "among these tickets are some that the calibration was made on: the figures flatter",
-    "zh": "这些工单中有制作校准所用的工单：数字偏高",
 }
 
 
@@ -100,12 +96,8 @@ class Asked:
 
     def _warn_of_overlap(self, judged: list[Judged]) -> None:
         """An engine that has seen the answers looks better than it is, and so does a threshold that was chosen on them."""
-        from llmtriage.taxonomy import digest
-
         seen = {example.text for example in self.triage.examples}
         both = sum(ticket.text in seen for ticket in judged)
         if both:
             notice(_FLATTERS[self._language].format(both=both, n=len(judged)), quiet=self._quiet, language=self._language)
-        chose = {witness.text for witness in self.calibration.witnesses} if self.calibration else set[str]()
-        if any(digest(ticket.text) in chose for ticket in judged):
-            notice(_CHOSE[self._language], quiet=self._quiet, language=self._language)
+        tell_overlap(judged, self.calibration, quiet=self._quiet, language=self._language)

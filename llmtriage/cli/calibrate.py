@@ -155,9 +155,10 @@ def calibrate(
         found = fit_and_certify(triage, rows, alpha=limits, delta=delta, look=look, **facts)
     else:
         found = calibrate_plan(triage, draft, rows, alpha=limits, delta=delta, look=look, file=name, none_label=none_label)
-    how: dict[str, Any] = {"as_json": as_json, "quiet": quiet, "language": language}
-    again = (look or 1) + 1 if budget is None else None
-    return finish(found, rows, path, taxonomy=triage.taxonomy, delta=delta, budget=budget is not None, again=again, **how)
+    told: dict[str, Any] = {"as_json": as_json, "quiet": quiet, "language": language}
+    looked = None if budget is not None else look or 1
+    unseen = fields_unseen(triage.taxonomy, rows)
+    return finish(found, rows, path, delta=delta, budget=budget is not None, look=looked, unseen=unseen, **told)
 
 
 def refuse_acceptance(flags: dict[str, Any], command: str) -> None:
@@ -191,6 +192,12 @@ def _is_stored(examples: Path | None) -> bool:
 
 def _is_typed(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def fields_unseen(taxonomy: Taxonomy, rows: list[Labelled]) -> list[str]:
+    """The fields that rules look at and no labelled ticket has."""
+    names = {name for rule in taxonomy.rules for name in rule.when.metadata}
+    return sorted(name for name in names if not any(row.ticket.value(name) for row in rows))
 
 
 def _is_given(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llmtriage.calibrating import Calibrated, Group, Labelled
+    from llmtriage.calibration import Calibration
     from llmtriage.probability.candidates import CandidateRule
-    from llmtriage.taxonomy import Taxonomy
 
 _WORDS = {
     "en": {
@@ -62,14 +63,14 @@ def finish(
     rows: Sequence[Labelled],
     path: Path,
     *,
-    taxonomy: Taxonomy,
     delta: float,
     as_json: bool,
     quiet: bool,
     language: str,
     budget: bool = False,
     grows: bool = False,
-    again: int | None = None,
+    look: int | None = None,
+    unseen: Sequence[str] = (),
     more: Mapping[str, Any] | None = None,
 ) -> int:
     """Write the calibration, if there is one, and say what was won; the exit code.
@@ -78,14 +79,14 @@ def finish(
         found: What came of calibrating.
         rows: What it was made on.
         path: The calibration file.
-        taxonomy: Whose rules acted.
         delta: What one promise could have spent, were it alone.
         as_json: For machines.
         quiet: No notices.
         language: Of what is said.
         budget: A review budget was given in place of limits.
         grows: The sample grows by itself, so that no new one is needed.
-        again: Which look another try on these labels would be; None: it is counted elsewhere.
+        look: Which look at these labels this was, where nothing else counts them.
+        unseen: The fields that rules look at and no ticket has.
         more: Further facts for machines.
     """
     if found.calibration is not None:
@@ -93,21 +94,15 @@ def finish(
     unanswered = sum(getattr(row.outcome, "failure", None) is not None for row in rows)
     if unanswered:
         notice(_WORDS[language]["unanswered"].format(n=unanswered), quiet=quiet, language=language)
-    if unseen := _fields_unseen(taxonomy, rows):
+    if unseen:
         notice(_WORDS[language]["unseen"].format(fields=", ".join(unseen)), quiet=quiet, language=language)
     if as_json:
         show_json({**_as_json(found, str(path)), **(more or {})})
         return 0 if found.calibration else 1
     _show(found, str(path), language, delta=delta, budget=budget, grows=grows, quiet=quiet)
-    if found.calibration is None and again is not None:
-        notice(_WORDS[language]["again"].format(look=again), quiet=quiet, language=language)
+    if found.calibration is None and look is not None:
+        notice(_WORDS[language]["again"].format(look=look + 1), quiet=quiet, language=language)
     return 0 if found.calibration else 1
-
-
-def _fields_unseen(taxonomy: Taxonomy, rows: Sequence[Labelled]) -> list[str]:
-    """The fields that rules look at and no labelled ticket has."""
-    names = {name for rule in taxonomy.rules for name in rule.when.metadata}
-    return sorted(name for name in names if not any(row.ticket.value(name) for row in rows))
 
 
 def _show(found: Calibrated, output: str, language: str, *, delta: float, budget: bool, grows: bool, quiet: bool) -> None:
@@ -150,9 +145,8 @@ def shown_to_reviewers(rule: CandidateRule, language: str) -> str:
 
 
 def _as_json(found: Calibrated, output: str) -> dict[str, Any]:
-    promises = found.calibration.promises if found.calibration else ()
     return {
-        "promises": [promise.model_dump(mode="json", exclude={"need", "wrong_at"}) for promise in promises],
+        "promises": _promises(found.calibration) if found.calibration else [],
         "share": found.share,
         "delta": found.delta,
         "alphas": [_evidence(groups[0]) for groups in found.tried],
@@ -168,6 +162,16 @@ def _as_json(found: Calibrated, output: str) -> dict[str, Any]:
         "need": list(found.certificate.boundary.need),
         "file": output if found.calibration else None,
     }
+
+
+def _promises(calibration: Calibration) -> list[dict[str, Any]]:
+    """Each with the least confidence that is accepted, in the numbers that outcomes show; None: any."""
+    least = [calibration.least_confidence(promise.categories[0]) for promise in calibration.promises]
+    return [
+        promise.model_dump(mode="json", exclude={"need", "wrong_at"})
+        | {"least_confidence": None if one is None or math.isinf(one) else one}
+        for promise, one in zip(calibration.promises, least, strict=True)
+    ]
 
 
 def _method(found: Calibrated) -> str | None:

@@ -20,7 +20,7 @@ _COMMANDS = {
     "classify": "Route a file of tickets.",
     "db": "Upgrade a store, erase personal data, keep a retention limit.",
     "doctor": "What a server can do, and what is missing.",
-    "evaluate": "Figures on a labelled file.",
+    "evaluate": "Figures on a labelled file, on stored predictions, or on a store.",
     "examples": "Answers of people as examples that never change.",
     "init": "From unlabelled tickets to a promise, step by step.",
     "plan": "Which tickets to label for a promise, and how many.",

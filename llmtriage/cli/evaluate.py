@@ -1,15 +1,16 @@
-"""`llmtriage evaluate`: figures on a labelled file."""
+"""`llmtriage evaluate`: figures on a labelled file, on stored predictions, or on a store."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from llmtriage.cli.asked import Asked
-from llmtriage.cli.display import line_width, plain, show_json
+from llmtriage.cli.decided import Decided
+from llmtriage.cli.display import line_width, notice, plain, show_json
 from llmtriage.cli.judged import rated, source
 from llmtriage.cli.limits import check_limits, read_limits
 from llmtriage.cli.options import (
@@ -20,10 +21,12 @@ from llmtriage.cli.options import (
     json_option,
     new_file,
     overwrite_option,
+    place_of_store,
     quiet_option,
     triage_options,
 )
 from llmtriage.errors import InputError
+from llmtriage.reviewing import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 _WRITTEN = {"en": "page: {path}", "zh": "网页：{path}"}
 
 
-@click.command(short_help="Figures on a labelled file, or on stored predictions.")
+@click.command(short_help="Figures on a labelled file, on stored predictions, or on a store.")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--predictions", type=click.Path(path_type=Path), help="Ask no engine: judge the predictions in this file.")
 @click.option(
@@ -48,13 +51,30 @@ _WRITTEN = {"en": "page: {path}", "zh": "网页：{path}"}
     type=click.Choice(["probability", "logit", "logprob"]),
     help="What the columns of scores hold [as their names say, else probability].",
 )
+@click.option(
+    "--store",
+    is_flag=False,
+    flag_value="",
+    metavar="[STORE]",
+    help="In place of FILE: what this store holds, judged by what people answered [llmtriage.db].",
+)
+@click.option(
+    "--run", metavar="ID", help="With --store: the run that is judged [the latest that decided tickets with an answer]."
+)
+@click.option(
+    "--lane",
+    type=click.Choice([*get_args(Lane), "all"]),
+    default="probe",
+    show_default=True,
+    help="With --store: whose answers. Probes alone tell of all tickets that come; those that waited (pending) are the hard ones.",
+)
 @click.option("--fail-under", multiple=True, metavar="FIGURE=VALUE", help="Exit code 1 if a figure is lower; may be repeated.")
 @click.option("--fail-over", multiple=True, metavar="FIGURE=VALUE", help="Exit code 1 if a figure is higher; may be repeated.")
 @click.option(
     "--against",
     metavar="KEY=VALUE[,...]",
     help="Compare with a second setting, which differs in these flags: selector=nearest, backend=lexical,shots=5. "
-    "Stored predictions: with the predictions in this file.",
+    "Stored predictions: with the predictions in this file. A store: run=ID.",
 )
 @click.option(
     "--error-cost",
@@ -100,8 +120,10 @@ def evaluate(
     """Classify the labelled tickets of FILE and compare: accuracy, what would be accepted, confusions, baselines.
 
     With --predictions nothing is classified: the file holds a column per category beside id and gold, or gold, pred and confidence, or correct
-    and confidence. FILE may then hold the tickets, by id.
+    and confidence. FILE may then hold the tickets, by id. With --store nothing is classified either: what a run decided is judged by what people
+    answered to probes.
     """
+    flags["store"] = _store_to_judge(file, flags["examples"])
     limits, against = read_limits(fail_under, fail_over), flags["against"]
     _check_flags(flags)
     place = _place_of_page(page, file, flags, overwrite=overwrite)
@@ -110,7 +132,11 @@ def evaluate(
             raise InputError("a page is about one setting", field="--against", remedy="leave out --report")
         if limits:
             raise InputError("limits are for one setting", field="--against", remedy="leave out --fail-under and --fail-over")
-        _show_comparison(_compared(settings, file, flags, against, quiet=quiet), flags["language"], as_json=as_json)
+        compared = _compared(settings, file, flags, against, quiet=quiet)
+        warned = _warning(compared.first.report, flags["language"])
+        if warned is not None:
+            notice(warned, quiet=quiet, language=flags["language"])
+        _show_comparison(compared, flags["language"], as_json=as_json)
         return 0
     run = source(settings, file, flags, quiet=quiet)
     if limits:
@@ -125,13 +151,24 @@ def evaluate(
     return missed
 
 
+def _store_to_judge(file: Path | None, examples: Path | None) -> str | None:
+    """Where the store is that somebody asked for by the flag; one that every command is told of, or that holds the examples, is none to judge."""
+    from llmtriage.examples import STORED
+
+    context = click.get_current_context()
+    if context.get_parameter_source("store") is not click.core.ParameterSource.COMMANDLINE:
+        context.params["store"] = None
+        return None
+    return None if file is not None and str(examples or "").startswith(STORED) else place_of_store()
+
+
 def _check_flags(flags: dict[str, Any]) -> None:
     """Find flags that say nothing together before anything is asked. Raises InputError."""
     from llmtriage.cli.stored import refuse_engine_flags
 
     rated(flags)
-    if flags["predictions"] is not None:
-        refuse_engine_flags()
+    if flags["store"] is not None or flags["predictions"] is not None:
+        refuse_engine_flags(routed=flags["store"] is not None)
     elif flags["scores"] is not None and flags["against"] is None:
         raise InputError("no predictions are named", field="--scores", remedy="name their file with --predictions")
 
@@ -153,7 +190,8 @@ def _place_of_page(page: str | None, file: Path | None, flags: dict[str, Any], *
     if page is None:
         return None
     check_installed()
-    inputs = [path for path in (file, *(flags[key] for key in ("predictions", "examples", "calibration", "taxonomy"))) if path]
+    read = (file, *(flags[key] for key in ("store", "predictions", "examples", "calibration", "taxonomy")))
+    inputs = [Path(path) for path in read if path]
     place = new_file(page, inputs[0] if inputs else Path(), overwrite=overwrite, flag="--report")
     refuse_overlap([place], inputs[1:])
     is_new = not place.exists()
@@ -178,13 +216,29 @@ def _show_report(report: Report, limits: list[Limit], language: Language, *, as_
     from llmtriage.evaluation.text import report_text
 
     if as_json:
-        show_json(report.to_json())
+        show_json(_as_json(report, language))
     else:
         click.echo(report_text(report, language=language, width=line_width()).encode("utf-8", "replace"))
     missed = [words for limit in limits if (words := limit.missed(report))]
     for words in missed:
         click.echo(words, err=True)
     return 1 if missed else 0
+
+
+def _as_json(report: Report, language: Language) -> dict[str, Any]:
+    """The figures, with the sentence that says what they are not about."""
+    data = report.to_json()
+    if data["reviews"] is not None:
+        data["reviews"]["warning"] = _warning(report, language)
+    return data
+
+
+def _warning(report: Report, language: Language) -> str | None:
+    """What figures on a store are not about, if that has to be said."""
+    from llmtriage.evaluation.review_lines import warning
+    from llmtriage.evaluation.words import Words
+
+    return warning(report, Words(language))
 
 
 def _show_comparison(comparison: Comparison, language: Language, *, as_json: bool) -> None:
@@ -207,10 +261,12 @@ def _compared(settings: Settings, file: Path | None, flags: dict[str, Any], agai
     is_file = flags["predictions"] is not None and "=" not in against
     changed = changed_flags(flags, f"predictions={against}" if is_file else against, "--against")
     second = source(settings, file, changed, quiet=quiet)
-    labels, _ = first.labels(), second.labels()
     _check_they_differ(first, second, changed)
+    if isinstance(first, Decided) and isinstance(second, Decided):
+        first.keep_common(second)
+    labels, _ = first.labels(), second.labels()
     (report, judged), (other_report, other_judged) = first.evaluated(), second.evaluated()
-    if file is None:
+    if file is None and flags["store"] is None:
         names = (Path(flags["predictions"]).name, Path(changed["predictions"]).name)
         other_judged = in_the_order_of(judged, other_judged, names)
     return Comparison(

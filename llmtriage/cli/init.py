@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 from llmtriage.cli.calibrate import refuse_acceptance
 from llmtriage.cli.display import plain
 from llmtriage.cli.options import (
+    STORE,
     Number,
     column_options,
     delta_option,
@@ -46,10 +48,12 @@ _WORDS = {
         "fewer": "about {usual} would be usual; with {n} expect a promise of less, or none",
         "goes on": "sample {name}: {done} of {n} tickets are labelled",
         "left": "{left} of {n} tickets wait for a label; the same command goes on",
+        "skipped": "you skipped them, or somebody else has them now: llmtriage review list --sample {name}{store}, then "
+        "llmtriage review correct ENTRY CATEGORY{store}; without a label for each, this is no sample",
         "no terminal": "without a terminal: llmtriage review export to-label.csv --sample {name}{store}, fill in the column category, "
         "llmtriage review import to-label.csv{store}, then the same command again",
         "no promise": "a new sample: llmtriage init {file} --labels N; another limit with the same labels: "
-        "llmtriage calibrate --store{store} --sample {name} --alpha A -o {output}",
+        "llmtriage calibrate --store{place} --sample {name} --alpha A -o {output}",
         "then": "then          llmtriage classify TICKETS.csv --calibration {output}, with the flags of this command",
     },
     "zh": {
@@ -57,10 +61,12 @@ _WORDS = {
         "fewer": "通常约需 {usual} 张；只有 {n} 张时，保证的范围会更小，或无法作出保证",
         "goes on": "样本 {name}：{n} 张工单中已标注 {done} 张",
         "left": "{n} 张工单中还有 {left} 张待标注；再次运行同一命令即可继续",
+        "skipped": "您跳过了它们，或正由他人处理：llmtriage review list --sample {name}{store}，然后 "
+        "llmtriage review correct 条目 类别{store}；只有全部标注才是样本",
         "no terminal": "没有终端时：llmtriage review export to-label.csv --sample {name}{store}，填写 category 列，"
         "llmtriage review import to-label.csv{store}，然后再次运行同一命令",
         "no promise": "抽取新样本：llmtriage init {file} --labels N；用同样的标注尝试其他上限："
-        "llmtriage calibrate --store{store} --sample {name} --alpha A -o {output}",
+        "llmtriage calibrate --store{place} --sample {name} --alpha A -o {output}",
         "then": "然后          llmtriage classify TICKETS.csv --calibration {output}，其余参数与本命令相同",
     },
 }
@@ -138,7 +144,9 @@ def init(
     click.get_current_context().call_on_close(opened.close)
     start = _Start(store=opened, triage=triage, file=file, alpha=alpha, delta=delta, labels=labels, seed=seed, language=language)
     name = start.sample(tickets)
-    facts = {"name": plain(name), "file": plain(file), "output": plain(output), "store": _store_flag(opened)}
+    place = "" if opened.name == STORE else f" {_typed(opened.name)}"
+    facts = {"name": plain(name), "file": _typed(file), "output": _typed(output), "place": place}
+    facts["store"] = place and f" --store{place}"
     if not start.labelled(name, reviewer, facts):
         return 1
     sample = planned_sample(opened.database, name)
@@ -219,17 +227,21 @@ class _Start:
         """Let a person label what waits, where there is a terminal; whether nothing is left."""
         if not self._planned(name).waiting:
             return True
-        if sys.stdin.isatty() and sys.stdout.isatty():
+        why = None
+        if _at_a_terminal():
             from llmtriage.review_screen import review_on_screen
             from llmtriage.reviewing import Filters, reviewer_name
 
             who, what = reviewer_name(reviewer), Filters(lane="sample", sample=name)
-            review_on_screen(self.store.queue, self.triage.taxonomy, reviewer=who, filters=what, language=self.language)
+            taxonomy, language = self.triage.taxonomy, self.language
+            why = review_on_screen(self.store.queue, taxonomy, reviewer=who, filters=what, language=language).why
         else:
             self._say("no terminal", **facts)
         now = self._planned(name)
         if now.waiting:
             self._say("left", left=now.waiting, n=now.tickets)
+            if why == "empty":
+                self._say("skipped", **facts)
         return not now.waiting
 
     def _planned(self, name: str) -> Planned:
@@ -241,7 +253,10 @@ class _Start:
         click.echo(_WORDS[self.language][what].format(**facts))
 
 
-def _store_flag(store: SqlStore) -> str:
-    from llmtriage.cli.options import STORE
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
-    return "" if store.name == STORE else f" --store {plain(store.name)}"
+
+def _typed(value: object) -> str:
+    """A value as it is typed in a shell."""
+    return shlex.quote(plain(value))

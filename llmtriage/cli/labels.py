@@ -21,8 +21,8 @@ _CARRIED = {
 }
 
 
-def check_labels(rows: Iterable[LabelledTicket], file: Path, *, quiet: bool, language: str) -> None:
-    """Read every label of `file`, and tell which were carried.
+def check_labels(rows: Iterable[LabelledTicket], file: Path | str, *, quiet: bool, language: str) -> None:
+    """Read every label of `file`, or of a store, and tell which were carried.
 
     Raises:
         InputError: A label is empty, unknown, or waits for a person.

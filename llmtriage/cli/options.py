@@ -111,6 +111,8 @@ column_options = together(
 )
 
 STORE = "llmtriage.db"
+_POSTGRESQL = ("postgresql:", "postgresql+", "postgres:")
+_PASSWORD = re.compile("(?<=://)([^:/@]*):.*@")
 store_option = click.option(
     "--store",
     default=STORE,
@@ -238,7 +240,7 @@ _ENGINE_FLAGS = (
     *("concurrency", "timeout", "attempts", "repair", "shorten", "reply_cache", "max_cost", "max_tokens"),
     *("reading", "codes", "many", "debias", "votes"),
 )
-_CHANGEABLE = (*_TRIAGE_KEYS, "predictions", "scores")
+_CHANGEABLE = (*_TRIAGE_KEYS, "predictions", "scores", "run")
 _COLUMN_KEYS = ("title_column", "content_column", "text_column", "id_column", "category_column")
 
 
@@ -457,7 +459,7 @@ def new_file(output: str, file: Path | None = None, *, overwrite: bool, flag: st
 def command_line() -> str:
     """The command that runs, with every value that is not a default, also those of the environment and of the settings file.
 
-    Of an absolute path only the name is kept: where somebody's files lie is nobody else's business.
+    Of an absolute path only the name is kept: where somebody's files lie is nobody else's business. Nor is the password of a store.
     """
     context, words = click.get_current_context(), []
     for parameter in context.command.params:
@@ -470,9 +472,14 @@ def command_line() -> str:
     return shlex.join([*context.command_path.split(), *words])
 
 
+def _without_password(text: str) -> str:
+    """The address of a store as anybody may read it."""
+    return _PASSWORD.sub(r"\1:***@", text.partition("?")[0]) if text.startswith(_POSTGRESQL) else text
+
+
 def _as_typed(parameter: click.Parameter, value: object) -> list[str]:
     path = Path(value) if isinstance(value, str | Path) else None
-    text = path.name if path is not None and path.is_absolute() else str(value)
+    text = path.name if path is not None and path.is_absolute() else _without_password(str(value))
     if isinstance(parameter, click.Argument):
         return [text]
     flag = max(parameter.opts, key=len)

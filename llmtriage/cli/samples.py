@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmtriage.cli.calibrate import outcomes_of
+from llmtriage.cli.calibrate import fields_unseen, outcomes_of
 from llmtriage.cli.calibrated import finish
 from llmtriage.cli.display import notice, plain, show_json
 from llmtriage.cli.labels import check_labels
@@ -102,7 +102,7 @@ def calibrate_sample(
 
     words = _WORDS[language]
     rows = carried_labels(sample.rows, triage.taxonomy, place=store.name, field="--store")
-    check_labels(rows, Path(store.name), quiet=quiet, language=language)
+    check_labels(rows, store.name, quiet=quiet, language=language)
     _tell(sample, quiet=quiet, language=language)
     facts = {**_facts(sample), "labels": len(rows)}
     number = looks_at(store.database, sample.name) + 1
@@ -118,11 +118,12 @@ def calibrate_sample(
     share = delta_of_look(delta, number)
     if not as_json:
         click.echo(words["labels"].format(n=len(rows), name=plain(sample.name), look=number, share=share, delta=delta))
-    drawn: dict[str, Any] = {"drawn": sample.name, "file": Path(store.name).name, "answer": answer, "none_label": none_label}
+    file = Path(store.database.engine.url.database or "").name
+    drawn: dict[str, Any] = {"drawn": sample.name, "file": file, "answer": answer, "none_label": none_label}
     found = fit_and_certify(triage, outcomes, alpha=limits, delta=delta, look=number, **drawn)
     more = {"sample": {**facts, "look": number}}
     how: dict[str, Any] = {"as_json": as_json, "quiet": quiet, "language": language, "grows": sample.grows, "more": more}
-    return finish(found, outcomes, path, taxonomy=triage.taxonomy, delta=share, **how)
+    return finish(found, outcomes, path, delta=share, unseen=fields_unseen(triage.taxonomy, outcomes), **how)
 
 
 def _too_few(n: int, wanted: int, *, facts: dict[str, Any], least: int, as_json: bool, language: str) -> int:

@@ -46,13 +46,20 @@ _ENGINE_FLAGS = (
 _NO_USAGE: dict[str, int | float | None] = dict.fromkeys(("prompt_tokens", "output_tokens", "attempts", "untold"))
 
 
-def refuse_engine_flags() -> None:
-    """A flag that says how to ask an engine says nothing of stored predictions; raises InputError."""
+_ROUTING_FLAGS = (
+    *("threshold", "departments", "none_label", "title_column", "content_column", "text_column", "id_column"),
+    *("category_column", "encoding"),
+)
+
+
+def refuse_engine_flags(*, routed: bool = False) -> None:
+    """A flag that says how to ask an engine says nothing of what is stored, nor, where that was `routed`, how to route; raises InputError."""
     context = click.get_current_context()
-    for name in _ENGINE_FLAGS:
+    for name in (*_ENGINE_FLAGS, *(_ROUTING_FLAGS if routed else ())):
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             flag = f"--{name.replace('_', '-')}"
-            raise InputError("predictions are stored, so no engine is asked", field=flag, remedy="leave it out")
+            problem = "the store holds what was decided" if routed else "predictions are stored, so no engine is asked"
+            raise InputError(problem, field=flag, remedy="leave it out")
 
 
 class Stored:

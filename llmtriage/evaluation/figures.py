@@ -11,8 +11,8 @@ from llmtriage.outcomes import REASON_CODES
 if TYPE_CHECKING:
     from llmtriage.evaluation.report import Report
 
-# Null in these keys stands for a missing text or interval, not for a missing number; settings, and what they take for granted, are no
-# figures.
+# Null in these keys stands for a missing text or interval, not for a missing number; settings, what they take for granted, and whose
+# labels these are, are no figures.
 _NO_NUMBERS = frozenset(
     {
         *("backend", "taxonomy_hash", "prompt_hash", "run", "settings", "sources", "ece_verdict"),
@@ -20,6 +20,7 @@ _NO_NUMBERS = frozenset(
         *("handled_interval", "minutes_saved_interval", "error_cost_interval"),
         *("minutes_manual", "minutes_review", "minutes_repair", "wage_per_hour"),
         *("by_hand", "cheapest_threshold", "error_cost", "review_cost"),
+        "reviews",
     }
 )
 _LOWER_IS_BETTER = frozenset(

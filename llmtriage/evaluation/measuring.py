@@ -22,6 +22,7 @@ from llmtriage.evaluation.report import (
     PendingFigures,
     PromisedFigures,
     Report,
+    ReviewFigures,
     RiskFigures,
 )
 from llmtriage.evaluation.slicing import accepted_figures, slices
@@ -62,6 +63,7 @@ def evaluate(
     rates: Rates | None = None,
     by: Sequence[str] = (),
     named: bool = True,
+    reviews: ReviewFigures | None = None,
 ) -> Report:
     """Measure judged tickets, wherever they come from: an engine just asked, a file of predictions, a store.
 
@@ -85,6 +87,7 @@ def evaluate(
         rates: What work and errors cost in minutes and money; None: nobody said.
         by: Fields to split the tickets by, as they stand in `Judged.fields`.
         named: Whether the categories are real ones. False: they stand for right and wrong, and figures of categories are None.
+        reviews: Whose labels these are, where they come from a store.
 
     Raises:
         InputError: No tickets, a true category that is not a leaf, scores that do not fit the taxonomy, or a cost out of range.
@@ -104,6 +107,7 @@ def evaluate(
         cost=_cost(right, error_cost, review_cost),
         business=business_figures(right, rates or Rates()),
         slices=slices(tickets, right, by, _largest_limit(calibration)),
+        reviews=reviews,
         baselines={name: _existing(value) for name, value in (baselines or {}).items()},
         usage=dict(total_usage([ticket.outcome for ticket in judged]) if usage is None else usage),
         seconds=_existing(seconds),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmtriage import __version__
-from llmtriage.evaluation import lines, plots, slice_lines
+from llmtriage.evaluation import lines, plots, review_lines, slice_lines
 from llmtriage.evaluation.inline_svg import inline
 from llmtriage.evaluation.words import NONE, Language, Words, number, percent
 from llmtriage.terminal import neutral
@@ -84,6 +84,7 @@ def report_html(
             for n, code, sentence in lines.reasons(report, words)
         ],
         baselines=[(words(name), percent(value)) for name, value in lines.compared(report)],
+        reviews=[_explained(line, words) for line in review_lines.reviews(report, words)],
         business=_business(report, words),
         slices=[{"title": slice_lines.title(one, words), "rows": list(slice_lines.rows(one, words))} for one in report.slices],
         slice_head=slice_lines.HEAD,
@@ -173,6 +174,9 @@ def _parts(report: Report, words: Words) -> list[dict[str, str]]:
 
 def _notes(report: Report, calibration: Calibration | None, words: Words) -> Iterator[str]:
     """What has to be known before the figures are believed."""
+    warning = review_lines.warning(report, words)
+    if warning is not None:
+        yield warning
     if report.n < _FEW:
         yield words("note few", n=report.n)
     if not report.outside.n:

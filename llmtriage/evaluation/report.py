@@ -238,6 +238,56 @@ class OutsideFigures(Figures):
     caught: dict[str, float | None]
 
 
+class SuggestionFigures(Figures):
+    """Tickets that people answered, and for which the run offers a category.
+
+    Attributes:
+        n: How many.
+        right: Those whose label is this category, or lies below it.
+        accuracy: right / n: how often people and model agree; None where there are none.
+        accuracy_interval: Its Wilson 95 % interval.
+        confirmed: Answers that say what was suggested to the person then, by whatever run.
+    """
+
+    n: int
+    right: int
+    accuracy: float | None
+    accuracy_interval: Interval | None
+    confirmed: int
+
+
+class ReviewFigures(Figures):
+    """The answers of people in a store that stand behind the figures.
+
+    Attributes:
+        lane: Whose answers: `probe` (drawn from all tickets that came), `sample` (a planned sample), `pending` (what waited), or `all`.
+        all_traffic: Whether the figures are about all tickets that come: of probes alone.
+        drawn: The probabilities with which the tickets were drawn; none in the lane pending.
+        shown: Tickets whose reviewers saw a suggestion.
+        unseen: Tickets whose reviewers saw none.
+        waiting: Tickets that were drawn and have no answer yet: the figures are about those that have one.
+        undecided: Tickets with an answer that this run did not decide; left out.
+        carried: Tickets whose label, or the run's answer, has another name now.
+        lost: Tickets left out because the taxonomy has no one leaf for the label or for the run's answer.
+        erased: Tickets whose text is gone; they count.
+        changed: Tickets of which somebody said something else later; of a ticket that was drawn the first answer counts.
+        timed: Answers whose times the minutes of a review were taken from; 0: they were told, or not asked for.
+    """
+
+    lane: Literal["probe", "sample", "pending", "all"]
+    all_traffic: bool
+    drawn: tuple[float, ...]
+    shown: SuggestionFigures
+    unseen: SuggestionFigures
+    waiting: int
+    undecided: int
+    carried: int
+    lost: int
+    erased: int
+    changed: int
+    timed: int
+
+
 class Report(Figures):
     """All figures of an evaluation. A figure that does not exist is None.
 
@@ -269,6 +319,7 @@ class Report(Figures):
         sources: How many answers were read in which way.
         confusions: The most frequent ones, at most 20.
         slices: The tickets split by each field that was asked for.
+        reviews: Whose labels these are; None: those of a file.
         promises: What was accepted under each promise of the calibration; empty without one.
         run: The fingerprint of all that the outcomes depend on, as in the output of a run.
         settings: What the run was asked to do, such as threshold, number of examples and name of the file.
@@ -316,6 +367,7 @@ class Report(Figures):
     cost: CostFigures
     business: BusinessFigures
     slices: tuple[Slices, ...] = ()
+    reviews: ReviewFigures | None = None
     per_category: tuple[CategoryFigures, ...]
     confusions: tuple[Confusion, ...]
     baselines: dict[str, float | None]

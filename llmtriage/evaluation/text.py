@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
 
-from llmtriage.evaluation import lines, slice_lines
+from llmtriage.evaluation import lines, review_lines, slice_lines
 from llmtriage.evaluation.words import Language, Words, number, percent
 from llmtriage.terminal import neutral, shortened, wrapped
 
@@ -37,7 +37,7 @@ def report_text(report: Report, *, language: Language = "en", width: int = 100) 
         UnknownNameError: `language` is neither "en" nor "zh".
     """
     writer = _Writer(Words(language), max(width, _LEAST_WIDTH))
-    sections = (_head, _summary, _business, _details, _slices, _reasons, _baselines, _categories, _confusions)
+    sections = (_head, _reviews, _summary, _business, _details, _slices, _reasons, _baselines, _categories, _confusions)
     texts = ("\n".join(writer.cut(line) for line in section(report, writer)) for section in sections)
     return "\n\n".join(text for text in texts if text) + "\n"
 
@@ -69,6 +69,19 @@ class _Writer:
 def _head(report: Report, writer: _Writer) -> Iterator[str]:
     yield writer.words("title")
     yield from writer.pairs(lines.identity(report, writer.words))
+
+
+def _reviews(report: Report, writer: _Writer) -> Iterator[str]:
+    """Whose labels these are; first of all that the figures are not about all tickets."""
+    found = list(review_lines.reviews(report, writer.words))
+    if not found:
+        return
+    warning = review_lines.warning(report, writer.words)
+    if warning is not None:
+        yield from wrapped(warning, writer.width)
+        yield ""
+    yield writer.words("reviews")
+    yield from writer.pairs(found)
 
 
 def _summary(report: Report, writer: _Writer) -> Iterator[str]:

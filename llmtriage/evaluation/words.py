@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from llmtriage.errors import UnknownNameError
 from llmtriage.evaluation.baselines import LINEAR_SVM, MAJORITY, MAJORITY_OF_EVALUATED
+from llmtriage.evaluation.review_words import WORDS as REVIEW_WORDS
 from llmtriage.evaluation.work_words import WORDS
 from llmtriage.terminal import neutral
 
@@ -18,6 +19,7 @@ NONE = "-"
 
 _WORDS: dict[str, tuple[str, str]] = {
     **WORDS,
+    **REVIEW_WORDS,
     "title": ("Evaluation", "评估报告"),
     "backend": ("Engine", "引擎"),
     "hashes": ("Taxonomy, prompt", "分类体系、提示词"),

@@ -53,7 +53,7 @@ class Answer:
             "category": self.category,
             "suggested": self.suggested,
             "suggestion_shown": self.shown,
-            "note": self.note and storable(self.note),
+            "note": None if self.note is None else storable(self.note),
             "active_ms": self.active_ms,
             "taxonomy": self.taxonomy,
             "retracts_id": self.retracts,

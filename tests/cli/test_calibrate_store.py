@@ -179,6 +179,16 @@ def test_a_taxonomy_that_lost_a_category(cli: Cli, desk: Desk) -> None:
     assert "look 1" in done.out
 
 
+def test_rules_on_fields_that_are_not_stored_are_told(cli: Cli, desk: Desk) -> None:
+    """Of tickets whose text is stored redacted no metadata are kept: what such a rule holds back would count as accepted."""
+    desk.draw(0, 120)
+    desk.answer()
+    rule = "rules:\n  - {name: vip, when: {metadata: {tier: [gold]}}, always_review: true}\n"
+    (desk.folder / "taxonomy.yaml").write_text(TAXONOMY + rule, encoding="utf-8")
+    done = cli(*MAKE)
+    assert "note: rules look at tier, which no ticket of the file has" in done.err
+
+
 def test_in_chinese(cli: Cli, desk: Desk) -> None:
     """What is told of the sample, too."""
     desk.draw(0, 150)

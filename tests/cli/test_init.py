@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -15,7 +16,11 @@ from cli.conftest import Cli
 from cli.test_calibrate import rows, write
 from drawn import decide_as_told, erase
 
-from llmtriage.store import SqlStore
+import llmtriage.cli.init
+import llmtriage.review_screen
+from llmtriage.review_screen import Sitting
+from llmtriage.reviewing import Filters
+from llmtriage.store import Queue, SqlStore
 from llmtriage.store.samples import keys_of, planned
 
 LEARNT = ("--examples", "learn.csv")
@@ -30,11 +35,11 @@ def desk(cli: Cli, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def label(folder: Path, most: int = 10_000, file: str = "tickets.csv") -> int:
+def label(folder: Path, most: int = 10_000, store: str = "llmtriage.db") -> int:
     """People label what waits, the oldest first."""
-    gold = {row["id"]: row["category"] for row in rows(folder / file)}
-    with SqlStore(folder / "llmtriage.db") as store:
-        return decide_as_told(store, gold, lane="sample", most=most)
+    gold = {row["id"]: row["category"] for row in rows(folder / "tickets.csv")}
+    with SqlStore(folder / store) as opened:
+        return decide_as_told(opened, gold, lane="sample", most=most)
 
 
 def test_from_tickets_to_a_calibration(cli: Cli, desk: Path) -> None:
@@ -70,24 +75,24 @@ def test_from_tickets_to_a_calibration(cli: Cli, desk: Path) -> None:
 
 def test_no_promise_says_what_next_and_a_new_sample_is_of_other_tickets(cli: Cli, desk: Path) -> None:
     """Labels that were looked at are not used as a new sample again."""
-    strict = ("init", "tickets.csv", "--alpha", "0.05", "--labels", "110", *LEARNT)
+    (desk / "my tickets.csv").write_bytes((desk / "tickets.csv").read_bytes())
+    store = ("--store", "our store.db")
+    strict = ("init", "my tickets.csv", "--alpha", "0.05", "--labels", "110", *store, *LEARNT)
     assert cli(*strict).code == 1
-    label(desk)
+    label(desk, store="our store.db")
     done = cli(*strict)
     assert done.code == 1
     assert "no promise with these 110 labels; a new sample of about " in done.out
     last = done.out.splitlines()[-1]
-    assert last.startswith(
-        "a new sample: llmtriage init tickets.csv --labels N; another limit with the same labels: llmtriage calibrate --store "
-    )
+    assert last.startswith("a new sample: llmtriage init 'my tickets.csv' --labels N; another limit with the same labels: ")
     assert not (desk / "calibration.json").exists()
     done = cli(*strict)
     assert done.out.startswith("110 tickets were drawn at random from 190, ")
-    with SqlStore(desk / "llmtriage.db") as store:
-        old, new = planned(store.database)
+    with SqlStore(desk / "our store.db") as opened:
+        old, new = planned(opened.database)
         assert (old.looks, new.looks, new.waiting) == (1, 0, 110)
-        assert keys_of(store, old.name).isdisjoint(keys_of(store, new.name))
-    again = last.rpartition(": ")[2].replace("--alpha A", "--alpha 0.3").split()[1:]
+        assert keys_of(opened, old.name).isdisjoint(keys_of(opened, new.name))
+    again = shlex.split(last.rpartition(": ")[2].replace("--alpha A", "--alpha 0.3"))[1:]
     done = cli(*again, *LEARNT, "--quiet")
     assert "look 2 at them" in done.out
 
@@ -138,6 +143,28 @@ def test_without_a_terminal_a_file_is_filled_in(cli: Cli, desk: Path) -> None:
     assert done.code == 0, done.err
     assert "labels        107 of the sample " in done.out
     assert "note: 1 tickets of the sample have no text any more and were left out" in done.err
+
+
+def test_skipped_tickets_still_need_a_label(cli: Cli, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They do not come to the same person again, so the way to decide them is told."""
+
+    def skip_all(queue: Queue, taxonomy: object, *, reviewer: str, filters: Filters, language: str) -> Sitting:
+        for item in queue.claim(reviewer, filters, n=1000):
+            queue.skip(item, reviewer)
+        return Sitting(0, 108, "empty")
+
+    monkeypatch.setattr(llmtriage.cli.init, "_at_a_terminal", lambda: True)
+    monkeypatch.setattr(llmtriage.review_screen, "review_on_screen", skip_all)
+    done = cli(*INIT, "--reviewer", "王芳")
+    lines = done.out.splitlines()
+    assert lines[1] == "108 of 108 tickets wait for a label; the same command goes on"
+    assert lines[2].startswith("you skipped them, or somebody else has them now: llmtriage review list --sample uniform-108-")
+    label(desk, 107)
+    listed = json.loads(cli("review", "list", "--lane", "sample", "--json").out)
+    (last,) = listed["items"] if isinstance(listed, dict) else listed
+    done = cli("review", "correct", last["entry"], "refund", "--reviewer", "王芳")
+    assert done.code == 0, done.err
+    assert cli(*INIT, "--reviewer", "王芳").out.splitlines()[1].startswith("labels        108 of the sample ")
 
 
 @pytest.mark.slow
@@ -226,5 +253,5 @@ def test_in_chinese(cli: Cli, desk: Path) -> None:
     """Each step of it."""
     done = cli(*INIT, "--language", "zh", "--store", "库.db")
     assert done.out.startswith("从 300 张工单中随机抽取了 108 张，标注时不显示模型的意见：样本 uniform-108-")
-    assert "llmtriage review import to-label.csv --store 库.db，然后再次运行同一命令" in done.out
+    assert "llmtriage review import to-label.csv --store '库.db'，然后再次运行同一命令" in done.out
     assert done.out.splitlines()[-1] == "108 张工单中还有 108 张待标注；再次运行同一命令即可继续"

@@ -33,21 +33,21 @@ def drawn(folder: Path) -> list[str]:
 
 def test_from_tickets_as_they_come_to_a_promise(cli: Cli, desk: Path) -> None:
     """The whole way: drawn, decided blind, calibrated on; the drawn ones are told as pending, without what the model says."""
-    done = cli(*RUN, "--probe", "0.5")
+    done = cli(*RUN, "--probe", "0.9")
     assert done.code == 0, done.err
     told = drawn(desk)
-    assert 110 < len(told) < 190
+    assert 240 < len(told) < 300
     assert all(row["category"] == "" for row in rows(desk / "out.csv") if row["id"] in told)
     gold = {row["id"]: row["category"] for row in rows(desk / "tickets.csv")}
     with SqlStore(desk / "llmtriage.db") as store:
         assert decide_as_told(store, gold, lane="probe") == len(told)
         assert [row.ticket.id for row in probes(store.database).rows] == told
-    done = cli("calibrate", "--store", *LEARNT, "--alpha", "0.1", "-o", "c.json")
+    done = cli("calibrate", "--store", *LEARNT, "--alpha", "0.2", "-o", "c.json")
     assert done.code == 0, done.err
-    assert json.loads((desk / "c.json").read_text(encoding="utf-8"))["labels"]["drawn"] == "probe-0.5"
+    assert json.loads((desk / "c.json").read_text(encoding="utf-8"))["labels"]["drawn"] == "probe-0.9"
     done = cli("classify", "tickets.csv", *LEARNT, "--calibration", "c.json", "-o", "routed.csv")
     accepted = [row for row in rows(desk / "routed.csv") if row["outcome"] == "accepted"]
-    assert sum(row["category"] != gold[row["id"]] for row in accepted) <= 0.1 * len(accepted)
+    assert sum(row["category"] != gold[row["id"]] for row in accepted) <= 0.2 * len(accepted)
 
 
 def test_the_setting_is_the_flag(cli: Cli, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

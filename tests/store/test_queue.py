@@ -380,6 +380,15 @@ def test_an_answer_is_a_leaf_of_the_taxonomy(store: SqlStore, category: str, lin
     assert entries(store)
 
 
+def test_text_that_no_database_takes(store: SqlStore) -> None:
+    """As a terminal in another encoding hands it over: kept as far as it can be, or found nowhere."""
+    wait(store, 1)
+    assert answer(store, store.queue.item("T1"), note="a\0b\udcff").note == "a\ufffdb\ufffd"
+    assert store.queue.page(Filters(language="\udcff", sample="\0")).items == ()
+    with pytest.raises(UnknownNameError):
+        store.queue.item("\udcff\0")
+
+
 def test_a_suggestion_of_a_former_name_is_confirmed_by_its_heir(store: SqlStore) -> None:
     """As `was` in the taxonomy says."""
     record(store, decision(ticket(), pending("money")))
@@ -424,6 +433,18 @@ def test_undo_again_and_again(store: SqlStore) -> None:
     assert [store.queue.undo("ann")[0].ticket_id for _ in range(3)] == ["T3", "T2", "T1"]
     with pytest.raises(InputError, match="ann has given no answer that stands; only own answers can be taken back"):
         store.queue.undo("ann")
+
+
+def test_an_answer_is_taken_back_once(store: SqlStore) -> None:
+    """Whoever comes second while the first one does it is told."""
+    wait(store, 1)
+    (item,) = store.queue.claim("ann")
+    answer(store, item, "ann")
+    with store.database.writing() as connection:
+        connection.execute(schema.queue_entry.update().values(state="open"))
+    with pytest.raises(OutdatedError, match="this answer is being taken back elsewhere"):
+        store.queue.undo("ann")
+    assert [row.verdict for row in rows(store, schema.review)] == ["correct"]
 
 
 def test_undo_of_one_entry(store: SqlStore) -> None:
