@@ -67,8 +67,12 @@ class Store(Protocol):
     def recall(self, tickets: Sequence[tuple[Ticket, str]]) -> Sequence[Known | None]:
         """What is known of tickets, each with its run (`Triage.run_of`), in their order. Raises StoreError."""
 
-    def record(self, decisions: Sequence[Decision]) -> Future[None]:
-        """Keep decisions, all of them or none. The future is done when they outlive a kill; it may hold a StoreError."""
+    def record(self, decisions: Sequence[Decision]) -> Future[Sequence[bool]]:
+        """Keep decisions, all of them or none.
+
+        The future is done when they outlive a kill, and says of each whether its outcome stands; else another one of this ticket, text and run
+        was there first, which `recall` knows. It may hold a StoreError.
+        """
 
     def examples(self, name: str) -> Sequence[TicketRow]:
         """The tickets of a frozen set with their categories, always the same. Raises InputError, StoreError."""

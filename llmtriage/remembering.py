@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llmtriage.errors import InputError
-from llmtriage.outcomes import Outcome, blind
+from llmtriage.outcomes import Outcome
 
 if TYPE_CHECKING:
     from llmtriage.protocols import Store
@@ -95,13 +95,25 @@ class Memory:
         known = await asyncio.to_thread(self.store.recall, pairs)
         return [one and replace(one, outcome=replace(one.outcome, text=text)) for one, text in zip(known, texts, strict=True)]
 
-    def told(self, ticket: Ticket, outcome: Outcome) -> tuple[Outcome, float | None]:
-        """What is told of a ticket, and the probability with which it was drawn, if it was."""
+    def drawn(self, ticket: Ticket) -> float | None:
+        """The probability with which a ticket was drawn for a blind review; None where it was not drawn."""
         if self.probe is None or self.store.draw(ticket, "probe") >= self.probe:
-            return outcome, None
-        return blind(outcome), self.probe
+            return None
+        return self.probe
 
-    async def record(self, decisions: Sequence[Decision]) -> None:
-        """Keep decisions; they are on disk when it returns. Raises StoreError."""
-        if decisions:
-            await asyncio.wrap_future(self.store.record(decisions))
+    async def record(self, decisions: Sequence[Decision]) -> list[Outcome]:
+        """Keep decisions; they are on disk when it returns. Raises StoreError.
+
+        Returns:
+            The outcomes that stand: where another process was first, its own.
+        """
+        if not decisions:
+            return []
+        stands = await asyncio.wrap_future(self.store.record(decisions))
+        late = [one for one, is_new in zip(decisions, stands, strict=True) if not is_new]
+        if not late:
+            return [one.outcome for one in decisions]
+        keys = [one.run_key for one in late]
+        known = iter(await self.recall([one.ticket for one in late], [one.outcome.text for one in late], keys))
+        found = (None if is_new else next(known) for is_new in stands)
+        return [one.outcome if other is None else other.outcome for one, other in zip(decisions, found, strict=True)]

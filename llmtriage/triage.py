@@ -15,6 +15,7 @@ from llmtriage import backends
 from llmtriage.backends.batching import batches
 from llmtriage.errors import BackendError, InputError
 from llmtriage.examples import STORED, balanced, read_examples, stored_examples
+from llmtriage.outcomes import blind
 from llmtriage.predictions import Example, Question
 from llmtriage.prepare import Preparation, prepare, without_personal_data
 from llmtriage.prompting import Prompt
@@ -176,15 +177,16 @@ class Triage:
         run = await self._asettled_run()
         async with aclosing(batches(self._decided(tickets, online=online), _TOGETHER)) as groups:
             async for group in groups:
-                told = [self._memory.told(slot.ticket, outcome) for slot, outcome in group]
+                drawn = [self._memory.drawn(slot.ticket) for slot, _ in group]
                 new = [
                     Decision(slot.ticket, outcome, run, self._run_of(slot.ticket, run), probe)
-                    for (slot, outcome), (_, probe) in zip(group, told, strict=True)
+                    for (slot, outcome), probe in zip(group, drawn, strict=True)
                     if not slot.kept
                 ]
-                await self._memory.record(new)
-                for outcome, _ in told:
-                    yield outcome
+                standing = iter(await self._memory.record(new))
+                for (slot, outcome), probe in zip(group, drawn, strict=True):
+                    stands = outcome if slot.kept else next(standing)
+                    yield stands if probe is None else blind(stands)
 
     async def _decided(self, tickets: AsyncIterator[Ticket | str], *, online: bool) -> AsyncIterator[tuple[_Slot, Outcome]]:
         """What routing says of each ticket."""

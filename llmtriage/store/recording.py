@@ -63,12 +63,19 @@ class Recorder:
     kept: Kept
     opened_at: int
 
-    def record(self, decisions: Sequence[Decision]) -> None:
-        """Keep the decisions, with their places in the queue; those that are there already are left as they are. Raises StoreError."""
+    def record(self, decisions: Sequence[Decision]) -> list[bool]:
+        """Keep the decisions, with their places in the queue; outcomes that are there already are left as they are. Raises StoreError.
+
+        Returns:
+            Of each, whether its outcome stands; else another one of this ticket, text and run was there first.
+        """
         runs = {decision.run.id: decision.run for decision in decisions}
+        written: list[_Written] = []
         with self.database.writing() as connection:
             for run in runs.values():
-                _Group(self, connection, run, [one for one in decisions if one.run.id == run.id]).write()
+                written += _Group(self, connection, run, [one for one in decisions if one.run.id == run.id]).write()
+        new = {id(one.decision) for one in written}
+        return [id(decision) in new for decision in decisions]
 
 
 class _Group:
@@ -84,18 +91,18 @@ class _Group:
             by_key[ticket_key(decision.ticket, digest), digest, decision.run_key] = decision
         self._decisions = by_key
 
-    def write(self) -> None:
+    def write(self) -> Sequence[_Written]:
         self._write_run()
         tickets = self._write_tickets()
         texts = self._write_texts(tickets)
         places = {(texts[tickets[key], digest], run_key): one for (key, digest, run_key), one in self._decisions.items()}
         of_text = {text: ticket for (ticket, _), text in texts.items()}
         written = self._write_outcomes(places, of_text)
-        if not written:
-            return
-        self._write_entries(written)
-        self._write_events(written)
-        self._count(written)
+        if written:
+            self._write_entries(written)
+            self._write_events(written)
+            self._count(written)
+        return written
 
     def _write_run(self) -> None:
         from llmtriage import __version__

@@ -53,7 +53,7 @@ class SqlStore:
             with self.database.opening():
                 versions.make_sure(self.database)
                 self.key = self._the_key()
-                self._writer: Writer[Decision] = Writer(self._recorder().record)
+                self._writer: Writer[Decision, bool] = Writer(self._recorder().record)
         except BaseException:
             self.database.close()
             raise
@@ -79,7 +79,7 @@ class SqlStore:
             known.append(None if row is None else Known(outcome_of(row, ticket_id=ticket.id, text=""), as_kept))
         return known
 
-    def record(self, decisions: Sequence[Decision]) -> Future[None]:
+    def record(self, decisions: Sequence[Decision]) -> Future[Sequence[bool]]:
         """Keep decisions, those that wait with a place in the queue: all of them or none. Done when they are on disk."""
         return self._writer.submit(decisions)
 

@@ -12,31 +12,32 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    _Job = tuple[Sequence["T"], Future[None]]
+    _Job = tuple[Sequence["T"], Future[Sequence["R"]]]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 MOST = 256  # items of one commit: more gain nothing, and hold other writers up
 
 
-class Writer(Generic[T]):
+class Writer(Generic[T, R]):
     """Commits items in groups; who hands them over learns when they are on disk."""
 
-    def __init__(self, commit: Callable[[Sequence[T]], None]) -> None:
+    def __init__(self, commit: Callable[[Sequence[T]], Sequence[R]]) -> None:
         """Start nothing yet.
 
         Args:
-            commit: Keeps all of the items or none, and raises where it cannot.
+            commit: Keeps all of the items or none, raises where it cannot, and says what became of each.
         """
         self._commit = commit
-        self._jobs: queue.SimpleQueue[_Job[T] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job[T, R] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._process = 0
 
-    def submit(self, items: Sequence[T]) -> Future[None]:
-        """Have items committed. The future is done when they are, or holds what went wrong; then none of them is kept."""
-        done: Future[None] = Future()
+    def submit(self, items: Sequence[T]) -> Future[Sequence[R]]:
+        """Have items committed. The future says what became of each when they are, or holds what went wrong; then none of them is kept."""
+        done: Future[Sequence[R]] = Future()
         with self._lock:
             if self._thread is None or self._process != os.getpid():  # the first call, also of a forked child
                 self._start()
@@ -59,8 +60,8 @@ class Writer(Generic[T]):
         weakref.finalize(self, self._jobs.put, None).atexit = False  # nor does one that was not closed leave a thread behind
 
 
-def _work(jobs: queue.SimpleQueue[_Job[T] | None], commit: Callable[[Sequence[T]], None]) -> None:
-    group: list[_Job[T] | None] = []
+def _work(jobs: queue.SimpleQueue[_Job[T, R] | None], commit: Callable[[Sequence[T]], Sequence[R]]) -> None:
+    group: list[_Job[T, R] | None] = []
     while None not in group:  # behind it nothing comes
         group = [jobs.get()]
         while sum(len(job[0]) for job in group if job) < MOST and not jobs.empty():
@@ -68,11 +69,11 @@ def _work(jobs: queue.SimpleQueue[_Job[T] | None], commit: Callable[[Sequence[T]
         _together([job for job in group if job and job[1].set_running_or_notify_cancel()], commit)
 
 
-def _together(group: list[_Job[T]], commit: Callable[[Sequence[T]], None]) -> None:
+def _together(group: list[_Job[T, R]], commit: Callable[[Sequence[T]], Sequence[R]]) -> None:
     if not group:
         return
     try:
-        commit([item for items, _ in group for item in items])
+        became = commit([item for items, _ in group for item in items])
     except BaseException as error:  # noqa: BLE001 - whatever it is must reach who waits
         if len(group) == 1:
             group[0][1].set_exception(error)
@@ -80,5 +81,7 @@ def _together(group: list[_Job[T]], commit: Callable[[Sequence[T]], None]) -> No
         for job in group:  # one caller's items must not fail another's
             _together([job], commit)
         return
-    for _, done in group:
-        done.set_result(None)
+    begin = 0
+    for items, done in group:
+        done.set_result(became[begin : begin + len(items)])
+        begin += len(items)

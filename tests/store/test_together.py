@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from decided import decision, entries, pending, recall, record, rows, ticket
+from decided import accepted, decision, entries, pending, recall, record, rows, ticket
 from support import ROOT
 
+from llmtriage import Pending
+from llmtriage.remembering import Memory
 from llmtriage.store import SqlStore, schema
 
 OpenStore = Callable[..., SqlStore]
@@ -140,3 +142,19 @@ def test_a_forked_child_keeps_what_it_records_also_behind_its_parents_end(where:
     assert (done.stdout, done.stderr) == ("kept\n", "")
     with SqlStore(where) as store:
         assert [row.external_id for row in rows(store, schema.ticket)] == ["parent", "first", "second"]
+
+
+async def test_whoever_is_first_is_told_by_both(open_store: OpenStore) -> None:
+    """Two processes ask about the same tickets and get other answers: what is kept is what both tell, and what the queue holds."""
+    here, there = open_store(), open_store()
+    of = ticket("退款"), ticket("parcel", "T2"), ticket("refund", "T3")
+    record(there, decision(of[0], accepted()), decision(of[1], pending("login", "too_short")))
+    own = [decision(of[0], pending()), decision(of[1], accepted()), decision(of[2], pending())]
+    told = await Memory(here).record(own)
+    assert [getattr(one, "category", None) for one in told] == ["refund", None, None]
+    assert [reason.code for one in told[1:] if isinstance(one, Pending) for reason in one.reasons] == [
+        "too_short",
+        "below_threshold",
+    ]
+    assert [one.recalled for one in told] == [True, True, False]
+    assert [entry.reasons.strip() for entry in entries(here)] == ["too_short", "below_threshold"]
