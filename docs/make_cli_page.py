@@ -143,8 +143,8 @@ These are the names for `--fail-under accuracy=0.9`, which takes figures where h
 | reviews | with `--store`: whose answers these are, what is told of them, and `warning`; see [evaluation.md](evaluation.md) |
 | settings | threshold, departments, shots, seed, number of examples, name of the file |
 
-`evaluate --predictions FILE` takes predictions from a file instead, `evaluate --store` what a run decided and people answered, and all of
-the above is the same: [evaluation.md](evaluation.md).
+`evaluate --predictions FILE` takes predictions from a file instead, `evaluate --store` what a run decided and people answered.
+All of the above is the same: [evaluation.md](evaluation.md).
 
 `evaluate --against KEY=VALUE[,KEY=VALUE]` runs the same tickets again with these flags changed and shows both beside each other. `--json` then
 holds `first` and `second` (each as above, with `setting`, `tokens_in` and `tokens_out` a ticket), `difference` (second minus first: `accuracy` with

@@ -140,7 +140,7 @@ class Decided:
 
     @property
     def _name(self) -> str:
-        return Path(self._store.name).name
+        return Path(self._store.name.partition("?")[0]).name
 
     def _find_run(self, wanted: str | None) -> DecidingRun:
         """The run that is named, else the one with the latest outcome of a ticket that has an answer."""

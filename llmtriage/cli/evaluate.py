@@ -265,6 +265,9 @@ def _compared(settings: Settings, file: Path | None, flags: dict[str, Any], agai
     if isinstance(first, Decided) and isinstance(second, Decided):
         first.keep_common(second)
     labels, _ = first.labels(), second.labels()
+    if first.run_id == second.run_id:  # a name that a server may be asked for, so labels come first
+        remedy = "name a flag that changes what this engine does"
+        raise InputError("both settings come to the same", field="--against", remedy=remedy)
     (report, judged), (other_report, other_judged) = first.evaluated(), second.evaluated()
     if file is None and flags["store"] is None:
         names = (Path(flags["predictions"]).name, Path(changed["predictions"]).name)
@@ -292,10 +295,6 @@ def _check_they_differ(first: Source, second: Source, changed: dict[str, Any]) -
     if first.named != second.named:
         problem = "one of the two files says only whether answers are right, the other names categories"
         raise InputError(problem, field="--against", remedy="compare two of a kind")
-    if first.run_id == second.run_id:
-        raise InputError(
-            "both settings come to the same", field="--against", remedy="name a flag that changes what this engine does"
-        )
     if len(engines) == 2:
         _share_budget(*engines)
 

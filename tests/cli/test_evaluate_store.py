@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -48,10 +49,11 @@ def stores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LLMTRIAGE_NO_STORE")
 
 
-@pytest.fixture
-def made(cli: Cli, tmp_path: Path) -> SqlStore:
-    """Four probes and a ticket that waited, all answered, in the folder of the commands."""
-    with SqlStore(tmp_path / "llmtriage.db") as store:
+@pytest.fixture(scope="session")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four probes and a ticket that waited, all answered: a store to be copied, for making the tables takes a while."""
+    path = tmp_path_factory.mktemp("answered") / "llmtriage.db"
+    with SqlStore(path) as store:
         record(
             store,
             decision(
@@ -67,7 +69,13 @@ def made(cli: Cli, tmp_path: Path) -> SqlStore:
         for name, category in ENGLISH.items():
             say(store, name, category, ms=60_000)
         say(store, "W", "refund", shown=True, ms=15_000)
-    return store
+    return path
+
+
+@pytest.fixture
+def made(answered: Path, cli: Cli, tmp_path: Path) -> Path:
+    """That store in the folder of the commands."""
+    return Path(shutil.copy(answered, tmp_path / "llmtriage.db"))
 
 
 def say(store: SqlStore, name: str, category: str, *, shown: bool = False, ms: int | None = None) -> None:
@@ -97,7 +105,7 @@ def fill(path: Path, labels: Mapping[str, str]) -> None:
 # -- figures -------------------------------------------------------------------------------------
 
 
-def test_probes_tell_of_all_tickets(cli: Cli, made: SqlStore) -> None:
+def test_probes_tell_of_all_tickets(cli: Cli, made: Path) -> None:
     """Nothing is asked; no warning; slices and what it is worth, by the time that people took."""
     done = cli("evaluate", "--store", "--by", "channel", "--by", "shop", "--minutes-manual", 2, "--json")
     found = json.loads(done.out)
@@ -124,7 +132,7 @@ def test_probes_tell_of_all_tickets(cli: Cli, made: SqlStore) -> None:
         ("zh", "并非全部工单的样本：这些工单", "看到建议时的正确率    100.0 %（1 张中的 1 张；"),
     ],
 )
-def test_what_waited_is_no_sample(cli: Cli, made: SqlStore, language: str, warning: str, line: str) -> None:
+def test_what_waited_is_no_sample(cli: Cli, made: Path, language: str, warning: str, line: str) -> None:
     """Said first in the text, in the JSON, and where two runs are compared."""
     text = cli("evaluate", "--store", "--lane", "pending", "--language", language).out
     assert text.split("\n\n")[1].startswith(warning)
@@ -136,7 +144,7 @@ def test_what_waited_is_no_sample(cli: Cli, made: SqlStore, language: str, warni
 
 
 @pytest.mark.slow
-def test_the_page(cli: Cli, made: SqlStore, tmp_path: Path) -> None:
+def test_the_page(cli: Cli, made: Path, tmp_path: Path) -> None:
     """With the warning above the figures; the store itself is never the page."""
     page = tmp_path / "r.html"
     assert (
@@ -157,7 +165,7 @@ def test_the_page(cli: Cli, made: SqlStore, tmp_path: Path) -> None:
     assert data(cli)["n"] == 4
 
 
-def test_categories_that_the_taxonomy_lost(cli: Cli, made: SqlStore, tmp_path: Path) -> None:
+def test_categories_that_the_taxonomy_lost(cli: Cli, made: Path, tmp_path: Path) -> None:
     """Former ids are carried; what cannot be is left out; both are told."""
     new = "categories:\n  - {id: money, was: [refund]}\n  - {id: 登录, was: [login]}\n  - {id: other, catch_all: true}\n"
     (tmp_path / "new.yaml").write_text(new, encoding="utf-8")
@@ -171,7 +179,7 @@ def test_categories_that_the_taxonomy_lost(cli: Cli, made: SqlStore, tmp_path: P
     assert "llmtriage.db: --taxonomy: no answer can be judged: the taxonomy has no one leaf for 'refund', " in done.err
 
 
-def test_erased_tickets_count(cli: Cli, made: SqlStore, tmp_path: Path) -> None:
+def test_erased_tickets_count(cli: Cli, made: Path, tmp_path: Path) -> None:
     """Their text is gone, what was decided and said is not."""
     with SqlStore(tmp_path / "llmtriage.db") as store:
         erase(store, tickets_named(store, ["T1"])["T1"])
@@ -183,7 +191,7 @@ def test_erased_tickets_count(cli: Cli, made: SqlStore, tmp_path: Path) -> None:
 # -- runs ----------------------------------------------------------------------------------------
 
 
-def test_two_runs_side_by_side(cli: Cli, made: SqlStore, tmp_path: Path) -> None:
+def test_two_runs_side_by_side(cli: Cli, made: Path, tmp_path: Path) -> None:
     """On the tickets that both decided; without --run the later one, and a line says so."""
     with SqlStore(tmp_path / "llmtriage.db") as store:
         record(store, decision(ticket("快递到哪里了", "T2"), accepted("parcel", 0.9), run=OTHER_RUN))
@@ -207,7 +215,7 @@ def test_two_runs_side_by_side(cli: Cli, made: SqlStore, tmp_path: Path) -> None
     assert (same.code, "both settings come to the same" in same.err) == (2, True)
 
 
-def test_runs_without_a_ticket_in_common(cli: Cli, made: SqlStore, tmp_path: Path) -> None:
+def test_runs_without_a_ticket_in_common(cli: Cli, made: Path, tmp_path: Path) -> None:
     """Nothing can be compared."""
     with SqlStore(tmp_path / "llmtriage.db") as store:
         record(store, decision(ticket("new", "N"), accepted(), run=OTHER_RUN, probe=0.5))
@@ -279,7 +287,7 @@ def test_a_promise_held_against_probes(cli: Cli, tmp_path: Path) -> None:
         (["--store", "tickets.csv"], "tickets.csv: --store: this is no database"),
     ],
 )
-def test_one_line_for_what_cannot_be_used(cli: Cli, made: SqlStore, arguments: list[str], says: str) -> None:
+def test_one_line_for_what_cannot_be_used(cli: Cli, made: Path, arguments: list[str], says: str) -> None:
     """Exit code 2, what and where and how to mend it."""
     done = cli("evaluate", *arguments)
     assert (done.code, done.out) == (2, "")
@@ -297,7 +305,7 @@ def test_a_store_without_answers(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_the_store_of_every_command_is_not_taken_for_one_to_evaluate(
-    cli: Cli, made: SqlStore, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is the one that is meant where the flag stands without a name."""
     monkeypatch.setenv("LLMTRIAGE_STORE", "llmtriage.db")
@@ -307,7 +315,7 @@ def test_the_store_of_every_command_is_not_taken_for_one_to_evaluate(
     assert "nowhere.db" in cli("evaluate", "--store").err
 
 
-def test_a_store_may_hold_the_examples_of_a_file(cli: Cli, made: SqlStore, tmp_path: Path) -> None:
+def test_a_store_may_hold_the_examples_of_a_file(cli: Cli, made: Path, tmp_path: Path) -> None:
     """Then it is not what is judged."""
     assert cli("examples", "freeze", "now").code == 0
     (tmp_path / "labelled.csv").write_text("id,content,category\nX,退款什么时候到账,refund\n", encoding="utf-8")
