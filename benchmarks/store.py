@@ -42,7 +42,7 @@ PAGE = Path(__file__).with_suffix(".md")
 EXAMPLES = ROOT / "examples" / "tickets.csv"
 GROUPS = (1, 16, 256)
 WORDS = 50
-STEP = 10_000  # tickets between two looks at rate and memory
+LOOKS = 100  # at rate and memory, in a run
 RUN = Run("benchmark", "lexical", {"engine": "lexical"})
 TABLES = ("ticket", "ticket_text", "outcome", "queue_entry", "event")
 
@@ -50,21 +50,28 @@ TABLES = ("ticket", "ticket_text", "outcome", "queue_entry", "event")
 # -- what is written -------------------------------------------------------------------------------
 
 
-def vocabulary() -> list[str]:
-    """The English words of the example tickets."""
+def written_texts() -> list[list[str]]:
+    """The words of the English example tickets."""
     with EXAMPLES.open(encoding="utf-8") as file:
-        return sorted(
-            {word for row in csv.DictReader(file) for word in row["content"].split() if word.isascii() and '"' not in word}
-        )
+        return [row["content"].split() for row in csv.DictReader(file) if row["content"].isascii()]
+
+
+def texts(n: int, seed: int) -> Iterator[str]:
+    """So many texts of 50 words, each of a few example tickets drawn at random and joined."""
+    draw, known = random.Random(seed), written_texts()
+    for _ in range(n):
+        words: list[str] = []
+        while len(words) < WORDS:
+            words += draw.choice(known)
+        yield " ".join(words[:WORDS])
 
 
 def decisions(n: int) -> list[Decision]:
     """Decisions as a run makes them: two of three accepted, 50 words, five candidates."""
-    draw, words = random.Random(1), vocabulary()
     candidates = tuple(Candidate(category=f"category-{i}", score=0.5 / (i + 1)) for i in range(5))
     made = []
-    for i in range(n):
-        ticket = Ticket(id=f"T{i}", content=" ".join(draw.choices(words, k=WORDS)), channel="mail", language="en")
+    for i, text in enumerate(texts(n, seed=1)):
+        ticket = Ticket(id=f"T{i}", content=text, channel="mail", language="en")
         common: dict[str, Any] = {"score": 0.5, "candidates": candidates, "ticket_id": ticket.id}
         if i % 3:
             outcome: Accepted | Pending = Accepted(category="category-0", team="team", confidence=None, **common)
@@ -129,15 +136,14 @@ def _by_ticket(columns: list[str], rows: list[tuple[Any, ...]], tickets: int) ->
 
 def write_tickets(path: Path, n: int) -> None:
     """A CSV file of n tickets of 50 words."""
-    draw, words = random.Random(2), vocabulary()
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "content"])
-        writer.writerows((f"T{i}", " ".join(draw.choices(words, k=WORDS))) for i in range(n))
+        writer.writerows((f"T{i}", text) for i, text in enumerate(texts(n, seed=2)))
 
 
-def child(folder: Path, *, stored: bool) -> None:
-    """Classify the file of `folder` on one core and print, every 10,000 tickets, the seconds and the memory in MiB."""
+def child(folder: Path, n: int, *, stored: bool) -> None:
+    """Classify the n tickets of `folder` on one core and print, a hundred times, how many are done, the seconds and the memory in MiB."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     from llmtriage import Triage
     from llmtriage.runner import Summary, classify_file
@@ -146,7 +152,7 @@ def child(folder: Path, *, stored: bool) -> None:
     looks: list[tuple[int, float, float]] = []
 
     def look(summary: Summary) -> None:
-        if summary.tickets % STEP == 0:
+        if summary.tickets % (n // LOOKS) == 0:
             looks.append((summary.tickets, time.perf_counter(), _resident()))
 
     triage = Triage(examples=EXAMPLES, store=folder / "run.db" if stored else None)
@@ -175,9 +181,9 @@ class Went:
     memory: tuple[float, float]
 
 
-def run(folder: Path, *, stored: bool) -> Went:
+def run(folder: Path, n: int, *, stored: bool) -> Went:
     """One run in a process of its own."""
-    command = [sys.executable, __file__, "--child", str(folder), *(["--stored"] if stored else [])]
+    command = [sys.executable, __file__, "--child", str(folder), "--tickets", str(n), *(["--stored"] if stored else [])]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     looks = [tuple(look) for look in json.loads(done.stdout)]
     tenth = max(1, len(looks) // 10)
@@ -292,7 +298,8 @@ python benchmarks/store.py --write --postgresql
 
 WRITING = """{n:,} decisions (a twentieth of them at one a transaction, a quarter at 16), tickets of 50 words, two of three accepted; each a row in
 `ticket`, `ticket_text`, `outcome` and `event`, a third in `queue_entry`. The driver is given ids and looks nothing up. Medians of three."""
-RUNNING = """{n:,} tickets of 50 words through `classify_file`, lexical engine with the example tickets, one core, no threshold: all of them wait."""
+RUNNING = """Tickets of 50 words through `classify_file`, lexical engine with the example tickets, personal data looked for, one core, no
+threshold: all of them wait. A tenth is a tenth of the tickets."""
 QUEUE = "Pages of 50 of {n:,} pending tickets, medians of 25."
 
 
@@ -400,8 +407,10 @@ _BOOLEAN = ("final", "calibrated", "blind")
 
 def ran(folder: Path, n: int) -> str:
     """The table of a run."""
-    write_tickets(folder / "tickets.csv", n)
-    went = {"without a store": run(folder, stored=False), "every outcome stored": run(folder, stored=True)}
+    went = {}
+    for name, tickets in {f"without a store, {n // 5:,} tickets": n // 5, f"every outcome stored, {n:,} tickets": n}.items():
+        write_tickets(folder / "tickets.csv", tickets)
+        went[name] = run(folder, tickets, stored=tickets == n)
     rows = [
         [
             name,
@@ -443,14 +452,14 @@ def main() -> None:
     options.add_argument("--stored", action="store_true", help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.child:
-        child(given.child, stored=given.stored)
+        child(given.child, given.tickets, stored=given.stored)
         return
     with ExitStack() as ends:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(dir=given.folder)))
         server = ends.enter_context(postgresql()) if given.postgresql else None
         parts = {
             "Writing": (WRITING.format(n=given.rows), written(folder, given.rows, server)),
-            "A run": (RUNNING.format(n=given.tickets), ran(folder, given.tickets)),
+            "A run": (RUNNING, ran(folder, given.tickets)),
             "The queue": (QUEUE.format(n=given.tickets), queued(folder, given.tickets, server)),
         }
         page = "\n\n".join([HEADER.strip(), _where(server), *(f"## {name}\n\n{a}\n\n{b}" for name, (a, b) in parts.items())])

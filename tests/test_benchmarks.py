@@ -274,7 +274,17 @@ def test_tickets_that_belong_nowhere_are_told_and_counted(labelled: Path) -> Non
         assert all((share == "-") == (kept == "0 of 2") for share in shares)
 
 
-@pytest.mark.parametrize("name", ["parts", "datasets", "scale", "outside", "shown"])
+def test_what_a_store_costs_is_measured() -> None:
+    """Each part on a few tickets, in SQLite: rates and times are there, and a rate of the end beside one of the beginning."""
+    done = script("store.py", "--tickets", "2000", "--rows", "512")
+    assert done.returncode == 0, done.stderr
+    measured = rows(done.stdout)
+    assert all(float(cell.replace(",", "")) > 0 for group in ("1", "16", "256") for cell in measured[group])
+    assert float(measured["every outcome stored, 2,000 tickets"][2]) > 0
+    assert float(measured["first page, oldest first"][0]) > 0
+
+
+@pytest.mark.parametrize("name", ["parts", "datasets", "scale", "outside", "shown", "store"])
 def test_the_pages_were_written_by_these_scripts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last measured tables have the rows and columns of the script."""
     module = imported(name, monkeypatch)

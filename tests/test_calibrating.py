@@ -174,6 +174,7 @@ def test_a_limit_is_inherited_and_a_department_is_as_strict_as_its_strictest_lea
     assert {name: taxonomy.max_error(name) for name in expected} == expected
 
 
+@pytest.mark.slow
 def test_tickets_that_belong_nowhere_are_errors_of_the_promise() -> None:
     """One in eight belongs nowhere, however sure the engine is: less is accepted, and the limit holds on others."""
     open_shop = Taxonomy.model_validate({"categories": [{"id": leaf} for leaf in LEAVES[:3]]})

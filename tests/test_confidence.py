@@ -42,6 +42,7 @@ def without_offer(calibration: Calibration) -> Calibration:
     return calibration.model_copy(update={"offer": None})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["leaf", "department"])
 def test_what_is_shown_changes_nobody_who_is_accepted(answer: Any) -> None:
     """Nor what is offered, nor the order of the tickets, nor that of the candidates."""

@@ -121,6 +121,7 @@ def test_fewer_are_the_nearest_of_more(examples: list[Example], ticket: str) -> 
     assert len(two) == min(2, len(four))
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(EXAMPLES, EXAMPLES, TEXTS)
 def test_nearest_shows_nothing_near_to_what_is_shown_anyway(examples: list[Example], shown: list[Example], ticket: str) -> None:

@@ -363,6 +363,7 @@ def written(rows: list[dict[str, Any]], columns: list[str], name: str) -> list[d
         return rows_of(path)
 
 
+@pytest.mark.slow
 @given(data=st.data(), columns=st.lists(NAMES, min_size=1, max_size=3, unique=True), name=st.sampled_from(["t.csv", "t.tsv"]))
 @settings(max_examples=150, deadline=None)
 def test_csv_is_read_back_as_written(data: st.DataObject, columns: list[str], name: str) -> None:
@@ -392,6 +393,7 @@ def one_pair(value: Any) -> Any:
     return {one_pair(k): one_pair(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
+@pytest.mark.slow
 @given(data=st.data(), columns=st.lists(TEXTS.map(one_pair), min_size=1, max_size=3, unique=True))
 @settings(max_examples=150, deadline=None)
 def test_json_lines_are_read_back_as_written(data: st.DataObject, columns: list[str]) -> None:

@@ -386,6 +386,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     json_values | json_values.map(lambda value: openai_reply(choice(value))) | json_values.map(lambda v: systemone_reply(v, q0=P))
 )
@@ -430,6 +431,7 @@ def test_an_unlisted_option_is_missing_and_bounded_by_the_smallest_listed_one() 
     assert list(scores(reply).missing) == [False, False, False, True, True]  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.floats(0, 1), min_size=2, max_size=40),
     st.integers(0, 20),

@@ -193,6 +193,7 @@ def test_order_and_copies_of_examples_do_not_matter(order: list[Example], copies
     np.testing.assert_array_equal(other.log_scores(texts), TRAINED.log_scores(texts))
 
 
+@pytest.mark.slow
 @given(st.permutations(range(len(IDS))))
 def test_columns_follow_the_leaves(order: list[int]) -> None:
     """Reordering the leaves reorders the columns and changes nothing else."""

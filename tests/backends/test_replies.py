@@ -190,6 +190,7 @@ def test_hostile_text_takes_linear_time(text: str) -> None:
     assert time.perf_counter() - start < 5
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(["<think>", "</think>", "<thought>", "</thought>", "{", "}", "a", " "]), max_size=12))
 def test_what_is_left_is_the_end_of_the_text(pieces: list[str]) -> None:
     """Nothing is rewritten, and reading twice changes nothing where no tag is left."""
@@ -330,6 +331,7 @@ def test_the_raw_text_that_is_kept_is_the_answer_not_the_thinking() -> None:
     assert failure.raw == "It is a refund."
 
 
+@pytest.mark.slow
 @given(st.text() | st.text(alphabet='{}[]":,`\n jsoncategry<think/>refund01.'))
 def test_no_text_gives_a_label_that_was_not_offered(text: str) -> None:
     """Any text at all is an answer among the labels or a failure."""

@@ -527,6 +527,7 @@ def finish(process: subprocess.Popen[bytes]) -> tuple[int, bytes]:
     return process.returncode, said
 
 
+@pytest.mark.slow
 def test_processes_write_at_once(path: Path) -> None:
     """Into a file that none of them made before: nothing is lost, nobody gives up."""
     processes = [start(path, first, first + 1000) for first in (0, 1000, 500)]

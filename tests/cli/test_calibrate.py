@@ -110,6 +110,7 @@ def test_from_labels_to_routed_tickets(cli: Cli, files: Path) -> None:
     assert np.mean([row["category"] != gold[row["id"]] for row in accepted]) <= 0.1
 
 
+@pytest.mark.slow
 def test_ask_and_evaluate_speak_of_confidence(cli: Cli, files: Path) -> None:
     """No longer of an uncalibrated score; the promise stands beside what was found."""
     assert cli(*MAKE).code == 0
@@ -157,6 +158,7 @@ def test_tickets_without_an_answer_are_told(cli: Cli, files: Path, monkeypatch: 
     assert f"note: {n} of the tickets got no answer: the promise does not speak of such" in done.err
 
 
+@pytest.mark.slow
 def test_figures_on_the_labels_of_the_calibration_flatter(cli: Cli, files: Path) -> None:
     """The threshold was chosen on them."""
     assert cli(*MAKE, "--quiet").code == 0
@@ -206,6 +208,7 @@ def test_no_promise_is_exit_code_1_and_no_file(cli: Cli, files: Path) -> None:
     assert not (files / "c.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
@@ -222,6 +225,7 @@ def test_no_promise_says_what_another_try_costs(cli: Cli, files: Path, flags: tu
     assert says in done.err
 
 
+@pytest.mark.slow
 def test_rules_on_fields_that_the_file_does_not_have_are_told(cli: Cli, files: Path) -> None:
     """What they would hold back waits in the run and counts as accepted here; a field that is there is not named."""
     rule = "  - {name: %s, when: {metadata: {%s: [gold]}}, always_review: true}\n"
@@ -437,6 +441,7 @@ def test_tickets_are_asked_about_again(cli: Cli, files: Path) -> None:
     assert not any(row["content"] in text for row in rows(files / "labelled.csv"))
 
 
+@pytest.mark.slow
 def test_a_run_is_not_resumed_under_another_calibration(cli: Cli, files: Path) -> None:
     """What was accepted under one promise is no part of another."""
     assert cli(*MAKE, "--quiet").code == 0

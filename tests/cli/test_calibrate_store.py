@@ -66,6 +66,7 @@ def test_from_probes_to_a_promise(cli: Cli, desk: Desk) -> None:
     assert cli("check", *LEARNT, "--calibration", "c.json").code == 0
 
 
+@pytest.mark.slow
 def test_each_look_is_counted_and_costs(cli: Cli, desk: Desk) -> None:
     """Also one without a promise, and one with other limits; more labels are the same sample."""
     desk.draw(0, 200)
@@ -230,6 +231,7 @@ def test_the_store_is_not_written_over(cli: Cli, desk: Desk) -> None:
     assert cli(*MAKE).code == 0
 
 
+@pytest.mark.slow
 def test_the_store_of_the_environment(cli: Cli, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bare --store means the one that is usual here; a file beside it is still a file."""
     desk.draw(0, 150)

@@ -174,6 +174,7 @@ def test_resume_with_other_settings_is_refused(cli: Cli, flags: list[str], words
     assert words in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("language", "words"), [("en", "2 tickets that wait in out.csv are not in"), ("zh", "out.csv 中有 2 张待人工的工单不在")]
 )

@@ -639,6 +639,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_progress_on_a_terminal(tmp_path: Path) -> None:
     """How many are accepted and pending so far; the summary stays, the bar goes."""
     pty = pytest.importorskip("pty")

@@ -131,6 +131,7 @@ def test_a_run_tells_what_it_took_and_keeps_its_rate(cli: Cli, tmp_path: Path, s
     assert data["cost"] == pytest.approx((3000 + 24000 * 0.1 + 360 * 4) / 1e6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "words"), [("--max-tokens=20000", "of 20000 tokens"), ("--max-cost=0.02", "of 0.02 EUR")])
 def test_a_run_stops_at_its_limit_and_goes_on(cli: Cli, tmp_path: Path, serve: Serve, limit: str, words: str) -> None:
     """Exit code 5, an exact beginning, and nothing asked twice afterwards."""
@@ -148,6 +149,7 @@ def test_a_run_stops_at_its_limit_and_goes_on(cli: Cli, tmp_path: Path, serve: S
     assert server.requests - asked <= 200 - len(decided)
 
 
+@pytest.mark.slow
 def test_a_run_stops_after_so_many_tickets(cli: Cli, tmp_path: Path, serve: Serve) -> None:
     """Exactly; the next run takes as many more, and says what it took."""
     many(tmp_path, 50)

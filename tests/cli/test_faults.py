@@ -251,6 +251,7 @@ def test_6_no_label_is_invented(tmp_path: Path) -> None:
     assert several(tmp_path, NO_LABELS) == wanted(NO_LABELS)
 
 
+@pytest.mark.slow
 def test_6_without_repair(tmp_path: Path) -> None:
     """One request is all."""
     faults = {name: fault for name, fault in NO_LABELS.items() if name != "mended"}

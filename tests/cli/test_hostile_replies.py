@@ -75,6 +75,7 @@ def test_numbers_that_are_none(tmp_path: Path) -> None:
     assert {row["score"] for row in run.rows[1:]} == {""}
 
 
+@pytest.mark.slow
 def test_odd_counts_and_fields(tmp_path: Path) -> None:
     """Whatever stands beside an answer does not spoil it."""
     faults: Faults = {
@@ -94,6 +95,7 @@ def test_odd_counts_and_fields(tmp_path: Path) -> None:
     assert several(tmp_path, faults) == wanted(faults)
 
 
+@pytest.mark.slow
 def test_a_repair_is_asked_for_once(tmp_path: Path) -> None:
     """What the model wrote goes back to it, between the ticket and what is wrong; a second bad answer is the last."""
     seen: list[list[dict[str, str]]] = []
@@ -120,6 +122,7 @@ TEXTS = {
 }
 
 
+@pytest.mark.slow
 def test_tickets_in_all_scripts(tmp_path: Path) -> None:
     """Every text is sent as valid UTF-8 and comes out as it went in."""
     server = Misbehaving(by_ticket({}))
@@ -133,6 +136,7 @@ def test_tickets_in_all_scripts(tmp_path: Path) -> None:
     assert "49" not in sent["quotes"]
 
 
+@pytest.mark.slow
 def test_a_lone_surrogate_in_a_ticket(tmp_path: Path) -> None:
     """Half an emoji in JSON is replaced, never a reason to stop."""
     place = Workplace.of(tmp_path, ["half", "whole"])
@@ -159,6 +163,7 @@ IDS = {
 }
 
 
+@pytest.mark.slow
 def test_categories_of_all_kinds(tmp_path: Path) -> None:
     """An id is sent, answered, read and written as it stands in the taxonomy, in the schema as in the prompt."""
     nodes = [
@@ -176,6 +181,7 @@ def test_categories_of_all_kinds(tmp_path: Path) -> None:
     assert all(json.dumps(value, ensure_ascii=False) in body["messages"][0]["content"] for value in IDS.values())
 
 
+@pytest.mark.slow
 def test_an_answer_by_a_name_of_many_lines(tmp_path: Path) -> None:
     """Other white space is forgiven, another name is not."""
     taxonomy = TAXONOMY.replace("en: Refund", 'en: "Money\\n \\"back\\" {now}"')

@@ -117,6 +117,7 @@ def test_a_sample_that_is_not_whole_is_found_before_anything_is_asked(cli: Cli, 
     assert "250 labelled tickets, the sample has 300" in done.err
 
 
+@pytest.mark.slow
 def test_labels_where_acceptance_is_in_question(cli: Cli, files: Path) -> None:
     """With some labelled tickets the others are drawn from the surest; the promise reaches no lower."""
     flags = (*LEARNT, "--alpha", "0.05", "--pilot", "pilot.csv", "-o", "label.csv")

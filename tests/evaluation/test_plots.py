@@ -46,6 +46,7 @@ def test_png_files_of_the_right_size(tmp_path: Path) -> None:
     assert size_of_png(tmp_path / "new" / "plots" / "reliability.png") == (490, 420)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("language", "words"), [("en", "wrong among them"), ("zh", "其中的错误率")])
 def test_svg_files_hold_their_text_as_text(tmp_path: Path, language: Any, words: str) -> None:
     """In either language."""

@@ -169,6 +169,7 @@ def test_tickets_are_found_by_id_and_by_customer_from_one_source_or_any(open_sto
     assert erasing.tickets_of(shop, "") == []
 
 
+@pytest.mark.slow
 def test_many_tickets_are_erased_in_groups(store: SqlStore) -> None:
     """More than one transaction takes."""
     for start in range(0, 2500, 500):

@@ -141,6 +141,7 @@ def test_a_wrong_file_stops_a_run_before_it_begins(classify: Classify, tmp_path:
     assert not (tmp_path / "out.csv").exists()
 
 
+@pytest.mark.slow
 def test_what_may_only_be_read_stops_a_run_before_it_begins(classify: Classify, made_file: Path, tmp_path: Path) -> None:
     """A file without write permission, one in such a folder, and such a folder without a file."""
     if _AS_OTHERS and shutil.which("setpriv") is None:

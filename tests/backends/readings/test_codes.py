@@ -154,6 +154,7 @@ def test_enough_texts_are_looked_up(kind: CodeKind) -> None:
 # -- who gets which --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.integers(1, 26), st.data())
 def test_every_turn_gives_each_category_another_code(count: int, data: st.DataObject) -> None:
     """Every turn is a permutation of the same codes; the first one leaves them in their order."""
