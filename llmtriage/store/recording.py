@@ -232,9 +232,9 @@ class _Group:
 
     def _answered(self, written: Sequence[_Written]) -> set[int]:
         """The texts whose category a person has told."""
-        texts = {one.text for one in written}
-        standing = schema.standing().where(schema.review.c.ticket_text_id.in_(texts)).subquery()
-        return set(self._connection.scalars(sa.select(standing.c.ticket_text_id)))
+        column = schema.review.c.ticket_text_id
+        answered = schema.standing().with_only_columns(column).where(column.in_({one.text for one in written}))
+        return set(self._connection.scalars(answered))
 
     def _entry(self, one: _Written) -> dict[str, Any]:
         probe = one.decision.probe

@@ -5,6 +5,8 @@ Times are microseconds since 1970, UTC. What is stored of a ticket's text stands
 
 from __future__ import annotations
 
+from functools import cache
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -259,6 +261,7 @@ look = Table(
 )
 
 
+@cache
 def standing() -> Select[tuple[object, ...]]:
     """The answers that stand: the latest of each text that was not taken back."""
     retraction, later = review.alias("retraction"), review.alias("later")
