@@ -133,16 +133,23 @@ class LexicalBackend:
         self.fit()
         start = time.perf_counter()
         rows = self.log_scores([question.text for question in batch])
-        answers = [self._among(question.categories, row) for question, row in zip(batch, rows, strict=True)]
+        answers = self._among(batch, rows)
         seconds = (time.perf_counter() - start) / len(batch)
         usage = Usage(prompt_tokens=0, output_tokens=0)
         return [Prediction(answer=a, source="lexical", model=METHOD, usage=usage, seconds=seconds) for a in answers]
 
-    def _among(self, categories: Iterable[Category], row: Floats) -> Scores:
+    def _among(self, batch: Sequence[Question], rows: Floats) -> list[Scores]:
+        """The scores of each question's own categories; mostly all questions have the same ones."""
+        if all(question.categories is batch[0].categories for question in batch):
+            return [Scores(values=values) for values in log_softmax(rows[:, self._columns(batch[0].categories)], axis=1)]
+        pairs = zip(batch, rows, strict=True)
+        return [Scores(values=log_softmax(row[self._columns(question.categories)])) for question, row in pairs]
+
+    def _columns(self, categories: Iterable[Category]) -> list[int]:
         ids = [category.id for category in categories]
         for unknown in (i for i in ids if i not in self._column):
             raise UnknownNameError.among("category", unknown, self._column)
-        return Scores(values=log_softmax(row[[self._column[i] for i in ids]]))
+        return [self._column[i] for i in ids]
 
     def _fitted(self) -> _Model:
         with self._fitting:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BUSY_SECONDS = 5
+_LONG_LOG = 64 * 2**20  # bytes
 _POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?://")
 _HEADER = b"SQLite format 3\0"
 
@@ -56,6 +57,7 @@ class Database:
             self.name = str(self.path)
             _usable(self.path, create=create)
             self.engine = _sqlite(self.path, busy_seconds)
+        self._too_long = _LONG_LOG
         _OPEN.add(self)
 
     @contextmanager
@@ -99,6 +101,23 @@ class Database:
         if self.path is not None:
             with self.alone() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+    def keep_log_short(self) -> None:
+        """Begin SQLite's write-ahead log anew where it has become long.
+
+        SQLite does so by itself only in a moment without readers, and a run that looks tickets up while others are written leaves no such moment: the
+        log grows without end, and every look-up with it. Whoever reads now is waited for; if that takes too long, it is tried again when the log has
+        grown by as much again. Raises StoreError.
+        """
+        if self.path is None:
+            return
+        log = Path(f"{self.path}-wal")
+        size = log.stat().st_size if log.exists() else 0
+        if size > self._too_long:
+            with self.alone() as connection:
+                is_held, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(RESTART)").one()
+            # The file keeps its size when it is written from its beginning again.
+            self._too_long = size + _LONG_LOG if is_held else max(size, _LONG_LOG)
 
     def _check_references(self, connection: sa.Connection) -> None:
         if self.path is None:

@@ -13,6 +13,7 @@ from llmtriage.outcomes import Pending
 from llmtriage.store import schema
 from llmtriage.store.records import (
     DESCRIBING,
+    decided,
     outcome_row,
     storable,
     text_columns,
@@ -74,6 +75,7 @@ class Recorder:
         with self.database.writing() as connection:
             for run in runs.values():
                 written += _Group(self, connection, run, [one for one in decisions if one.run.id == run.id]).write()
+        self.database.keep_log_short()
         new = {id(one.decision) for one in written}
         return [id(decision) in new for decision in decisions]
 
@@ -268,8 +270,8 @@ class _Group:
         """What was decided, for the counts of the day."""
         counts: dict[tuple[str, str], int] = {}
         for one in written:
-            row = outcome_row(one.decision.outcome)
-            place = ("probe" if one.decision.probe is not None else row["kind"], row["category"] or "")
+            kind, category = decided(one.decision.outcome)
+            place = ("probe" if one.decision.probe is not None else kind, category or "")
             counts[place] = counts.get(place, 0) + 1
         count(self._connection, self._insert, self._at, counts)
 

@@ -6,11 +6,11 @@ import hashlib
 import hmac
 import json
 import re
-from dataclasses import asdict
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmtriage.outcomes import Accepted, Candidate, Pending, Reason
-from llmtriage.predictions import PASSING
+from llmtriage.predictions import PASSING, Usage
 
 if TYPE_CHECKING:
     from llmtriage.outcomes import Outcome
@@ -21,6 +21,7 @@ Kept = Literal["original", "redacted", "none"]
 
 DESCRIBING = ("channel", "language", "customer", "metadata")
 _BYTES = 16
+_USAGE = tuple(field.name for field in fields(Usage))
 _LONGEST = 200  # characters of a name: PostgreSQL's indexes hold up to 2,700 bytes
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -106,13 +107,19 @@ def outcome_row(outcome: Outcome) -> dict[str, Any]:
         "score": outcome.score,
         "calibrated": outcome.calibrated,
         "candidates": [[one.category, one.score] for one in outcome.candidates],
-        "usage": {} if answer is None else {k: v for k, v in asdict(answer.usage).items() if v is not None},
+        "usage": {} if answer is None else {name: v for name in _USAGE if (v := getattr(answer.usage, name)) is not None},
     }
+    kind, category = decided(outcome)
     if isinstance(outcome, Accepted):
-        return {**row, "kind": "accepted", "category": outcome.category, "team": outcome.team, "reasons": []}
+        return {**row, "kind": kind, "category": category, "team": outcome.team, "reasons": []}
     final = not any(reason.code in PASSING for reason in outcome.reasons)
     reasons = [[reason.code, reason.detail] for reason in outcome.reasons]
-    return {**row, "kind": "pending", "category": outcome.suggestion, "reasons": reasons, "final": final}
+    return {**row, "kind": kind, "category": category, "reasons": reasons, "final": final}
+
+
+def decided(outcome: Outcome) -> tuple[str, str | None]:
+    """Which of the two outcomes it is, and the category it names."""
+    return ("accepted", outcome.category) if isinstance(outcome, Accepted) else ("pending", outcome.suggestion)
 
 
 def outcome_of(row: Any, *, ticket_id: str | None, text: str) -> Outcome:
