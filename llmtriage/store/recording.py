@@ -72,10 +72,10 @@ class Recorder:
         """
         runs = {decision.run.id: decision.run for decision in decisions}
         written: list[_Written] = []
+        self.database.keep_log_short()  # before the transaction: trouble with it must not make what is committed look lost
         with self.database.writing() as connection:
             for run in runs.values():
                 written += _Group(self, connection, run, [one for one in decisions if one.run.id == run.id]).write()
-        self.database.keep_log_short()
         new = {id(one.decision) for one in written}
         return [id(decision) in new for decision in decisions]
 
