@@ -4,7 +4,7 @@ python benchmarks/store.py --write --postgresql
 python benchmarks/store.py --tickets 50000 --rows 20000
 
 Three parts. *Writing*: decisions in groups, through the store and by the bare driver, which is given the ids beforehand and looks nothing up.
-*A run*: tickets of 50 words through `classify_file` with the lexical engine on one core, all of them pending, every outcome stored.
+*A run*: tickets of 50 words through `llmtriage classify` with the lexical engine on one core, all of them pending, every outcome stored.
 *The queue*: its first page when all of them wait, and a page in the middle. `--postgresql` starts a server of its own in a temporary folder
 (initdb and pg_ctl are looked for; as root it runs as the user postgres).
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import platform
 import pwd
@@ -142,27 +141,28 @@ def write_tickets(path: Path, n: int) -> None:
         writer.writerows((f"T{i}", text) for i, text in enumerate(texts(n, seed=2)))
 
 
-def child(folder: Path, n: int, *, stored: bool) -> None:
-    """Classify the n tickets of `folder` on one core and print, a hundred times, how many are done, the seconds and the memory in MiB."""
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    from llmtriage import Triage
-    from llmtriage.runner import Summary, classify_file
-    from llmtriage.tickets import read_tickets
-
+def watched(command: Sequence[str], out: Path, n: int) -> list[tuple[int, float, float]]:
+    """Run a command on one core and look from outside at the file it writes: rows, seconds and MiB in memory, about a hundred times."""
     looks: list[tuple[int, float, float]] = []
+    rows = 0
+    one_core = {max(os.sched_getaffinity(0))}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=lambda: os.sched_setaffinity(0, one_core)) as run:  # noqa: PLW1509
+        while run.poll() is None and not out.exists():
+            time.sleep(0.01)
+        with out.open("rb") as file:
+            while rows < n and run.poll() is None:
+                time.sleep(0.02)
+                rows += file.read().count(b"\n")
+                if rows > len(looks) * n / LOOKS and (memory := _resident(run.pid)):
+                    looks.append((rows, time.perf_counter(), memory))
+        said = run.communicate()[1].decode()
+    if run.returncode:
+        raise SystemExit(said)
+    return looks
 
-    def look(summary: Summary) -> None:
-        if summary.tickets % (n // LOOKS) == 0:
-            looks.append((summary.tickets, time.perf_counter(), _resident()))
 
-    triage = Triage(examples=EXAMPLES, store=folder / "run.db" if stored else None)
-    triage.classify("the first ticket, so that the engine is fitted")
-    classify_file(triage, read_tickets(folder / "tickets.csv"), folder / "out.csv", overwrite=True, progress=look)
-    print(json.dumps(looks))
-
-
-def _resident() -> float:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+def _resident(process: int) -> float:
+    pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 2**20
 
 
@@ -182,10 +182,12 @@ class Went:
 
 
 def run(folder: Path, n: int, *, stored: bool) -> Went:
-    """One run in a process of its own."""
-    command = [sys.executable, __file__, "--child", str(folder), "--tickets", str(n), *(["--stored"] if stored else [])]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    looks = [tuple(look) for look in json.loads(done.stdout)]
+    """One run of the command line."""
+    out = folder / "out.csv"
+    out.unlink(missing_ok=True)
+    kept = ["--store", str(folder / "run.db")] if stored else ["--no-store"]
+    options = ["--examples", str(EXAMPLES), "-o", str(out), "--quiet", *kept]
+    looks = watched([sys.executable, "-m", "llmtriage", "classify", str(folder / "tickets.csv"), *options], out, n)
     tenth = max(1, len(looks) // 10)
 
     def rate(one: tuple[float, ...], other: tuple[float, ...]) -> float:
@@ -298,7 +300,7 @@ python benchmarks/store.py --write --postgresql
 
 WRITING = """{n:,} decisions (a twentieth of them at one a transaction, a quarter at 16), tickets of 50 words, two of three accepted; each a row in
 `ticket`, `ticket_text`, `outcome` and `event`, a third in `queue_entry`. The driver is given ids and looks nothing up. Medians of three."""
-RUNNING = """Tickets of 50 words through `classify_file`, lexical engine with the example tickets, personal data looked for, one core, no
+RUNNING = """Tickets of 50 words through `llmtriage classify`, lexical engine with the example tickets, personal data looked for, one core, no
 threshold: all of them wait. A tenth is a tenth of the tickets."""
 QUEUE = "Pages of 50 of {n:,} pending tickets, medians of 25."
 
@@ -448,12 +450,7 @@ def main() -> None:
     options.add_argument("--folder", type=Path, help="where files are made [a temporary one]")
     options.add_argument("--postgresql", action="store_true")
     options.add_argument("--write", action="store_true")
-    options.add_argument("--child", type=Path, help=argparse.SUPPRESS)
-    options.add_argument("--stored", action="store_true", help=argparse.SUPPRESS)
     given = options.parse_args()
-    if given.child:
-        child(given.child, given.tickets, stored=given.stored)
-        return
     with ExitStack() as ends:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(dir=given.folder)))
         server = ends.enter_context(postgresql()) if given.postgresql else None

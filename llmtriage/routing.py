@@ -120,6 +120,7 @@ class Router:
         self._places = {name: [i for i, leaf in enumerate(leaves) if leaf in below] for name, below in self._below.items()}
         self._fields = sorted({name for rule in taxonomy.rules for name in rule.when.metadata})
         self._matchers = tuple(_matcher(rule) for rule in taxonomy.rules)
+        self._always_reviewed = frozenset(leaf for leaf in self._leaves if taxonomy.always_review(leaf))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -249,8 +250,7 @@ class Router:
         return (*self._gates(leaves, ranked), *self._rules(ticket, text, leaves), *self._threshold(choice, sure))
 
     def _gates(self, leaves: frozenset[str], ranked: _Ranked) -> Iterable[Reason]:
-        held = sorted(leaf for leaf in leaves if self.taxonomy.always_review(leaf))
-        if held:
+        if held := sorted(leaves & self._always_reviewed):
             yield Reason(code="always_review", detail=", ".join(held))
         catch_all = self.taxonomy.catch_all
         if catch_all and catch_all.id in leaves and not self.taxonomy.team(catch_all.id):

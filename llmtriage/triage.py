@@ -49,12 +49,14 @@ class _Slot:
 
     Attributes:
         decided: The outcome, where no engine need be asked.
+        run_key: `Triage.run_of`, where there is a store.
         kept: Whether the store holds this outcome of this ticket already.
     """
 
     ticket: Ticket
     text: str = field(repr=False)
     decided: Outcome | None
+    run_key: str = ""
     kept: bool = False
     answer: asyncio.Future[Prediction | Failure] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -179,7 +181,7 @@ class Triage:
             async for group in groups:
                 drawn = [self._memory.drawn(slot.ticket) for slot, _ in group]
                 new = [
-                    Decision(slot.ticket, outcome, run, self._run_of(slot.ticket, run), probe)
+                    Decision(slot.ticket, outcome, run, slot.run_key, probe)
                     for (slot, outcome), probe in zip(group, drawn, strict=True)
                     if not slot.kept
                 ]
@@ -244,7 +246,9 @@ class Triage:
         async with aclosing(batches(tickets, _TOGETHER)) as groups:
             async for group in groups:
                 slots = [self._slot(_ticket(ticket)) for ticket in group]
-                keys = [self._run_of(slot.ticket, run) for slot in slots]
+                for slot in slots:
+                    slot.run_key = self._run_of(slot.ticket, run)
+                keys = [slot.run_key for slot in slots]
                 known = await self._memory.recall([slot.ticket for slot in slots], [slot.text for slot in slots], keys)
                 for slot, found in zip(slots, known, strict=True):
                     if found is not None:

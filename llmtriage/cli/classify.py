@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -166,6 +167,7 @@ def _to_file(
     from llmtriage.runner import Summary, classify_file
 
     latest = Summary()
+    gc.freeze()  # what is loaded by now stays: to look for garbage in it again and again takes a tenth of a run's time
     with progress_bar(tickets, triage, quiet=quiet, language=language) as show:
 
         def progress(summary: Summary) -> None:

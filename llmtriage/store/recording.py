@@ -40,6 +40,11 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
+def new(column: str) -> sa.ColumnElement[Any]:
+    """What an insert would have written where a row is there already. SQLAlchemy's own `excluded` makes all columns of the table anew each time."""
+    return sa.literal_column(f"excluded.{column}")
+
+
 def anywhere(number: int) -> float:
     """The rank of an entry of which nothing is known: it stands anywhere among the others."""
     return -((number * _GOLDEN) % 1.0)
@@ -118,8 +123,8 @@ class _Group:
         common: dict[str, Any] = {"source": self._recorder.source, "kept": self._recorder.kept, "at": self._at}
         rows = {key: ticket_row(decision.ticket, key=key, **common) for (key, _, _), decision in self._decisions.items()}
         insert = self._insert(schema.ticket)
-        changing = {name: insert.excluded[name] for name in DESCRIBING}
-        insert = insert.on_conflict_do_update(index_elements=["source", "key"], set_={**changing, "erased_at": None})
+        changing = {name: new(name) for name in DESCRIBING}
+        insert = insert.on_conflict_do_update(index_elements=["source", "key"], set_={**changing, "erased_at": sa.null()})
         found = self._connection.execute(insert.returning(schema.ticket.c.key, schema.ticket.c.id), list(rows.values()))
         return {row.key: row.id for row in found}
 
@@ -134,7 +139,7 @@ class _Group:
         values = [{"ticket_id": ticket, "hmac": digest, **texts, **common} for (ticket, digest), texts in rows.items()]
         insert = self._insert(schema.ticket_text)
         # Nothing changes, but only a row that is written is returned.
-        insert = insert.on_conflict_do_update(index_elements=["ticket_id", "hmac"], set_={"hmac": insert.excluded.hmac})
+        insert = insert.on_conflict_do_update(index_elements=["ticket_id", "hmac"], set_={"hmac": new("hmac")})
         table = schema.ticket_text.c
         found = self._connection.execute(insert.returning(table.ticket_id, table.hmac, table.id), values)
         return {(row.ticket_id, bytes(row.hmac)): row.id for row in found}
@@ -170,7 +175,7 @@ class _Group:
         if not failed:
             return values
         table = schema.outcome.c
-        chosen = sa.select(table.ticket_text_id, table.run_key).where(table.ticket_text_id.in_(failed), table.final)
+        chosen = sa.select(table.ticket_text_id, table.run_key).where(table.ticket_text_id.in_(failed), schema.FINAL)
         known = {(row.ticket_text_id, row.run_key) for row in self._connection.execute(chosen)}
         return [row for row in values if row["final"] or (row["ticket_text_id"], row["run_key"]) not in known]
 
@@ -311,8 +316,6 @@ def count(connection: sa.Connection, insert: Any, at: int, counts: Mapping[tuple
     """Add to the counts of the day, which stay when outcomes and tickets go: by kind and category."""
     day = int(datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y%m%d"))
     rows = [{"day": day, "kind": kind, "category": category, "n": n} for (kind, category), n in counts.items()]
-    added = insert(schema.daily_count)
-    table = schema.daily_count.c
-    connection.execute(
-        added.on_conflict_do_update(index_elements=["day", "kind", "category"], set_={"n": table.n + added.excluded.n}), rows
-    )
+    changing = {"n": schema.daily_count.c.n + new("n")}
+    added = insert(schema.daily_count).on_conflict_do_update(index_elements=["day", "kind", "category"], set_=changing)
+    connection.execute(added, rows)

@@ -25,6 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     exists,
+    literal_column,
     select,
     text,
 )
@@ -126,6 +127,7 @@ outcome = Table(
     CheckConstraint("probe is null or (probe > 0 and probe <= 1)", name="probe"),
     Index(None, "ticket_id", "id"),
 )
+FINAL = literal_column("outcome.final")  # written out: of "final = 1" SQLite does not see that the index below fits
 # What was decided is decided once; an answer that failed for a reason that passes may be followed by another.
 Index(
     "uq_outcome_ticket_text_id_run_key",
@@ -285,6 +287,6 @@ POSTGRESQL_TRIGGERS = (
 )
 
 __all__ = [
-    "daily_count", "event", "example_member", "example_set", "look", "meta", "metadata", "outcome", "queue_entry", "review", "run",
+    "FINAL", "daily_count", "event", "example_member", "example_set", "look", "meta", "metadata", "outcome", "queue_entry", "review", "run",
     "skip", "standing", "text", "ticket", "ticket_text",
 ]  # fmt: skip

@@ -160,7 +160,7 @@ class _Asked(NamedTuple):
 def _outcomes(*more: sa.ColumnElement[Any]) -> sa.Select[Any]:
     outcome, text, ticket = schema.outcome, schema.ticket_text, schema.ticket
     joined = outcome.join(text, outcome.c.ticket_text_id == text.c.id).join(ticket, text.c.ticket_id == ticket.c.id)
-    return sa.select(outcome, text.c.hmac, *more).select_from(joined).where(outcome.c.final)
+    return sa.select(outcome, text.c.hmac, *more).select_from(joined).where(schema.FINAL)
 
 
 def _of(outcomes: sa.Select[Any], asked: Sequence[_Asked]) -> sa.Select[Any]:

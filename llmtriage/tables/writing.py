@@ -41,8 +41,8 @@ def encode_row(row: Mapping[str, object], columns: Sequence[str], fmt: TableForm
     Raises:
         ValueError: The row has a cell outside `columns`.
     """
-    if not row.keys() <= set(columns):
-        message = f"no such column: {', '.join(sorted(row.keys() - set(columns)))}"
+    if unknown := row.keys() - columns:
+        message = f"no such column: {', '.join(sorted(unknown))}"
         raise ValueError(message)
     if fmt == "jsonl":
         return _json({column: row.get(column) for column in columns}).encode() + b"\n"
@@ -58,16 +58,23 @@ def encode_header(columns: Sequence[str], fmt: TableFormat, *, bom: bool = False
 
 def _record(cells: list[str], fmt: TableFormat) -> bytes:
     quoted = [f'"{cell.replace(chr(34), chr(34) * 2)}"' if _NEEDS_QUOTES.search(cell) else cell for cell in cells]
-    line = _DELIMITERS[fmt].join(quoted)
-    return (line or '""').encode() + b"\n"
+    line = _DELIMITERS[fmt].join(quoted) or '""'
+    try:
+        return line.encode() + b"\n"
+    except UnicodeEncodeError:
+        return _SURROGATE.sub("\ufffd", line).encode() + b"\n"
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, str):
-        text = _SURROGATE.sub("\ufffd", value.replace("\0", ""))
+        text = value.replace("\0", "")
         return f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text
     plain = _plain(value)
-    return "" if plain is None else _SURROGATE.sub("\ufffd", _json(plain))
+    if plain is None:
+        return ""
+    return repr(plain) if type(plain) is float else _json(plain)
 
 
 def _is_number(text: str) -> bool:
@@ -85,8 +92,10 @@ def _json(value: object) -> str:
 
 def _plain(value: object) -> object:
     """Numbers of other libraries as Python's own; None for NaN and infinity."""
-    if value is None or isinstance(value, bool | list | tuple | dict):
+    if value is None or isinstance(value, bool | list | tuple | dict | int):
         return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):

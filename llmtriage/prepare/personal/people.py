@@ -98,12 +98,13 @@ _SMALL_WORD: Final = rf"(?!{_NO_SMALL}\b)[a-z'’-]{{2,20}}"
 _THINGS: Final = ("product", "item", "file", "model", "company", "brand", "store", "shop", "user")
 _OF_A_PERSON: Final = "".join(f"(?<!{thing} )" for thing in _THINGS)
 _PERSON: Final = either("customer client patient guest buyer sender receiver driver passengers?")
+# Each cue begins with one of the letters in the class: to ask for these first takes half the time.
 _FIELD: Final = re.compile(
-    rf"\b(?i:my (?:full |real |legal )?name(?:'s| is)|{_OF_A_PERSON}(?:full |first |last |account )?name(?: is| was)?:"
+    rf"\b(?i:(?=[abcdfgilmnoprsu])(?:my (?:full |real |legal )?name(?:'s| is)|{_OF_A_PERSON}(?:full |first |last |account )?name(?: is| was)?:"
     r"|name on (?:the |my )?\w{4,8}(?: is|:)|(?:i am|i'm) called|recipient(?: name)?(?: is)?:?|addressee:?"
     r"|(?:card|account) ?holder(?:'s name)?(?: name)?(?: is)?:?|contact(?: person| name)?(?: is)?:|attn\.?:?|attention:|signed(?: by)?:?"
     rf"|{_PERSON}(?:'s)?(?: name)?(?: is)?:|beneficiary:?|consignee:?|(?:registered|booked|ordered|placed|filed)(?: (?:to|by)| under)"
-    r"|under the name(?: of)?|in the name of|(?:ship|deliver|deliver it|send|bill|sold) to:|on behalf of|care of|c/o)"
+    r"|under the name(?: of)?|in the name of|(?:ship|deliver|deliver it|send|bill|sold) to:|on behalf of|care of|c/o))"
     rf" ?(?:the name (?:of )?)?({_FULL})"
 )
 _SMALL: Final = re.compile(rf"\bmy (?:full )?name(?:'s| is) ({_SMALL_WORD}(?: {_SMALL_WORD})?)")

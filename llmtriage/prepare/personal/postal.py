@@ -107,8 +107,9 @@ _ENGLISH: Final = re.compile(
     rf"{_DOOR_FIRST}{_HOUSE} (?!{_NO_STREET}s?[ -])(?:{_STREET_WORD}){{1,4}}{_TYPE}(?![A-Za-z])\.?{_POINT}{_TAIL}"
     rf"|(?<![A-Za-z])P\.? ?O\.? ?Box [0-9]{{1,6}}{_TAIL}"
 )
+# Each cue begins with one of the letters in the class: to ask for these first takes half the time.
 _CUED: Final = re.compile(
-    r"(?:\baddress(?: is| was|:| to| should be| =| reads)*|\b(?:live|living|lives|stay|staying|based|located|reside) (?:at|on|in)"
+    r"(?=[albrsdmcp])(?:\baddress(?: is| was|:| to| should be| =| reads)*|\b(?:live|living|lives|stay|staying|based|located|reside) (?:at|on|in)"
     r"|\b(?:ship|deliver|send|moved?|come|delivered|shipped|sent|post)(?: it| them| this| everything| the \w+)? to:?) ?"
     rf"((?:(?:flat|apt|unit|apartment|suite|room) ?[0-9]{{1,4}}[a-z]?,? )?{_HOUSE} (?:(?!{_NO_WORD}\b)[a-z0-9'’.]{{1,20}} ){{1,4}}{_TYPE}"
     rf"(?![A-Za-z])\.?(?-i:{_TAIL})(?:, ?(?!{_NO_CITY}\b)[a-z]{{3,20}})?)",
@@ -124,8 +125,10 @@ _ENGLISH_HINT: Final = re.compile(r"[0-9][A-Za-z]?,? [A-Za-z0-9'’.]{1,21}[ -][
 def _english(text: str) -> Iterator[Found]:
     for match in _ENGLISH.finditer(text):
         yield match.span()
-    for pattern in (_CUED, _FIELD):
-        for match in pattern.finditer(text):
+    for match in _CUED.finditer(text):
+        yield match.span(1)
+    if "address" in text:
+        for match in _FIELD.finditer(text):
             yield match.span(1)
 
 

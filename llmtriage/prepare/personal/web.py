@@ -64,7 +64,7 @@ _CUED: Final = re.compile(
     rf"(?:网址|网站|链接|主页|博客|网页|\b(?:web ?site|site|link|url|visit|blog|homepage)\b) ?(?:是|为|叫|is|at)? ?:? ?({_NAME})",
     re.IGNORECASE,
 )
-_HINT: Final = re.compile(r"[A-Za-z0-9]\.[A-Za-z0-9]|://|\.公司|\.中")
+_HINT: Final = re.compile(r"\.(?:(?<=[A-Za-z0-9]\.)[A-Za-z0-9]|公司|中)|://")
 _SHORTEST: Final = len("www.x")
 _TRAILING: Final = ".,;:!?'*~|\\"
 

@@ -1,0 +1,44 @@
+"""What a run asks the store never reads a whole table: else each ticket costs more than the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from decided import accepted, decision, pending, recall, record, ticket
+
+from llmtriage.store import SqlStore
+
+
+@contextmanager
+def plans(store: SqlStore) -> Iterator[dict[str, list[str]]]:
+    """How SQLite goes about each statement that is executed meanwhile."""
+    found: dict[str, list[str]] = {}
+
+    def look(connection: Any, _: object, statement: str, values: Any, __: object, many: bool) -> None:  # noqa: FBT001 - SQLAlchemy's
+        if statement.startswith(("SELECT", "UPDATE")):
+            steps = connection.connection.driver_connection.execute(
+                f"explain query plan {statement}", values[0] if many else values
+            )
+            found[statement] = [step[3] for step in steps]
+
+    sa.event.listen(store.database.engine, "before_cursor_execute", look)
+    try:
+        yield found
+    finally:
+        sa.event.remove(store.database.engine, "before_cursor_execute", look)
+
+
+def test_a_run_searches_and_never_scans(tmp_path: Path) -> None:
+    """Tickets are looked up and kept by indexes alone, also those whose text another one has."""
+    with SqlStore(tmp_path / "run.db") as store, plans(store) as found:
+        for outcome in (accepted(), pending()):
+            record(store, decision(ticket(), outcome))
+            record(store, decision(ticket("T2"), outcome))
+            recall(store, ticket())
+            recall(store, ticket("T3"))
+    assert len(found) >= 6
+    assert {step for steps in found.values() for step in steps if step.startswith("SCAN")} == set()
