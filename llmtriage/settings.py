@@ -208,6 +208,40 @@ class BackendSettings(BaseModel):
         return self
 
 
+class HookSettings(BaseModel):
+    """Tickets that another system sends: a `[hooks.NAME]` table of the settings file. They come to `/hooks/NAME`.
+
+    Attributes:
+        kind: How messages are signed: "standard" (Standard Webhooks) or "zendesk", which also brings its map of fields.
+        secret_env: The environment variable that holds the secret. The secret itself never stands in a file.
+        fields: Where in the message a field of the ticket stands, as names with dots: `id = "ticket.id"`; what is not named is the kind's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["standard", "zendesk"] = "standard"
+    secret_env: Annotated[str, Field(min_length=1)]
+    fields: dict[str, str] = {}
+
+
+class CallbackSettings(BaseModel):
+    """Where we tell what was decided: a `[callbacks.NAME]` table of the settings file.
+
+    Attributes:
+        url: Where to.
+        secret_env: The environment variable that holds the secret the messages are signed with.
+        events: What is told: "accepted" by the model, "reviewed" by a person.
+        private: Whether the address may lie in a private network.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: Annotated[str, Field(pattern="^https?://")]
+    secret_env: Annotated[str, Field(min_length=1)]
+    events: tuple[Literal["accepted", "reviewed"], ...] = ("accepted", "reviewed")
+    private: bool = False
+
+
 class Settings(BaseSettings):
     """What engines need to know beyond their name. Environment variables are `LLMTRIAGE_` and the name in capitals.
 
@@ -231,6 +265,8 @@ class Settings(BaseSettings):
         patience: How patient we are.
         prices: What models cost, by their names.
         backends: Named engines.
+        hooks: Where other systems send tickets to the service.
+        callbacks: Where the service tells what was decided.
     """
 
     model_config = SettingsConfigDict(
@@ -255,6 +291,8 @@ class Settings(BaseSettings):
     patience: Patience = Patience()
     prices: dict[str, Price] = {}
     backends: dict[str, BackendSettings] = {}
+    hooks: dict[str, HookSettings] = {}
+    callbacks: dict[str, CallbackSettings] = {}
 
     @classmethod
     def settings_customise_sources(

@@ -167,9 +167,35 @@ class Triage:
         """
         return self._loop.stream(self.aclassify_many, tickets)
 
-    def aclassify_many(self, tickets: AsyncIterable[Ticket | str] | Iterable[Ticket | str]) -> AsyncIterator[Outcome]:
-        """`classify_many` for async code."""
-        return self._stream(as_async(tickets), online=False)
+    def aclassify_many(
+        self, tickets: AsyncIterable[Ticket | str] | Iterable[Ticket | str], *, online: bool = False
+    ) -> AsyncIterator[Outcome]:
+        """`classify_many` for async code; `online` where somebody waits for the outcomes."""
+        return self._stream(as_async(tickets), online=online)
+
+    async def adefer(self, tickets: Sequence[Ticket | str], failure: Failure) -> list[Outcome]:
+        """Let tickets wait for a person because no engine can be asked: kept in the store, asked again when they come again.
+
+        Args:
+            tickets: Any number.
+            failure: Why.
+
+        Raises:
+            StoreError: They cannot be kept.
+        """
+        slots = [self._slot(_ticket(ticket)) for ticket in tickets]
+        outcomes = [slot.decided or self.router.route(slot.ticket, slot.text, failure) for slot in slots]
+        if self._memory is None:
+            return outcomes
+        run = await self._asettled_run()
+        pairs = zip(slots, outcomes, strict=True)
+        drawn = [self._memory.drawn(slot.ticket) for slot in slots]
+        decisions = [
+            Decision(slot.ticket, outcome, run, self._run_of(slot.ticket, run), probe)
+            for (slot, outcome), probe in zip(pairs, drawn, strict=True)
+        ]
+        kept = await self._memory.record(decisions)
+        return [outcome if probe is None else blind(outcome) for outcome, probe in zip(kept, drawn, strict=True)]
 
     async def _stream(self, tickets: AsyncIterator[Ticket | str], *, online: bool) -> AsyncIterator[Outcome]:
         if self._memory is None:
@@ -351,6 +377,10 @@ class Triage:
     def run(self) -> Run:
         """All that outcomes depend on, under a short name. Raises BackendError if the engine cannot work."""
         return self._run or self._loop.run(self._asettled_run())
+
+    async def arun(self) -> Run:
+        """`run` for async code."""
+        return await self._asettled_run()
 
     @property
     def run_id(self) -> str:

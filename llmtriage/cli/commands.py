@@ -26,6 +26,7 @@ _COMMANDS = {
     "plan": "Which tickets to label for a promise, and how many.",
     "prompt": "Show exactly what would be sent to an LLM.",
     "review": "Decide what waits for a person.",
+    "serve": "The HTTP service: an API, and pages where people decide.",
     "split": "Split a labelled file, near-duplicates kept together.",
     "taxonomy": "Show, check, compare or make a taxonomy.",
 }

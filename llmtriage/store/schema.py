@@ -13,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     Float,
     ForeignKey,
     Index,
@@ -127,7 +128,9 @@ outcome = Table(
     CheckConstraint("probe is null or (probe > 0 and probe <= 1)", name="probe"),
     Index(None, "ticket_id", "id"),
 )
-FINAL = literal_column("outcome.final")  # written out: of "final = 1" SQLite does not see that the index below fits
+FINAL: ColumnElement[bool] = literal_column(
+    "outcome.final"
+)  # written out: of "final = 1" SQLite does not see that the index below fits
 # What was decided is decided once; an answer that failed for a reason that passes may be followed by another.
 Index(
     "uq_outcome_ticket_text_id_run_key",
@@ -161,7 +164,7 @@ queue_entry = Table(
     Column("lease_token", Integer, nullable=False),
     UniqueConstraint("outcome_id", "lane"),
     UniqueConstraint("ticket_text_id", "sample"),
-    CheckConstraint("lane in ('pending', 'probe', 'sample')", name="lane"),
+    CheckConstraint("lane in ('pending', 'probe', 'sample', 'second')", name="lane"),
     CheckConstraint("state in ('open', 'done', 'withdrawn')", name="state"),
     CheckConstraint("inclusion_p is null or (inclusion_p > 0 and inclusion_p <= 1)", name="inclusion_p"),
     Index(None, "ticket_id"),
@@ -262,18 +265,105 @@ look = Table(
     Index(None, "sample"),
 )
 
+# -- what the service needs ------------------------------------------------------------------------
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("prefix", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("used_day", Integer),
+)
+
+account = Table(
+    "account",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("password", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger),
+    CheckConstraint("role in ('reviewer', 'lead')", name="role"),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("reviewer", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Index(None, "reviewer"),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("caller", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("request", LargeBinary, nullable=False),
+    Column("status", Integer),
+    Column("reply", JSON(none_as_null=True)),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "created_at"),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    _id(),
+    Column("hook", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("ticket", JSON(none_as_null=True)),
+    Column("received_at", BigInteger, nullable=False),
+    Column("held_until", BigInteger),
+    Column("done_at", BigInteger),
+    UniqueConstraint("hook", "message"),
+    Index(None, "done_at", "id"),
+)
+
+callback = Table(
+    "callback",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("last_event", BigInteger, nullable=False),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    _id(),
+    Column("callback", Text, ForeignKey("callback.name"), nullable=False),
+    _of("event"),
+    Column("body", JSON, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", BigInteger),
+    Column("held_until", BigInteger),
+    Column("status", Integer),
+    Column("delivered_at", BigInteger),
+    UniqueConstraint("callback", "event_id"),
+    Index(None, "next_at"),
+)
+
 
 @cache
 def standing() -> Select[tuple[object, ...]]:
-    """The answers that stand: the latest of each text that was not taken back."""
+    """The answers that stand: the latest of each text that was not taken back. A second opinion says how far people agree, and stands for nothing."""
     retraction, later = review.alias("retraction"), review.alias("later")
     withdrawn = exists().where(retraction.c.retracts_id == review.c.id)
     later_withdrawn = exists().where(retraction.c.retracts_id == later.c.id)
     newer = exists().where(
         and_(later.c.ticket_text_id == review.c.ticket_text_id, later.c.id > review.c.id, later.c.verdict != "retract"),
+        later.c.lane != "second",
         ~later_withdrawn,
     )
-    return select(review).where(review.c.verdict != "retract", ~withdrawn, ~newer)
+    return select(review).where(review.c.verdict != "retract", review.c.lane != "second", ~withdrawn, ~newer)
 
 
 APPEND_ONLY = "the event log only grows"
@@ -287,6 +377,7 @@ POSTGRESQL_TRIGGERS = (
 )
 
 __all__ = [
-    "FINAL", "daily_count", "event", "example_member", "example_set", "look", "meta", "metadata", "outcome", "queue_entry", "review", "run",
-    "skip", "standing", "text", "ticket", "ticket_text",
+    "FINAL", "account", "api_key", "callback", "daily_count", "delivery", "event", "example_member", "example_set", "idempotency",
+    "inbox", "look", "meta", "metadata", "outcome", "queue_entry", "review", "run", "session", "skip", "standing", "text", "ticket",
+    "ticket_text",
 ]  # fmt: skip

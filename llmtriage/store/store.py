@@ -28,11 +28,22 @@ if TYPE_CHECKING:
     _Row = sa.Row[Any]
 
 
+_LAST = 2**63 - 1  # no outcome has a larger number
+
+
 class SqlStore:
     """Tickets, outcomes, the queue and what people answered, in SQLite or PostgreSQL. May be used from any thread and by several processes."""
 
     def __init__(
-        self, where: str | Path, *, source: str = "", kept: Kept = "original", create: bool = True, busy_seconds: float = 5
+        self,
+        where: str | Path,
+        *,
+        source: str = "",
+        kept: Kept = "original",
+        create: bool = True,
+        busy_seconds: float = 5,
+        newest_waits: bool = False,
+        second: float = 0.0,
     ) -> None:
         """Open a store; a new one is made where there is none.
 
@@ -42,13 +53,17 @@ class SqlStore:
             kept: What is stored of texts: as received, as the model saw them ("redacted"), or "none".
             create: Whether to make a file that is missing.
             busy_seconds: How long to wait for another writer.
+            newest_waits: Whether a newer text of a ticket always takes the place of the one before, as where each text is an edit. Else two texts
+                with one id that come in one run both wait.
+            second: The share of answers of people that a second person is asked for independently, in [0, 1].
 
         Raises:
             InputError: It cannot be used, is of another version, or is something else.
             StoreError: It cannot be read or written now.
         """
         self.database = Database(where, create=create, busy_seconds=busy_seconds)
-        self.source, self.kept = name(source), kept
+        self.source, self.kept, self.second = name(source), kept, second
+        self._newest_waits = newest_waits
         try:
             with self.database.opening():
                 versions.make_sure(self.database)
@@ -93,6 +108,11 @@ class SqlStore:
 
     # -- itself --------------------------------------------------------------------------------
 
+    def check(self) -> None:
+        """See that it can be written. Raises StoreError."""
+        with self.database.writing() as connection:
+            connection.execute(sa.select(sa.literal(1)))
+
     def close(self) -> None:
         """Keep what was handed over, end the thread that writes, and close every connection. Used again, the store opens them again."""
         self._writer.close()
@@ -130,6 +150,8 @@ class SqlStore:
         return {(bytes(row.hmac), row.run_key): row for row in rows}
 
     def _recorder(self) -> Recorder:
+        if self._newest_waits:
+            return Recorder(self.database, self.key, self.source, self.kept, _LAST)
         last = sa.select(sa.func.coalesce(sa.func.max(schema.outcome.c.id), 0))
         with self.database.reading() as connection:
             opened_at = connection.execute(last).scalar_one()

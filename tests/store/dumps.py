@@ -7,6 +7,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+import sqlalchemy as sa
 from decided import accepted, answer, decision, entries, pending, record, ticket
 
 from llmtriage.store import SqlStore, schema
@@ -31,8 +32,22 @@ def fill(store: SqlStore) -> None:
         connection.execute(schema.example_set.insert(), {"name": "一月", "hash": "h", **common})
         member = {"set_name": "一月", "position": 0, "ticket_text_id": 1, "category": "parcel"}
         connection.execute(schema.example_member.insert(), member)
+        _fill_for_the_service(connection)
         look = {"sample": "s", "labels": 1, "alphas": [0.1], "delta": 0.05, "at": 1}
         connection.execute(schema.look.insert(), look)
+
+
+def _fill_for_the_service(connection: sa.Connection) -> None:
+    key = {"prefix": "abcd", "name": "helpdesk", "hash": b"h", "scopes": "classify", "created_at": 1}
+    connection.execute(schema.api_key.insert(), key)
+    connection.execute(schema.account.insert(), {"name": "王芳", "password": "p", "role": "lead", "created_at": 1})
+    session = {"hash": b"s", "reviewer": "王芳", "role": "lead", "created_at": 1, "seen_at": 1}
+    connection.execute(schema.session.insert(), session)
+    connection.execute(schema.idempotency.insert(), {"caller": "abcd", "key": "k", "request": b"r", "created_at": 1})
+    connection.execute(schema.inbox.insert(), {"hook": "zendesk", "message": "m", "ticket": {"title": "退款"}, "received_at": 1})
+    connection.execute(schema.callback.insert(), {"name": "crm", "last_event": 0})
+    delivery = {"callback": "crm", "event_id": 1, "body": {}, "attempts": 0, "next_at": 1}
+    connection.execute(schema.delivery.insert(), delivery)
 
 
 def main() -> None:

@@ -23,12 +23,14 @@ from llmtriage.store.database import Database
 
 OpenStore = Callable[..., SqlStore]
 
-_SECOND = """\
+LATEST, NEXT = versions.LATEST, "9999"
+
+_NEXT = """\
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{next}"
+down_revision = "{latest}"
 
 
 def upgrade():
@@ -45,19 +47,23 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
 
     def make(then: str = "pass") -> None:
         folder = Path(shutil.copytree(Path(versions.__file__).parent / "migrations", tmp_path / "migrations"))
-        (folder / "versions" / "v0002_second.py").write_text(_SECOND.format(then=then), encoding="utf-8")
+        migration = _NEXT.format(then=then, latest=LATEST, next=NEXT)
+        (folder / "versions" / "v9999_next.py").write_text(migration, encoding="utf-8")
         monkeypatch.setattr(versions, "_FOLDER", folder)
-        monkeypatch.setattr(versions, "LATEST", "0002")
-        monkeypatch.setattr(versions, "_known", lambda: frozenset({"0001", "0002"}))
+        monkeypatch.setattr(versions, "LATEST", NEXT)
+        monkeypatch.setattr(versions, "_known", lambda: frozenset({LATEST, NEXT}))
 
     return make
 
 
 def _counts(database: Database) -> dict[str, int]:
+    """How many rows each table has that is there."""
     with database.reading() as connection:
+        there = sa.inspect(connection).get_table_names()
         return {
             table.name: connection.execute(sa.select(sa.func.count()).select_from(sa.table(table.name))).scalar_one()
             for table in schema.metadata.sorted_tables
+            if table.name in there
         }
 
 
@@ -105,7 +111,8 @@ def test_a_store_of_every_released_version_is_upgraded_with_all_its_rows(dump: P
     before = _counts(database)
     assert all(before.values())
     assert versions.upgrade(database) == (dump.stem, versions.LATEST)
-    assert _counts(database) == before
+    now = _counts(database)
+    assert {table: now[table] for table in before} == before
     assert _differences(database) == []
     database.close()
     with SqlStore(path) as store:
@@ -129,11 +136,13 @@ def test_an_older_store_is_upgraded_when_told(nothing: str, next_version: Callab
         fill(store)
         before = _counts(store.database)
     next_version()
-    with pytest.raises(InputError, match="the store has version 0001, this llmtriage works with 0002; run llmtriage db upgrade"):
+    with pytest.raises(
+        InputError, match=f"the store has version {LATEST}, this llmtriage works with {NEXT}; run llmtriage db upgrade"
+    ):
         SqlStore(nothing)
     database = Database(nothing)
-    assert versions.upgrade(database) == ("0001", "0002")
-    assert versions.upgrade(database) == ("0002", "0002")
+    assert versions.upgrade(database) == (LATEST, NEXT)
+    assert versions.upgrade(database) == (NEXT, NEXT)
     assert _counts(database) == before
     with database.reading() as connection:
         ways = connection.exec_driver_sql("select way, urgent from ticket order by id").all()
@@ -150,7 +159,7 @@ def test_an_upgrade_that_breaks_changes_nothing(nothing: str, next_version: Call
     database = Database(nothing)
     with pytest.raises(exc.IntegrityError):
         versions.upgrade(database)
-    assert versions.version(database) == "0001"
+    assert versions.version(database) == LATEST
     assert _counts(database) == before
     assert _differences(database) == []
     database.close()

@@ -1,0 +1,55 @@
+"""`llmtriage serve`: the HTTP service."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmtriage.cli.options import make_triage, quiet_option, store_option, triage_options
+from llmtriage.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from llmtriage.settings import Settings
+    from llmtriage.triage import Triage
+
+
+@click.command(short_help="The HTTP service: an API, and pages where people decide what waits.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where it listens; beyond this machine only with a key.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Where it listens; 0: any free one.")
+@store_option
+@click.option("--source", default="", help="Where the tickets come from: ids of two sources are never the same ticket.")
+@click.option(
+    "--store-text",
+    type=click.Choice(["original", "redacted", "none"]),
+    default="original",
+    show_default=True,
+    help="What is stored of a ticket's text.",
+)
+@click.option("--probe", type=click.FloatRange(0, 1, min_open=True), help="The share of tickets that a person decides blind.")
+@click.option("--second", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="The share of answers given twice.")
+@triage_options
+@quiet_option
+@click.pass_context
+def serve(context: click.Context, /, *, quiet: bool, **flags: Any) -> None:
+    """Serve the API and the review pages until it is told to stop."""
+    try:
+        from llmtriage.service import running
+        from llmtriage.service.settings import ServiceSettings
+    except ModuleNotFoundError:
+        raise MissingExtraError.of("service", "the HTTP service") from None
+    from llmtriage.store import SqlStore
+
+    settings: Settings = context.obj
+    own = {key: flags.pop(key) for key in ("host", "port", "second")}
+    behaviour = ServiceSettings(**own, language=flags["language"], hooks=settings.hooks, callbacks=settings.callbacks)
+    place, source, kept, probe = (flags.pop(key) for key in ("store", "source", "store_text", "probe"))
+
+    def build() -> Triage:
+        with context.scope(cleanup=False):  # the flags of this command, in the thread that builds
+            return make_triage(dict(flags), settings, quiet=quiet, store=store, probe=probe)
+
+    with SqlStore(place, source=source, kept=kept, newest_waits=True, second=behaviour.second) as store:
+        gc.freeze()
+        running.serve(behaviour, store, build, tell=lambda url: click.echo(f"llmtriage serves {url}", err=True))

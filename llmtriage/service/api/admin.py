@@ -1,0 +1,71 @@
+"""Which version decides."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
+
+from llmtriage.service.access import Caller, may
+from llmtriage.service.serving import Service, service_of
+from llmtriage.service.versions import Version
+
+router = APIRouter(prefix="/versions", tags=["versions"])
+
+
+class VersionOut(BaseModel):
+    """What decides, in short."""
+
+    id: str
+    since: datetime
+    backend: str
+    taxonomy: str
+    calibration: str | None
+
+    @classmethod
+    def of(cls, version: Version) -> VersionOut:
+        """A version for a caller."""
+        triage = version.triage
+        return cls(
+            id=version.id,
+            since=version.since,
+            backend=triage.backend.name,
+            taxonomy=triage.taxonomy.hash,
+            calibration=triage.calibration.hash if triage.calibration else None,
+        )
+
+
+class VersionsOut(BaseModel):
+    """What decides now, and what decided before."""
+
+    current: VersionOut
+    before: VersionOut | None
+
+
+@router.get("")
+def versions(request: Request, _: Annotated[Caller, Depends(may("classify"))]) -> VersionsOut:
+    """What decides now, and what decided before."""
+    return _told(service_of(request))
+
+
+@router.post("/reload")
+async def reload(request: Request, _: Annotated[Caller, Depends(may("admin"))]) -> VersionsOut:
+    """Read taxonomy, calibration and examples anew. They decide once they are known to fit each other; else everything stays."""
+    service = service_of(request)
+    await service.versions.take_over()
+    return _told(service)
+
+
+@router.post("/back")
+async def back(request: Request, _: Annotated[Caller, Depends(may("admin"))]) -> VersionsOut:
+    """Put the version before in place again."""
+    service = service_of(request)
+    await service.versions.back()
+    return _told(service)
+
+
+def _told(service: Service) -> VersionsOut:
+    before = service.versions.before
+    return VersionsOut(current=VersionOut.of(service.versions.current), before=before and VersionOut.of(before))

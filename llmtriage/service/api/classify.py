@@ -1,0 +1,90 @@
+"""Tickets in, outcomes out."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, Field, ValidationError
+
+from llmtriage.service.access import Caller, may
+from llmtriage.service.api.models import OutcomeOut, TicketIn, Wire
+from llmtriage.service.serving import service_of
+
+router = APIRouter(prefix="/classify", tags=["classify"])
+MOST = 1_000
+
+
+class Batch(Wire):
+    """Tickets; each is checked by itself, so that a bad one fails alone."""
+
+    items: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST)]
+
+
+class ItemOut(BaseModel):
+    """What became of one item: its outcome, or what is wrong with it."""
+
+    index: int
+    outcome: OutcomeOut | None = None
+    errors: list[dict[str, str]] | None = None
+
+
+class BatchOut(BaseModel):
+    """What became of each item, in their order."""
+
+    items: list[ItemOut]
+    processing_time: float
+
+
+@router.post("/single")
+async def single(request: Request, ticket: TicketIn, _: Annotated[Caller, Depends(may("classify"))]) -> OutcomeOut:
+    """Decide on one ticket."""
+    service = service_of(request)
+    start = time.perf_counter()
+    version, [outcome] = await service.decide([ticket.to_ticket()])
+    seconds = time.perf_counter() - start
+    return OutcomeOut.of(outcome, version=version.id, seconds=seconds, language=service.settings.language)
+
+
+@router.post("/batch")
+async def batch(request: Request, sent: Batch, _: Annotated[Caller, Depends(may("classify"))]) -> BatchOut:
+    """Decide on up to 1,000 tickets. An item that cannot be used is told with its errors; the others are decided."""
+    service = service_of(request)
+    start = time.perf_counter()
+    found = [_checked(index, item) for index, item in enumerate(sent.items)]
+    found = _without_repeated(found)
+    tickets = [one.to_ticket() for one in found if isinstance(one, TicketIn)]
+    version, outcomes = await service.decide(tickets)
+    seconds = time.perf_counter() - start
+    each = seconds / max(len(tickets), 1)
+    told = iter(OutcomeOut.of(one, version=version.id, seconds=each, language=service.settings.language) for one in outcomes)
+    items = [
+        ItemOut(index=index, outcome=next(told)) if isinstance(one, TicketIn) else ItemOut(index=index, errors=one)
+        for index, one in enumerate(found)
+    ]
+    return BatchOut(items=items, processing_time=round(seconds, 6))
+
+
+_Checked = TicketIn | list[dict[str, str]]
+
+
+def _checked(index: int, item: dict[str, Any]) -> _Checked:
+    try:
+        return TicketIn.model_validate(item)
+    except ValidationError as error:
+        return [{"place": "/".join(map(str, ("items", index, *one["loc"]))), "problem": one["msg"]} for one in error.errors()[:5]]
+
+
+def _without_repeated(found: list[_Checked]) -> list[_Checked]:
+    """Of items with one id the first is decided: which of them is the ticket nobody can say."""
+    seen: set[str] = set()
+    kept: list[_Checked] = []
+    for index, one in enumerate(found):
+        if isinstance(one, TicketIn) and one.id is not None:
+            if one.id in seen:
+                kept.append([{"place": f"items/{index}/id", "problem": "an item before has this id"}])
+                continue
+            seen.add(one.id)
+        kept.append(one)
+    return kept

@@ -1,0 +1,68 @@
+"""The service as a process: from settings to a server that listens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from llmtriage.errors import InputError
+from llmtriage.service.app import create_app
+from llmtriage.service.serving import Service
+from llmtriage.service.versions import Versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llmtriage.service.settings import ServiceSettings
+    from llmtriage.store import SqlStore
+    from llmtriage.triage import Triage
+
+_LET_FINISH = 30  # seconds for what is under way when the service is told to stop
+
+
+def serve(settings: ServiceSettings, store: SqlStore, build: Callable[[], Triage], *, tell: Callable[[str], None]) -> None:
+    """Listen until told to stop.
+
+    Args:
+        settings: Where, and how it behaves.
+        store: What it works on.
+        build: Makes a `Triage`; called again for each new version.
+        tell: Is given the address once it listens.
+
+    Raises:
+        InputError: A file cannot be used, or it cannot listen there.
+        CalibrationError: The calibration was made under something else.
+        BackendError: The engine cannot work.
+    """
+    asyncio.run(_serve(settings, store, build, tell))
+
+
+async def _serve(settings: ServiceSettings, store: SqlStore, build: Callable[[], Triage], tell: Callable[[str], None]) -> None:
+    service = Service(settings, store, Versions(build))
+    await service.versions.take_over()  # what cannot work stops here, with its own error
+    listening = _listen(settings.host, settings.port)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    config = uvicorn.Config(
+        create_app(service),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_LET_FINISH,
+    )
+    with listening:
+        host, port = listening.getsockname()[:2]
+        tell(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        await uvicorn.Server(config).serve(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024)
+    except OSError as error:
+        problem = f"cannot listen on {host}:{port} ({error.strerror or error})"
+        raise InputError(problem, field="--port", remedy="stop what listens there, or choose another port") from None

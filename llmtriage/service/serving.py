@@ -1,0 +1,66 @@
+"""`Service`: all that the routes share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from llmtriage.errors import BackendError
+from llmtriage.predictions import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.requests import HTTPConnection
+
+    from llmtriage.outcomes import Outcome
+    from llmtriage.service.settings import ServiceSettings
+    from llmtriage.service.versions import Version, Versions
+    from llmtriage.store import SqlStore
+    from llmtriage.taxonomy import Taxonomy
+    from llmtriage.tickets import Ticket
+
+
+@dataclass(slots=True)
+class Service:
+    """What a running service is made of.
+
+    Attributes:
+        settings: How it behaves towards others.
+        store: Where outcomes, the queue, keys and accounts are kept.
+        versions: What decides.
+        trouble: What the engine last could not do; empty while it works.
+    """
+
+    settings: ServiceSettings
+    store: SqlStore
+    versions: Versions
+    trouble: str = ""
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """Where tickets go now."""
+        return self.versions.current.triage.taxonomy
+
+    async def decide(self, tickets: Sequence[Ticket]) -> tuple[Version, list[Outcome]]:
+        """Decide on tickets that somebody waits for, with what decided them. Where the engine cannot work they wait for a person.
+
+        Raises:
+            StoreError: They cannot be kept; then nothing is decided.
+        """
+        version = self.versions.current
+        outcomes: list[Outcome] = []
+        try:
+            async for outcome in version.triage.aclassify_many(tickets, online=True):
+                outcomes.append(outcome)  # noqa: PERF401 - those before an error count
+            self.trouble = ""
+        except BackendError as error:
+            self.trouble = str(error)
+            failure = Failure(reason="backend_unavailable", detail="the engine cannot work now")
+            outcomes += await version.triage.adefer(tickets[len(outcomes) :], failure)
+        return version, outcomes
+
+
+def service_of(connection: HTTPConnection) -> Service:
+    """The service that a request came to."""
+    return cast("Service", connection.app.state.service)

@@ -1,0 +1,55 @@
+"""What the service needs to know besides what decides."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from llmtriage.settings import CallbackSettings, HookSettings
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class ServiceSettings(BaseModel):
+    """How the service behaves towards others.
+
+    Attributes:
+        host: The address it listens on.
+        port: The port.
+        language: Of reasons and pages where nothing else is asked for.
+        body_bytes: The longest request.
+        batch_bytes: The longest request of a batch.
+        body_seconds: How long a request may take to arrive.
+        in_flight: Requests that are worked on at a time; more are told to come again.
+        per_minute: Requests a minute of one caller.
+        second: The share of answers of people that a second person gives independently.
+        user_header: The header in which a reverse proxy names who has signed in; None: it is not read.
+        trusted_proxies: The addresses from which that header is believed.
+        hosts: Names besides its own address under which it is called.
+        hooks: Tickets that other systems send.
+        callbacks: Where it tells what was decided.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    language: Literal["en", "zh"] = "en"
+    body_bytes: Annotated[int, Field(gt=0)] = 2 * 2**20
+    batch_bytes: Annotated[int, Field(gt=0)] = 20 * 2**20
+    body_seconds: Annotated[float, Field(gt=0)] = 20.0
+    in_flight: Annotated[int, Field(ge=1)] = 512
+    per_minute: Annotated[int, Field(ge=1)] = 60_000
+    second: _Share = 0.1
+    user_header: str | None = None
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    hosts: tuple[str, ...] = ()
+    hooks: dict[str, HookSettings] = {}
+    callbacks: dict[str, CallbackSettings] = {}
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nobody beyond this machine can reach it."""
+        return self.host in _LOOPBACK

@@ -1,0 +1,45 @@
+"""A service in the process of the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from llmtriage import Triage
+from llmtriage.service.app import create_app
+from llmtriage.service.serving import Service
+from llmtriage.service.settings import ServiceSettings
+from llmtriage.service.versions import Versions
+from llmtriage.store import SqlStore
+
+URL = "http://127.0.0.1:8080"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running service, and who calls it."""
+
+    client: TestClient
+    service: Service
+    store: SqlStore
+
+
+@contextmanager
+def started(
+    folder: Path, *, triage: dict[str, Any] | None = None, store: dict[str, Any] | None = None, **settings: Any
+) -> Iterator[Served]:
+    """A service on `folder`/service.db, or where `store` says, that ends with the block."""
+    wanted = ServiceSettings(**settings)
+    place = {"where": folder / "service.db", "newest_waits": True, "second": wanted.second, **(store or {})}
+    with SqlStore(**place) as kept:
+        versions = Versions(lambda: Triage(**{"store": kept, **(triage or {})}))
+        asyncio.run(versions.take_over())
+        service = Service(wanted, kept, versions)
+        with TestClient(create_app(service), base_url=URL, raise_server_exceptions=False) as client:
+            yield Served(client, service, kept)
