@@ -24,34 +24,41 @@ class Puts(Generic[T]):
 
     def __init__(self, size: int) -> None:
         """Hold at most `size` items."""
-        self._items: asyncio.Queue[T | None] = asyncio.Queue()  # unbounded, so that the end always fits
-        self._room = asyncio.Semaphore(size)
+        self._items: deque[T] = deque()
+        self._size = size
+        self._news, self._room = asyncio.Event(), asyncio.Event()
         self._maker: asyncio.Task[None]
 
     def fill(self, work: Coroutine[Any, Any, None]) -> None:
         """Start the coroutine that puts."""
         self._maker = asyncio.create_task(work)
-        self._maker.add_done_callback(lambda _: self._items.put_nowait(None))
+        self._maker.add_done_callback(lambda _: self._news.set())
 
     async def put(self, item: T) -> None:
         """Put one item, when there is room."""
-        await self._room.acquire()
-        self._items.put_nowait(item)
+        while len(self._items) >= self._size:
+            self._room.clear()
+            await self._room.wait()
+        self._items.append(item)
+        self._news.set()
 
     async def get(self) -> T | None:
         """The next item; None at the end. Raises what ended the coroutine."""
-        item = await self._items.get()
-        self._room.release()
-        if item is None:
-            await self._maker
-        return item
+        while not self._items:
+            if self._maker.done():
+                await self._maker
+                return None
+            self._news.clear()
+            await self._news.wait()
+        self._room.set()
+        return self._items.popleft()
 
     async def close(self) -> list[T]:
         """Stop the coroutine; what was put and not taken."""
         self._maker.cancel()
         await asyncio.gather(self._maker, return_exceptions=True)
-        left = [self._items.get_nowait() for _ in range(self._items.qsize())]
-        return [item for item in left if item is not None]
+        left, self._items = list(self._items), deque()
+        return left
 
 
 async def as_async(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:

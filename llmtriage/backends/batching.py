@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -24,52 +25,39 @@ async def batches(items: AsyncIterable[T], size: int) -> AsyncGenerator[list[T],
     if size < 1:
         message = f"a batch holds at least one item, not {size}"
         raise ValueError(message)
-    queue: asyncio.Queue[T | _End] = asyncio.Queue()
-    room = asyncio.Semaphore(size)
-    reader = asyncio.create_task(_read(items, queue, room))
+    read: deque[T] = deque()
+    news, room = asyncio.Event(), asyncio.Event()
+    reader = asyncio.create_task(_read(items, read, size, news, room))
     # The end goes through the reader's callback: it is told whatever ended the reader, a cancellation inside the source included.
-    reader.add_done_callback(lambda task: queue.put_nowait(_End(task)))
+    reader.add_done_callback(lambda _: news.set())
     try:
-        end = None
-        while end is None:
-            batch, end = _drained(await queue.get(), queue, size)
-            for _ in batch:
-                room.release()
-            if batch:
+        while True:
+            await news.wait()
+            news.clear()
+            has_ended = reader.done()  # asked first: what it read before its end is in the queue by then
+            while read:
+                batch = [read.popleft() for _ in range(min(size, len(read)))]
+                room.set()
                 yield batch
-        end.reader.result()
+            if has_ended:
+                break
+        reader.result()
     finally:
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
 
 
-class _End:
-    """Stands in the queue behind the last item."""
-
-    def __init__(self, reader: asyncio.Task[None]) -> None:
-        self.reader = reader
-
-
-async def _read(items: AsyncIterable[T], queue: asyncio.Queue[T | _End], room: asyncio.Semaphore) -> None:
+async def _read(items: AsyncIterable[T], read: deque[T], size: int, news: asyncio.Event, room: asyncio.Event) -> None:
+    """Put items into `read`, at most `size` of them at a time. Plain Python where a queue of asyncio's would cost more than an item's own work."""
     try:
-        await room.acquire()
         async for item in items:
-            queue.put_nowait(item)
-            await room.acquire()
+            read.append(item)
+            news.set()
+            if len(read) >= size:
+                room.clear()
+                await room.wait()
     finally:
         # A generator that is left open is closed at some time by the loop, which may be at its end by then.
         close = getattr(items, "aclose", None)
         if close is not None:
             await close()
-
-
-def _drained(first: T | _End, queue: asyncio.Queue[T | _End], size: int) -> tuple[list[T], _End | None]:
-    """`first` and what stands in the queue behind it."""
-    batch: list[T] = []
-    item = first
-    while not isinstance(item, _End):
-        batch.append(item)
-        if len(batch) == size or queue.empty():
-            return batch, None
-        item = queue.get_nowait()
-    return batch, item

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _BUSY_SECONDS = 5
 _LONG_LOG = 64 * 2**20  # bytes
+_CACHE = 64 * 2**10  # KiB of pages a connection keeps: of a million tickets the indexes alone are larger than SQLite's own 2 MiB
 _POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?://")
 _HEADER = b"SQLite format 3\0"
 
@@ -269,7 +270,7 @@ def _sqlite(path: Path, busy_seconds: float) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # else the driver begins transactions by itself, and others than asked for
-        _set(connection, "foreign_keys=ON", "secure_delete=ON", "synchronous=FULL")
+        _set(connection, "foreign_keys=ON", "secure_delete=ON", "synchronous=FULL", f"cache_size=-{_CACHE}")
 
     @sa.event.listens_for(engine, "begin")
     def _began(connection: sa.Connection) -> None:
@@ -318,5 +319,8 @@ def _postgresql(url: str, busy_seconds: float) -> sa.Engine:
     return engine
 
 
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def _json(value: object) -> str:
-    return storable(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+    return storable(_JSON.encode(value))
