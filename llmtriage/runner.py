@@ -45,6 +45,7 @@ COLUMNS = (
 )
 _FROM_INPUT = ("id", "title", "content")
 _TOGETHER = 256  # tickets that a store is asked about together
+_IDS = 1 << 16  # that are compared together with all before
 _PATIENCE = 0.2  # seconds that a decided ticket may wait for others to be written with
 
 
@@ -55,25 +56,55 @@ class RepeatedIds:
     """
 
     def __init__(self) -> None:
-        self.count = 0
-        self.first_id = ""
-        self.first_line = 0
+        self._count = 0
+        self._first = ("", 0)
         self._numbered = 0
-        self._seen: set[int] | None = None
+        self._new: dict[int, tuple[str, int]] = {}
+        self._before: Any = None  # numpy's: sorted, 8 bytes an id where a set takes a hundred
 
     def see(self, row: TicketRow) -> None:
         """Count one ticket."""
         ticket_id = row.ticket.id or ""
-        if self._seen is None and ticket_id == str(self._numbered + 1):
+        if not self._new and self._before is None and ticket_id == str(self._numbered + 1):
             self._numbered += 1
             return
-        seen = self._seen = self._seen or set()
-        if self._is_number_before(ticket_id) or (key := hash(ticket_id)) in seen:
-            self.count += 1
-            if self.count == 1:
-                self.first_id, self.first_line = ticket_id, row.line
+        key = hash(ticket_id)
+        if key in self._new or self._is_number_before(ticket_id):
+            self._repeated(ticket_id, row.line)
         else:
-            seen.add(key)
+            self._new[key] = (ticket_id, row.line)
+            if len(self._new) == _IDS:
+                self._settle()
+
+    @property
+    def count(self) -> int:
+        """How many tickets have an id that an earlier one has."""
+        self._settle()
+        return self._count
+
+    @property
+    def first(self) -> tuple[str, int]:
+        """The first of them: its id and its line."""
+        self._settle()
+        return self._first
+
+    def _settle(self) -> None:
+        """Compare the ids of late with those before, and put them there."""
+        import numpy as np
+
+        keys = np.sort(np.fromiter(self._new, np.int64, len(self._new)))
+        if self._before is not None:
+            places = np.minimum(np.searchsorted(self._before, keys), len(self._before) - 1)
+            for key in keys[self._before[places] == keys]:
+                self._repeated(*self._new[int(key)])
+            keys = np.sort(np.concatenate((self._before, keys)), kind="stable")
+        self._before = keys if len(keys) else None
+        self._new.clear()
+
+    def _repeated(self, ticket_id: str, line: int) -> None:
+        if not self._count or line < self._first[1]:
+            self._first = (ticket_id, line)
+        self._count += 1
 
     def _is_number_before(self, ticket_id: str) -> bool:
         number = int(ticket_id) if ticket_id.isascii() and ticket_id.isdigit() and len(ticket_id) < 20 else 0

@@ -314,7 +314,8 @@ def _tell_repeated_ids(summary: Summary, *, quiet: bool, language: str) -> None:
     ids = summary.repeated_ids
     if ids.count:
         words = _WORDS[language]["one repeated" if ids.count == 1 else "repeated"]
-        told = words.format(n=ids.count, id=short(ids.first_id), line=ids.first_line)
+        first_id, first_line = ids.first
+        told = words.format(n=ids.count, id=short(first_id), line=first_line)
         notice(told, quiet=quiet, language=language)
 
 
