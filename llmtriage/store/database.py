@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _BUSY_SECONDS = 5
 _LONG_LOG = 64 * 2**20  # bytes
-_CACHE = 64 * 2**10  # KiB of pages a connection keeps: of a million tickets the indexes alone are larger than SQLite's own 2 MiB
+_CACHE = 16 * 2**10  # KiB of pages a connection keeps, so that a page that a group fills again and again is written once
 _POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?://")
 _HEADER = b"SQLite format 3\0"
 
