@@ -45,7 +45,9 @@ class Hosts:
 
 
 def host_name(host: str) -> str:
-    """The name of a `Host` header, without its port."""
+    """The name of a `Host` header, without its port; empty where it is none."""
+    if "@" in host:
+        return ""
     try:
         return _bare(urlsplit(f"//{host}").hostname or "")
     except ValueError:

@@ -129,8 +129,7 @@ def csrf_token(request: Request) -> str:
 def check(request: Request, csrf: Annotated[str, Form()] = "") -> None:
     """A dependency of every form: it was sent from a page of this service, in this session. Raises Problem (403)."""
     check_origin(request)
-    is_known = _named_by_proxy(request) is not None or _cookie(request) in request.cookies
-    if is_known:  # who is not signed in has nothing that a form could take from them
+    if signed_in(request) is not None:  # whoever is not signed in has nothing that a form could take from them
         check_token(request, csrf)
 
 
