@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from llmtriage.errors import StoreError
 from llmtriage.store import schema
 from llmtriage.store.recording import now
 
@@ -79,7 +81,7 @@ def find(database: Database, token: str) -> Session | None:
     if row is None or row.disabled_at is not None or row.created_at < at - _LONGEST or row.seen_at < at - _IDLE:
         return None
     if row.seen_at < at - _SEEN_AGAIN:
-        with database.writing() as connection:
+        with suppress(StoreError), database.writing() as connection:  # no reason to refuse somebody who only reads
             connection.execute(schema.session.update().where(_session.hash == digest), {"seen_at": at})
     return Session(row.reviewer, row.role_now or row.role, row.role_now is not None)
 

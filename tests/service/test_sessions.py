@@ -181,6 +181,22 @@ def test_by_https_the_cookie_is_bound_to_this_host(serve: Serve) -> None:
         assert reply.status_code == status
 
 
+def test_signing_in_again_ends_the_session_before(serve: Serve) -> None:
+    """Nobody is two people at once in one browser."""
+    served = serve()
+    client = with_account(served)
+    accounts.add(served.store.database, "ann", "another password")
+    sign_in(client)
+    before = client.cookies["llmtriage"]
+    csrf = client.get("/try/me").json()["csrf"]
+    reply = client.post("/try/in", data={"name": "ann", "password": "another password", "csrf": csrf})
+    assert len(reply.headers.get_list("set-cookie")) == 1
+    assert client.get("/try/me").json()["name"] == "ann"
+    client.cookies.clear()
+    client.cookies.set("llmtriage", before)
+    assert not is_in(client)
+
+
 def test_after_signing_in_one_comes_back(serve: Serve) -> None:
     """To the page that was asked for; a script is told in its own way."""
     client = with_account(serve())

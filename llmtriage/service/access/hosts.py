@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from llmtriage.service.settings import ServiceSettings
 
+_LONGEST_ADDRESS = 100  # characters
 _OWN = ("127.0.0.1", "::1", "localhost")
 _FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
@@ -91,7 +92,7 @@ def address_of(request: HTTPConnection, settings: ServiceSettings) -> str:
     """Where a request comes from: behind a trusted proxy, what that says last."""
     told = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
     if told and is_trusted(request, settings):
-        return told
+        return told[:_LONGEST_ADDRESS]
     return request.client.host if request.client else ""
 
 

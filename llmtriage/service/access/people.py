@@ -92,7 +92,7 @@ def sign_in(request: Request, response: Response, name: str, password: str) -> P
     token = sessions.begin(service.store.database, person.name, person.role, password=password_hash)
     if token is None:
         return None
-    sign_out(request, response)
+    _end(request)  # nobody is two people at once in one browser
     response.set_cookie(
         _cookie(request), token, max_age=sessions.LONGEST, path="/", httponly=True, samesite="lax", secure=_is_secure(request)
     )
@@ -101,11 +101,8 @@ def sign_in(request: Request, response: Response, name: str, password: str) -> P
 
 def sign_out(request: Request, response: Response) -> None:
     """End the session, if there is one. Raises StoreError."""
-    name = _cookie(request)
-    token = request.cookies.get(name)
-    if token:
-        sessions.end(service_of(request).store.database, token)
-        response.delete_cookie(name, path="/", httponly=True, samesite="lax", secure=_is_secure(request))
+    _end(request)
+    response.delete_cookie(_cookie(request), path="/", httponly=True, samesite="lax", secure=_is_secure(request))
 
 
 def local_path(text: str) -> str:
@@ -138,6 +135,12 @@ def check_token(request: Request, token: str = "") -> None:
     sent = request.headers.get("x-csrf-token") or token
     if not hmac.compare_digest(sent.encode(errors="surrogatepass"), csrf_token(request).encode()):
         raise Problem(403, "this form is not of this session", "load the page anew")
+
+
+def _end(request: Request) -> None:
+    token = request.cookies.get(_cookie(request))
+    if token:
+        sessions.end(service_of(request).store.database, token)
 
 
 def _verified(request: Request, name: str, password: str) -> accounts.Account | None:
