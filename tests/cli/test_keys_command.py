@@ -14,6 +14,8 @@ import pexpect
 import pytest
 from cli.conftest import Cli
 
+from llmtriage.service import running
+from llmtriage.service.settings import ServiceSettings
 from llmtriage.store import SqlStore, accounts, keys
 
 RUN = (sys.executable, "-m", "llmtriage")
@@ -175,3 +177,31 @@ def test_the_service_does_not_start_for_others_without_a_key(tmp_path: Path) -> 
     assert done.returncode == 2
     problem = "0.0.0.0 is not this machine alone, and there is no key; make one with: llmtriage keys create"
     assert done.stderr == f"llmtriage: --host: {problem}\n"
+
+
+def test_what_the_service_is_told_of_proxies_and_names(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default no header is read, and this machine alone is a proxy; an address that is none stops the start."""
+    told: list[ServiceSettings] = []
+    monkeypatch.setattr(running, "serve", lambda settings, *_, **__: told.append(settings))
+    assert cli("serve").code == 0
+    flags = (
+        "--user-header",
+        "X-User",
+        "--trusted-proxy",
+        "10.0.0.0/24",
+        "--trusted-proxy",
+        "::1",
+        "--allow-host",
+        "triage.example",
+    )
+    assert cli("serve", *flags).code == 0
+    by_default, by_flags = told
+    assert (by_default.user_header, by_default.trusted_proxies, by_default.hosts) == (None, ("127.0.0.1", "::1"), ())
+    assert by_default.is_alone
+    assert by_flags.user_header == "X-User"
+    assert by_flags.trusted_proxies == ("10.0.0.0/24", "::1")
+    assert by_flags.hosts == ("triage.example",)
+    assert not by_flags.is_alone
+    refused = cli("serve", "--trusted-proxy", "proxy.example")
+    remedy = "write it like 10.0.0.2 or 10.0.0.0/24"
+    assert (refused.code, refused.err) == (2, f"llmtriage: --trusted-proxy: not an address: 'proxy.example'; {remedy}\n")
