@@ -29,6 +29,21 @@ if TYPE_CHECKING:
 )
 @click.option("--probe", type=click.FloatRange(0, 1, min_open=True), help="The share of tickets that a person decides blind.")
 @click.option("--second", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="The share of answers given twice.")
+@click.option("--user-header", metavar="NAME", help="The header in which a reverse proxy names who has signed in [none is read].")
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="From where that header is believed; may be repeated [this machine].",
+)
+@click.option(
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name besides its own under which it is called; may be repeated.",
+)
 @triage_options
 @quiet_option
 @click.pass_context
@@ -42,7 +57,9 @@ def serve(context: click.Context, /, *, quiet: bool, **flags: Any) -> None:
     from llmtriage.store import SqlStore
 
     settings: Settings = context.obj
-    own = {key: flags.pop(key) for key in ("host", "port", "second")}
+    own = {key: flags.pop(key) for key in ("host", "port", "second", "user_header", "hosts")}
+    if trusted := flags.pop("trusted_proxies"):
+        own["trusted_proxies"] = trusted
     behaviour = ServiceSettings(**own, language=flags["language"], hooks=settings.hooks, callbacks=settings.callbacks)
     place, source, kept, probe = (flags.pop(key) for key in ("store", "source", "store_text", "probe"))
 

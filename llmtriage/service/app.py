@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from llmtriage import __version__
-from llmtriage.service import problems
+from llmtriage.service import access, problems
+from llmtriage.service.access.headers import Headers
 from llmtriage.service.api import admin, classify, health
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from starlette.types import ASGIApp
+
     from llmtriage.service.serving import Service
+
+
+class _App(FastAPI):
+    """With the headers around everything: the answer to a fault of this program is made outside of all middleware that is added."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Headers(super().build_middleware_stack())
 
 
 def create_app(service: Service) -> FastAPI:
@@ -25,9 +35,10 @@ def create_app(service: Service) -> FastAPI:
         yield
         await service.versions.aclose()
 
-    app = FastAPI(title="llmtriage", version=__version__, lifespan=lifespan)
+    app = _App(title="llmtriage", version=__version__, lifespan=lifespan, redoc_url=None)
     app.state.service = service
     problems.install(app)
+    access.install(app, service)
     for part in (health, classify, admin):
         app.include_router(part.router)
     return app

@@ -13,6 +13,7 @@ from llmtriage.errors import InputError
 from llmtriage.service.app import create_app
 from llmtriage.service.serving import Service
 from llmtriage.service.versions import Versions
+from llmtriage.store import keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,7 @@ def serve(settings: ServiceSettings, store: SqlStore, build: Callable[[], Triage
 
 
 async def _serve(settings: ServiceSettings, store: SqlStore, build: Callable[[], Triage], tell: Callable[[str], None]) -> None:
+    _must_have_key(settings, store)
     service = Service(settings, store, Versions(build))
     await service.versions.take_over()  # what cannot work stops here, with its own error
     listening = _listen(settings.host, settings.port)
@@ -58,6 +60,12 @@ async def _serve(settings: ServiceSettings, store: SqlStore, build: Callable[[],
         host, port = listening.getsockname()[:2]
         tell(f"http://{f'[{host}]' if ':' in host else host}:{port}")
         await uvicorn.Server(config).serve(sockets=[listening])
+
+
+def _must_have_key(settings: ServiceSettings, store: SqlStore) -> None:
+    if not settings.is_local and not any(key.is_usable for key in keys.listed(store.database)):
+        problem = f"{settings.host} is not this machine alone, and there is no key"
+        raise InputError(problem, field="--host", remedy="make one with: llmtriage keys create")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from llmtriage.errors import InputError, short
 from llmtriage.settings import CallbackSettings, HookSettings
 
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -26,7 +28,7 @@ class ServiceSettings(BaseModel):
         per_minute: Requests a minute of one caller.
         second: The share of answers of people that a second person gives independently.
         user_header: The header in which a reverse proxy names who has signed in; None: it is not read.
-        trusted_proxies: The addresses from which that header is believed.
+        trusted_proxies: The addresses, or networks, from which that header is believed.
         hosts: Names besides its own address under which it is called.
         hooks: Tickets that other systems send.
         callbacks: Where it tells what was decided.
@@ -53,3 +55,19 @@ class ServiceSettings(BaseModel):
     def is_local(self) -> bool:
         """Whether nobody beyond this machine can reach it."""
         return self.host in _LOOPBACK
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it was also told of no proxy and of no other name: what calls it is on this machine."""
+        return self.is_local and self.user_header is None and not self.hosts
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for one in given:
+            try:
+                ip_network(one, strict=False)
+            except ValueError:
+                remedy = "write it like 10.0.0.2 or 10.0.0.0/24"
+                raise InputError(f"not an address: {short(one)!r}", field="--trusted-proxy", remedy=remedy) from None
+        return given

@@ -11,6 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 from serving import Served, started
 
+from llmtriage.store import accounts
+
 Serve = Callable[..., Served]
 
 
@@ -29,3 +31,10 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 def client(serve: Serve) -> TestClient:
     """Calls a service with the usual settings, in which no ticket is accepted."""
     return serve().client
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes that take no time: `tests/cli/test_keys_command.py` sees that they take some."""
+    monkeypatch.setattr(accounts, "_N", 16)
+    monkeypatch.setattr(accounts, "_NOBODY", accounts._written(bytes(16), bytes(32)))
