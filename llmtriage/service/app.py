@@ -9,7 +9,8 @@ from fastapi import FastAPI
 
 from llmtriage import __version__
 from llmtriage.service import problems
-from llmtriage.service.api import admin, classify, health
+from llmtriage.service.api import admin, classify, health, hooks
+from llmtriage.service.hooks.running import Hooks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,16 +19,18 @@ if TYPE_CHECKING:
 
 
 def create_app(service: Service) -> FastAPI:
-    """An ASGI app around a service, whose first version was taken over."""
+    """An ASGI app around a service, whose first version was taken over. Raises InputError where a hook or callback cannot work."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with app.state.hooks.beside():
+            yield
         await service.versions.aclose()
 
     app = FastAPI(title="llmtriage", version=__version__, lifespan=lifespan)
     app.state.service = service
+    app.state.hooks = Hooks(service)
     problems.install(app)
-    for part in (health, classify, admin):
+    for part in (health, classify, admin, hooks):
         app.include_router(part.router)
     return app
