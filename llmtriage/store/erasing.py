@@ -62,7 +62,8 @@ def messages_of(store: SqlStore, customer: str, source: str | None = None) -> li
 
 
 def _said(field: str) -> sa.ColumnElement[str]:
-    return schema.inbox.c.ticket[field].as_string()
+    said: sa.ColumnElement[str] = schema.inbox.c.ticket[field].as_string()
+    return said
 
 
 def _messages(store: SqlStore, source: str | None, *conditions: sa.ColumnElement[bool]) -> Sequence[int]:

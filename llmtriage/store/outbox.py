@@ -154,7 +154,7 @@ def forget(store: SqlStore) -> None:
 def _note(store: SqlStore, rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         return
-    changed = {name: sa.bindparam(f"new_{name}") for name in ("status", "next_at", "delivered_at")}
+    changed: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in ("status", "next_at", "delivered_at")}
     update = schema.delivery.update().where(_delivery.id == sa.bindparam("number"), _delivery.next_at.is_not(None))
     update = update.values(**changed, held_until=None, attempts=_delivery.attempts + 1)
     named = [{"number": row["number"], **{f"new_{name}": row[name] for name in changed}} for row in rows]

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from decided import rows
 from hooked import NEXT, SECRET, ZENDESK, standard, until, zendesk
 from serving import Served
 
-from llmtriage.store import schema
+from llmtriage.errors import StoreError
+from llmtriage.service.hooks import working
+from llmtriage.service.serving import Service
+from llmtriage.store import SqlStore, inbox, schema
 
 Serve = Callable[..., Served]
 HOOKS = {
@@ -98,7 +106,7 @@ def test_a_wrong_signature_is_refused(serve: Serve, change: Callable[[dict[str, 
     """As a problem that tells nothing of the message, and nothing is kept."""
     served = serve(hooks=HOOKS)
     body = json.dumps(LOST).encode()
-    changed = {name: value.encode() for name, value in change(standard("msg_1", body)).items()}
+    changed = [(name.encode(), value.encode()) for name, value in change(standard("msg_1", body)).items()]
     reply = served.client.post("/hooks/crm", content=body, headers=changed)
     assert (reply.status_code, reply.headers["content-type"]) == (401, "application/problem+json")
     assert "parcel" not in reply.text.lower()
@@ -166,3 +174,122 @@ def test_fields_stand_where_the_settings_say(serve: Serve) -> None:
     assert _send(served, said).status_code == 202
     [ticket] = until(lambda: rows(served.store, schema.ticket))
     assert (ticket.external_id, ticket.metadata) == ("77", {"plan": "gold"})
+
+
+HOSTILE = "<script>alert(1)</script> {{7*7}} {% raise %} =cmd|' /C calc'!A0 \u202egnp.exe ]]> '; drop table inbox;-- 我的包裹丢了"
+
+
+def test_hostile_text_is_text(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """In every field: kept as it is for the person who decides, in no log and in no answer to the sender."""
+    served = serve(hooks=HOOKS)
+    said = {name: f"{HOSTILE} {name}" for name in ("id", "title", "content", "channel", "language", "customer")}
+    reply = _send(served, said)
+    assert reply.status_code == 202
+    assert "script" not in reply.text
+    [item] = until(lambda: served.store.queue.page().items)
+    assert {name: getattr(item.ticket, name) for name in said} == said
+    assert "script" not in caplog.text
+
+
+def test_a_sender_is_told_to_come_again_while_the_store_is_away(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503: nothing is answered with "taken" that is not on disk."""
+    served = serve(hooks=HOOKS)
+
+    def away(*_: Any) -> bool:
+        raise StoreError("the disk is full", store="service.db")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(inbox, "put", away)
+        assert _send(served, LOST).status_code == 503
+    assert _send(served, LOST).status_code == 202
+
+
+def test_messages_wait_for_a_store_that_is_away(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of a group too: what was held is decided when it is back."""
+    served = serve(hooks=HOOKS)
+    calls = iter(range(100))
+    decide = Service.decide
+
+    async def away(*args: Any) -> Any:
+        if next(calls) < 2:
+            raise StoreError("the server cannot be reached", store="service.db")
+        return await decide(*args)
+
+    monkeypatch.setattr(Service, "decide", away)
+    monkeypatch.setattr(working, "_FIRST_WAIT", 0.05)
+    assert _send(served, LOST).status_code == 202
+    until(lambda: inbox.waiting(served.store) == 0)
+    assert len(_decided(served)) == 1
+
+
+def test_one_ticket_that_meets_a_fault_does_not_stop_the_others(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not lost and not decided, and the log names its message without its text."""
+    served = serve(hooks=HOOKS)
+    decide = Service.decide
+
+    async def faulty(self: Service, tickets: Any) -> Any:
+        if any(one.id == "T2" for one in tickets):
+            raise RuntimeError(tickets[0].content)
+        return await decide(self, tickets)
+
+    monkeypatch.setattr(Service, "decide", faulty)
+    for n in (1, 2, 3):
+        _send(served, {**LOST, "id": f"T{n}"}, f"msg_{n}")
+    until(lambda: inbox.waiting(served.store) == 1)
+    [row] = rows(served.store, schema.inbox, schema.inbox.c.done_at.is_(None))
+    assert row.ticket["id"] == "T2"
+    until(lambda: "message 2 waits" in caplog.text)
+    assert "parcel" not in caplog.text
+
+
+_SERVE = "from llmtriage.store import inbox; inbox.HELD = 500_000; from llmtriage.cli import main; main()"
+_TOML = "[hooks.crm]\nsecret_env = 'CRM_SECRET'\n"
+
+
+@contextmanager
+def _process(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`llmtriage serve` with a hook, and where it listens."""
+    arguments = [sys.executable, "-c", _SERVE, "serve", "--port", "0", "--store", "service.db"]
+    with subprocess.Popen(arguments, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        url = next(line.split()[-1] for line in process.stderr if "serves http" in line)
+        try:
+            yield url, process
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_a_kill_loses_nothing_that_was_taken(tmp_path: Path) -> None:
+    """Whatever was answered with 202 is decided once after a restart, whenever the process was killed."""
+    (tmp_path / "llmtriage.toml").write_text(_TOML, encoding="utf-8")
+    taken = set()
+    with _process(tmp_path) as (url, process), httpx2.Client(base_url=url) as client:
+        for n in range(60):
+            body = json.dumps({**LOST, "id": f"T{n}", "content": f"{LOST['content']}, {n}"}).encode()
+            if client.post("/hooks/crm", content=body, headers=standard(f"m{n}", body)).status_code == 202:
+                taken.add(f"T{n}")
+        process.kill()
+    assert len(taken) == 60
+    with _process(tmp_path), SqlStore(tmp_path / "service.db") as store:
+        until(lambda: inbox.waiting(store) == 0, 60)
+        assert {one.external_id for one in rows(store, schema.ticket)} == taken
+        assert len(rows(store, schema.outcome)) == 60
+
+
+@pytest.mark.slow
+def test_a_missing_secret_stops_the_start_with_one_line(tmp_path: Path) -> None:
+    """Exit code 2, the variable by its name, and how to mend it."""
+    (tmp_path / "llmtriage.toml").write_text(_TOML.replace("CRM_SECRET", "NOT_SET"), encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-m", "llmtriage", "serve", "--port", "0", "--quiet"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    line = ended.stderr.strip().splitlines()[-1]  # behind a note on the sample taxonomy
+    assert "NOT_SET: this environment variable is not set; put the secret of the webhook there" in line

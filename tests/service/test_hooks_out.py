@@ -156,7 +156,7 @@ def _endless(request: BaseHTTPRequestHandler) -> None:
 
 def test_an_endless_answer_is_not_read(serve: Serve) -> None:
     """The status says that it arrived."""
-    with receiver(lambda request, _number: _endless(request)) as crm:  # type: ignore[func-returns-value]
+    with receiver(lambda request, _number: _endless(request)) as crm:
         served = serve(triage={"threshold": 0.0}, callbacks=_callbacks(crm))
         served.client.post("/classify/single", json=LOST)
         [row] = until(lambda: _deliveries(served))

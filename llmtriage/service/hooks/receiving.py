@@ -10,13 +10,13 @@ from llmtriage.service.hooks.fields import paths
 from llmtriage.service.hooks.signing import Standard, Zendesk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from llmtriage.service.hooks.fields import Paths
     from llmtriage.service.hooks.signing import Verifier
     from llmtriage.settings import HookSettings
 
-_KINDS = {"standard": Standard, "zendesk": Zendesk}
+_KINDS: Mapping[str, Callable[..., Verifier]] = {"standard": Standard, "zendesk": Zendesk}
 
 
 @dataclass(frozen=True, slots=True)

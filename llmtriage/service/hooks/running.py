@@ -43,7 +43,7 @@ class Hooks:
     @asynccontextmanager
     async def beside(self) -> AsyncIterator[None]:
         """Decide what came and tell what was decided, as long as the block goes on. What is in flight at its end may finish."""
-        parts = (self.working, *self._tellings)
+        parts: list[Working | Telling] = [self.working, *self._tellings]
         tasks = [asyncio.create_task(_kept_up(part)) for part in parts]
         try:
             yield

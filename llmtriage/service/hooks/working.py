@@ -52,7 +52,7 @@ class Working:
         while not self._stopping:
             try:
                 await asyncio.to_thread(inbox.forget, self._store)
-                while not self._stopping and await self._group():
+                while await self._group():
                     wait = _FIRST_WAIT
             except StoreError as error:
                 _log.warning("messages wait: %s", error.problem)
@@ -68,7 +68,9 @@ class Working:
         self._woken.clear()
 
     async def _group(self) -> bool:
-        """Decide a group. False where there is none."""
+        """Decide a group. False where there is none, or the end has come."""
+        if self._stopping:
+            return False
         await asyncio.to_thread(inbox.give_back, self._store, self._left)
         self._left = []
         received = await asyncio.to_thread(inbox.take, self._store, TOGETHER)
