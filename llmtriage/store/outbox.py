@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 
+from llmtriage.errors import UnknownNameError
 from llmtriage.store import schema
 from llmtriage.store.recording import now
 
@@ -39,6 +40,8 @@ _TYPES = {
 _KINDS: Mapping[Told, tuple[str, ...]] = {"accepted": ("outcome",), "reviewed": (*_ANSWERS, "retract")}
 _callback, _delivery, _event, _outcome = schema.callback.c, schema.delivery.c, schema.event.c, schema.outcome.c
 _review, _ticket = schema.review.c, schema.ticket.c
+_ARRIVED = _delivery.delivered_at.is_not(None)
+_GIVEN_UP = sa.and_(_delivery.next_at.is_(None), ~_ARRIVED, _delivery.body["type"].as_string().is_not(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,23 @@ class Delivery:
     message: str
     body: Mapping[str, Any]
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a callback does.
+
+    Attributes:
+        callback: Its name.
+        waiting: What is to be told yet.
+        given_up: What was given up.
+        arrived: What arrived in the last month.
+    """
+
+    callback: str
+    waiting: int
+    given_up: int
+    arrived: int
 
 
 def follow(store: SqlStore, callback: str) -> None:
@@ -149,6 +169,33 @@ def forget(store: SqlStore) -> None:
     if found is not None:
         with store.database.writing() as connection:
             connection.execute(schema.delivery.delete().where(old))
+
+
+def standings(store: SqlStore) -> list[Standing]:
+    """How each callback does, by their names. Raises StoreError."""
+    counted = [sa.func.count(sa.case((which, 1))) for which in (_delivery.next_at.is_not(None), _GIVEN_UP, _ARRIVED)]
+    joined = schema.callback.outerjoin(schema.delivery, _delivery.callback == _callback.name)
+    chosen = sa.select(_callback.name, *counted).select_from(joined).group_by(_callback.name).order_by(_callback.name)
+    with store.database.reading() as connection:
+        return [Standing(*row) for row in connection.execute(chosen)]
+
+
+def retry(store: SqlStore, callback: str | None = None) -> int:
+    """Have what was given up told again, by one callback or (None) by all; what is told of an erased ticket is gone.
+
+    Returns:
+        How many.
+
+    Raises:
+        UnknownNameError: There is no such callback.
+        StoreError: The store cannot be written.
+    """
+    again = schema.delivery.update().where(_GIVEN_UP).values(next_at=now(), attempts=0)
+    with store.database.writing() as connection:
+        names = connection.scalars(sa.select(_callback.name).order_by(_callback.name)).all()
+        if callback is not None and callback not in names:
+            raise UnknownNameError.among("callback", callback, names, file=store.name)
+        return connection.execute(again if callback is None else again.where(_delivery.callback == callback)).rowcount
 
 
 def _note(store: SqlStore, rows: Sequence[Mapping[str, Any]]) -> None:
