@@ -121,13 +121,13 @@ def fill(store: SqlStore, callback: str, told: Collection[Told], team: Callable[
 
 
 def take(store: SqlStore, callback: str, most: int) -> list[Delivery]:
-    """Deliveries whose time has come and that nobody holds, the oldest first; held from now on. Raises StoreError."""
+    """Deliveries whose time has come and that nobody holds, those due first before the others; held from now on. Raises StoreError."""
     at = now()
     due = (
         sa.select(schema.delivery)
         .where(_delivery.callback == callback, _delivery.next_at <= at, _delivery.delivered_at.is_(None))
         .where(sa.or_(_delivery.held_until.is_(None), _delivery.held_until < at))
-        .order_by(_delivery.id)
+        .order_by(_delivery.next_at, _delivery.id)
         .limit(most)
     )
     with store.database.reading() as connection:

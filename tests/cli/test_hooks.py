@@ -12,6 +12,8 @@ from decided import accepted, decision, record, rows, ticket
 from llmtriage import Ticket
 from llmtriage.store import SqlStore, erasing, inbox, outbox, schema
 
+_ACCEPTED: tuple[outbox.Told, ...] = ("accepted",)
+
 
 @pytest.fixture
 def given_up(cli: Cli, tmp_path: Path) -> Path:
@@ -20,7 +22,7 @@ def given_up(cli: Cli, tmp_path: Path) -> Path:
     with SqlStore(path) as store:
         outbox.follow(store, "crm")
         record(store, *(decision(ticket(f"text {n}", f"T{n}"), accepted()) for n in range(3)))
-        outbox.fill(store, "crm", ("accepted",), lambda _: None)
+        outbox.fill(store, "crm", _ACCEPTED, lambda _: None)
         first, second, _ = outbox.take(store, "crm", 9)
         outbox.arrived(store, {first.id: 200})
         outbox.failed(store, {second.id: (500, None)})

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from decided import rows
-from hooked import NEXT, SECRET, Receiver, receiver, until
+from hooked import NEXT, SECRET, Receiver, receiver, standard, until
 from serving import Served
 
 from llmtriage.errors import InputError
@@ -254,3 +254,17 @@ def test_a_probe_is_told_to_nobody_until_it_is_answered(serve: Serve) -> None:
         assert heard.said["type"] == "ticket.reviewed"
         assert heard.said["data"]["score"] is None
         assert json.dumps(LOST["content"]) not in heard.body.decode()
+
+
+def test_two_services_share_what_comes_and_what_is_told(serve: Serve) -> None:
+    """Whichever takes a message, each ticket is decided once and told once."""
+    with receiver() as crm:
+        hooks = {"shop": {"secret_env": "CRM_SECRET"}}
+        both = [serve(triage={"threshold": 0.0}, hooks=hooks, callbacks=_callbacks(crm)) for _ in range(2)]
+        for n in range(20):
+            body = json.dumps({**LOST, "id": f"T{n}"}).encode()
+            reply = both[n % 2].client.post("/hooks/shop", content=body, headers=standard(f"m{n}", body))
+            assert reply.status_code == 202
+        until(lambda: len(_deliveries(both[0])) == 20)
+        assert sorted(one.said["data"]["id"] for one in crm.heard) == sorted(f"T{n}" for n in range(20))
+        assert len({one.headers["webhook-id"] for one in crm.heard}) == 20

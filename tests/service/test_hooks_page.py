@@ -26,7 +26,8 @@ PAGE = (ROOT / "docs" / "webhooks.md").read_text(encoding="utf-8")
 
 
 def _block(language: str, number: int = 0) -> str:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)[number]
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+    return found[number]
 
 
 def test_the_settings_of_the_page_start_a_service(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

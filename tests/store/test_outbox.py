@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from decided import accepted, decision, entries, pending, record, rows, ticket
 
 from llmtriage import Category, Taxonomy, Ticket
+from llmtriage.errors import UnknownNameError
 from llmtriage.store import SqlStore, erasing, inbox, outbox, schema
 
 OpenStore = Callable[..., SqlStore]
@@ -144,6 +146,45 @@ def test_what_was_told_is_forgotten_in_time(store: SqlStore, monkeypatch: pytest
     _later(monkeypatch, outbox.KEPT + 1_000_000)
     outbox.forget(store)
     assert [row.id for row in rows(store, schema.delivery)] == [two.id]
+
+
+def test_how_callbacks_do_and_what_was_given_up_is_told_again(store: SqlStore) -> None:
+    """All that was given up, of one of them or of all; under the same names."""
+    for callback in ("crm", "erp"):
+        outbox.follow(store, callback)
+    record(store, decision(ticket("one", "T1"), accepted()), decision(ticket("two", "T2"), accepted()))
+    names = {}
+    for callback in ("crm", "erp"):
+        _fill(store, callback)
+        one, two = outbox.take(store, callback, 9)
+        outbox.arrived(store, {one.id: 200})
+        outbox.failed(store, {two.id: (410, None)})
+        names[callback] = two.message
+    assert outbox.standings(store) == [outbox.Standing("crm", 0, 1, 1), outbox.Standing("erp", 0, 1, 1)]
+    assert outbox.retry(store, "erp") == 1
+    assert [(one.message, one.attempts) for one in outbox.take(store, "erp", 9)] == [(names["erp"], 0)]
+    assert outbox.take(store, "crm", 9) == []
+    with pytest.raises(UnknownNameError, match="did you mean 'crm'"):
+        outbox.retry(store, "cmr")
+    assert outbox.retry(store) == 1
+
+
+def test_looking_for_work_needs_no_walk_through_the_tables(tmp_path: Path) -> None:
+    """It is done every second, and most of what is there is done."""
+    with SqlStore(tmp_path / "s.db") as store:
+        asked: list[Any] = []
+        sa.event.listen(store.database.engine, "before_cursor_execute", lambda *args: asked.append((args[2], args[3])))
+        outbox.take(store, "crm", 9)
+        _fill(store)
+        inbox.take(store, 9)
+        inbox.forget(store)
+        with store.database.reading() as connection:
+            queries = [(sql, values) for sql, values in asked if sql.lstrip().startswith("SELECT")]
+            plans = [
+                [row[3] for row in connection.exec_driver_sql(f"explain query plan {sql}", values)] for sql, values in queries
+            ]
+    assert len(plans) == 4
+    assert [step for plan in plans for step in plan if "SCAN" in step] == []
 
 
 def test_of_an_erased_ticket_nothing_is_told(store: SqlStore) -> None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/hooks", tags=["hooks"])
 
 
+_EXAMPLE = {"data": {"id": "T-1001", "title": "Parcel lost", "content": "My parcel never arrived.", "language": "en"}}
+
+
 class TakenOut(BaseModel):
     """What became of a message."""
 
@@ -31,6 +34,9 @@ class TakenOut(BaseModel):
 @router.post(
     "/{name}",
     status_code=202,
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}, "example": _EXAMPLE}}}
+    },
     responses={
         200: {"model": TakenOut, "description": "The message came before; nothing happens a second time."},
         401: {"description": "The signature is not right, or the message is too old."},

@@ -40,6 +40,7 @@ _TOGETHER = 16  # in flight to one receiver
 _MOST_BYTES = 65_536  # read of an answer, so that the connection can be used again
 _READ_SECONDS = 2.0
 _GONE = 410
+_FORGET = 3600.0  # seconds between two looks for what arrived long ago
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds, while the store is away
 
 _log = logging.getLogger("llmtriage.service")
@@ -105,6 +106,7 @@ class Telling:
         """
         self._service, self._store, self._callback, self._count = service, service.store, callback, count
         self._stopping = asyncio.Event()
+        self._forget_at = 0.0
 
     def stop(self) -> None:
         """Let `run` end with what is in flight."""
@@ -146,8 +148,9 @@ class Telling:
         failed = {one.id: (end.status, self._wait(one, end)) for one, end in zip(due, became, strict=True) if not end.has_arrived}
         await asyncio.to_thread(outbox.arrived, self._store, arrived)
         await asyncio.to_thread(outbox.failed, self._store, failed)
-        if not due:
+        if time.monotonic() > self._forget_at:
             await asyncio.to_thread(outbox.forget, self._store)
+            self._forget_at = time.monotonic() + _FORGET
         return new or bool(due)
 
     def _wait(self, delivery: Delivery, became: _Became) -> float | None:
