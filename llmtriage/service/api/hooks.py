@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Literal, cast
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from llmtriage.errors import UnknownNameError
 from llmtriage.service.hooks.fields import UnusableError, ticket_in
@@ -27,6 +27,8 @@ _EXAMPLE = {"data": {"id": "T-1001", "title": "Parcel lost", "content": "My parc
 
 class TakenOut(BaseModel):
     """What became of a message."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "taken"}]})
 
     status: Literal["taken", "known"]
 
