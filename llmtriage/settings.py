@@ -401,7 +401,8 @@ def _located(error: ValidationError, from_file: dict[str, Any], file: Path | Non
 
 def _known_keys(path: list[str]) -> list[str]:
     """What may stand where a key is unknown."""
-    table: type[BaseModel] = Patience if "patience" in path[:-1] else Price if path[0] == "prices" else BackendSettings
+    tables: dict[str, type[BaseModel]] = {"prices": Price, "hooks": HookSettings, "callbacks": CallbackSettings}
+    table = Patience if "patience" in path[:-1] else tables.get(path[0], BackendSettings)
     return [field.alias or name for name, field in table.model_fields.items()]
 
 

@@ -22,6 +22,7 @@ _COMMANDS = {
     "doctor": "What a server can do, and what is missing.",
     "evaluate": "Figures on a labelled file, on stored predictions, or on a store.",
     "examples": "Answers of people as examples that never change.",
+    "hooks": "What other systems sent and are told: what waits, what was given up.",
     "init": "From unlabelled tickets to a promise, step by step.",
     "keys": "API keys of the service: make, list, revoke.",
     "plan": "Which tickets to label for a promise, and how many.",

@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from llmtriage import __version__
 from llmtriage.service import access, problems
 from llmtriage.service.access.headers import Headers
-from llmtriage.service.api import admin, classify, health
+from llmtriage.service.api import admin, classify, health, hooks
+from llmtriage.service.hooks.running import Hooks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,17 +29,19 @@ class _App(FastAPI):
 
 
 def create_app(service: Service) -> FastAPI:
-    """An ASGI app around a service, whose first version was taken over."""
+    """An ASGI app around a service, whose first version was taken over. Raises InputError where a hook or callback cannot work."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with app.state.hooks.beside():
+            yield
         await service.versions.aclose()
 
     app = _App(title="llmtriage", version=__version__, lifespan=lifespan, redoc_url=None)
     app.state.service = service
+    app.state.hooks = Hooks(service)
     problems.install(app)
     access.install(app, service)
-    for part in (health, classify, admin):
+    for part in (health, classify, admin, hooks):
         app.include_router(part.router)
     return app

@@ -46,10 +46,11 @@ async def _serve(settings: ServiceSettings, store: SqlStore, build: Callable[[],
     _must_have_key(settings, store)
     service = Service(settings, store, Versions(build))
     await service.versions.take_over()  # what cannot work stops here, with its own error
+    app = create_app(service)
     listening = _listen(settings.host, settings.port)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     config = uvicorn.Config(
-        create_app(service),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,

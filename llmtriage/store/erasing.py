@@ -51,7 +51,31 @@ def _tickets(store: SqlStore, source: str | None, *conditions: sa.ColumnElement[
         return connection.scalars(chosen).all()
 
 
-def erase(store: SqlStore, tickets: Sequence[int]) -> None:
+def messages_named(store: SqlStore, ids: Iterable[str], source: str | None = None) -> dict[str, list[int]]:
+    """The messages of the inbox about tickets with these ids that are not decided yet, as `tickets_named`. Raises StoreError."""
+    return {one: list(_messages(store, source, _said("id") == name(one))) for one in ids}
+
+
+def messages_of(store: SqlStore, customer: str, source: str | None = None) -> list[int]:
+    """The messages of the inbox about tickets of a customer that are not decided yet, as `tickets_of`. Raises StoreError."""
+    return list(_messages(store, source, _said("customer") == name(customer)))
+
+
+def _said(field: str) -> sa.ColumnElement[str]:
+    said: sa.ColumnElement[str] = schema.inbox.c.ticket[field].as_string()
+    return said
+
+
+def _messages(store: SqlStore, source: str | None, *conditions: sa.ColumnElement[bool]) -> Sequence[int]:
+    table = schema.inbox.c
+    chosen = sa.select(table.id).where(table.done_at.is_(None), *conditions).order_by(table.id)
+    if source is not None:
+        chosen = chosen.where(_said("source") == name(source))
+    with store.database.reading() as connection:
+        return connection.scalars(chosen).all()
+
+
+def erase(store: SqlStore, tickets: Sequence[int], messages: Sequence[int] = ()) -> None:
     """Take out the text, the id, the customer, the fields and the reviewers' notes of tickets, in all versions; nobody waits for them any more.
 
     Outcomes, answers, events and counts stay, for they hold none of it. The id goes too: it leads back to the person. If the ticket comes
@@ -60,6 +84,7 @@ def erase(store: SqlStore, tickets: Sequence[int]) -> None:
     Args:
         store: Where they are.
         tickets: Their numbers in the store.
+        messages: Numbers of messages in the inbox: they are decided no more.
 
     Raises:
         StoreError: The store cannot be written. Or another program has the file open, so that old pages are still beside it; they go when
@@ -68,17 +93,23 @@ def erase(store: SqlStore, tickets: Sequence[int]) -> None:
     for start in range(0, len(tickets), _TOGETHER):
         with store.database.writing() as connection:
             _erase(connection, tickets[start : start + _TOGETHER], "erase")
+    for start in range(0, len(messages), _TOGETHER):
+        with store.database.writing() as connection:
+            _empty(connection, schema.inbox.c.id.in_(messages[start : start + _TOGETHER]))
     clear(store)
 
 
 def count_old(store: SqlStore, before: int) -> int:
     """How many tickets `prune` would erase. Raises StoreError."""
+    counts = [sa.select(sa.func.count()).select_from(_old(before).subquery()), sa.select(sa.func.count()).where(_left(before))]
     with store.database.reading() as connection:
-        return connection.execute(sa.select(sa.func.count()).select_from(_old(before).subquery())).scalar_one()
+        return sum(connection.execute(one).scalar_one() for one in counts)
 
 
 def prune(store: SqlStore, before: int) -> int:
     """Erase the tickets of which nothing came at `before` (microseconds since 1970) or later, and for which nobody waits.
+
+    Also messages of the inbox that came before and that no service has decided since.
 
     Returns:
         How many.
@@ -94,6 +125,8 @@ def prune(store: SqlStore, before: int) -> int:
                 break
             _erase(connection, tickets, "prune")
         erased += len(tickets)
+    with store.database.writing() as connection:
+        erased += _empty(connection, _left(before))
     clear(store)
     return erased
 
@@ -103,6 +136,20 @@ def _old(before: int) -> sa.Select[int]:
     newer = sa.exists().where(text.c.ticket_id == ticket.c.id, text.c.received_at >= before)
     waits = sa.exists().where(entry.c.ticket_id == ticket.c.id, entry.c.state == "open")
     return sa.select(ticket.c.id).where(ticket.c.received_at < before, ticket.c.erased_at.is_(None), ~newer, ~waits)
+
+
+def _left(before: int) -> sa.ColumnElement[bool]:
+    """Messages that nobody has decided and nobody works on."""
+    table = schema.inbox.c
+    return sa.and_(
+        table.received_at < before, table.done_at.is_(None), sa.or_(table.held_until.is_(None), table.held_until < now())
+    )
+
+
+def _empty(connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
+    """Messages lose what they hold; that they came is still known. Returns how many."""
+    emptied = schema.inbox.update().where(which, schema.inbox.c.done_at.is_(None))
+    return connection.execute(emptied.values(ticket=None, held_until=None, done_at=now())).rowcount
 
 
 def _erase(connection: sa.Connection, tickets: Sequence[int], kind: str) -> None:
@@ -116,8 +163,16 @@ def _erase(connection: sa.Connection, tickets: Sequence[int], kind: str) -> None
     waiting = entry.update().where(entry.c.ticket_id.in_(tickets), entry.c.state == "open")
     ended = {"state": "withdrawn", "lease_owner": None, "lease_until": None, "lease_token": entry.c.lease_token + 1}
     connection.execute(waiting.values(ended))
+    connection.execute(_untold(tickets))
     common = {"at": at, "actor": "db", "kind": kind, "subject": "ticket", "data": {}}
     connection.execute(schema.event.insert(), [{**common, "subject_id": one} for one in tickets])
+
+
+def _untold(tickets: Sequence[int]) -> sa.Update:
+    """What is told of these tickets names them, so it goes, told or not."""
+    event, delivery = schema.event.c, schema.delivery
+    about = sa.exists().where(event.id == delivery.c.event_id, event.subject == "ticket", event.subject_id.in_(tickets))
+    return delivery.update().where(about).values(body={}, next_at=None, held_until=None)
 
 
 def clear(store: SqlStore) -> None:

@@ -1,0 +1,1 @@
+"""Tickets that other systems send, and what they are told of them."""
