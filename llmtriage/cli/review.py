@@ -89,7 +89,9 @@ filter_options = together(
     click.option("--older-than", type=_Span(), metavar="SPAN", help="Those that wait longer, such as 12h or 2d."),
     click.option("--newer-than", type=_Span(), metavar="SPAN", help="Those that wait less long."),
     click.option(
-        "--lane", type=click.Choice(get_args(Lane)), help="pending: routing said so; probe, sample: drawn, decided blind."
+        "--lane",
+        type=click.Choice(get_args(Lane)),
+        help="pending: routing said so; probe, sample: drawn; second: a second opinion. All but pending blind.",
     ),
     click.option("--sample", metavar="NAME", help="Those of this planned sample."),
     click.option(
