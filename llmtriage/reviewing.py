@@ -6,13 +6,14 @@ import getpass
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from llmtriage.errors import InputError
+from llmtriage.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
     from llmtriage.outcomes import Candidate, Reason, ReasonCode
+    from llmtriage.taxonomy import Taxonomy
     from llmtriage.tickets import Ticket
 
 Lane = Literal["pending", "probe", "sample", "second"]
@@ -230,6 +231,14 @@ class Label:
     reviewer: str
     taxonomy: str
     at: datetime
+
+
+def below(category: str, taxonomy: Taxonomy, *, field: str) -> frozenset[str]:
+    """The ids of a category, of those below it, and their former ones. Raises UnknownNameError."""
+    if category not in taxonomy:
+        raise UnknownNameError.among("category", category, [node.id for node in taxonomy.nodes], field=field)
+    nodes = list(taxonomy[category].walk())
+    return frozenset([node.id for node in nodes] + [former for node in nodes for former in node.was])
 
 
 def reviewer_name(name: str | None, *, field: str = "--reviewer") -> str:
