@@ -76,5 +76,6 @@ def test_a_probe_goes_on_waiting_and_is_not_told(serve: Serve) -> None:
 
 def test_a_body_that_is_not_what_is_wanted(client: TestClient) -> None:
     """None, too many, or something else."""
-    for body in ({"items": []}, {"items": [{}] * 1_001}, {"items": "x"}, {"items": [1]}, {}, [], {"items": [{}], "more": 1}):
+    bad: list[Any] = [{"items": []}, {"items": [{}] * 1_001}, {"items": "x"}, {"items": [1]}, {}, [], {"items": [{}], "more": 1}]
+    for body in bad:
         assert client.post("/reviews", json=body).status_code == 422

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from decided import OTHER_RUN, decision, entries, pending, record, rows, ticket
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from store.conftest import OpenStore
 from store.test_queue import TAXONOMY, Later, answer, later, names, wait
 
@@ -53,7 +56,8 @@ def test_another_person_is_asked_and_told_nothing(store: SqlStore) -> None:
     assert item.blind
     assert item.reasons == (Reason(code="second"),)
     assert (item.suggestion, item.candidates, item.confidence, item.score) == (None, (), None, None)
-    assert store.queue.answers_to(item) == store.queue.similar(item) == ()
+    assert store.queue.answers_to(item) == ()
+    assert store.queue.similar(item) == ()
     assert store.queue.counts().lanes == {"second": 1}
     assert store.queue.counts().reasons == {"second": 1}
     assert store.queue.page(Filters(lane="second", reason="second")).items[0].entry == item.entry
@@ -243,3 +247,42 @@ def test_without_a_share_nobody_is_asked(open_store: OpenStore) -> None:
     store = open_store()
     first_answer(store)
     assert not entries(store)
+
+
+_PEOPLE, _CATEGORIES = ("甲", "乙", "丙"), ("refund", "parcel", "login")
+_steps = st.lists(
+    st.tuples(st.sampled_from(_PEOPLE), st.sampled_from(["answer", "undo", "skip"]), st.sampled_from(_CATEGORIES)), max_size=12
+)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=_steps)
+def test_whatever_people_do(store: SqlStore, steps: list[tuple[str, str, str]]) -> None:
+    """Each example is a ticket: nobody is asked about an own answer, what stands is of its first entry, and a second opinion waits only behind an answer."""
+    name = f"T{len(rows(store, schema.ticket)) + 1}"
+    record(store, decision(ticket(f"text of {name}", name, language=name), pending("refund")))
+    for person, what, category in steps:
+        if what == "undo":
+            with suppress(InputError):
+                store.queue.undo(person, rows(store, schema.queue_entry, schema.queue_entry.c.language == name)[0].id)
+        for item in store.queue.claim(person, Filters(language=name)) if what != "undo" else ():
+            assert item.lane == "pending" or person not in [
+                row.reviewer for row in standing(store) if row.ticket_text_id == item.text_id
+            ]
+            if what == "skip":
+                store.queue.skip(item, person)
+            else:
+                answer(store, item, person, category)
+        known = rows(store, schema.queue_entry, schema.queue_entry.c.language == name)
+        said = {
+            entry.lane: [one for one in store.queue.answers_to(store.queue.item(entry.id)) if not one.taken_back]
+            for entry in known
+        }
+        assert [entry.lane for entry in known] == ["pending", "second"][: len(known)]
+        assert all(len(answers) <= 1 for answers in said.values())
+        assert [row.category for row in standing(store) if row.ticket_id == known[0].ticket_id] == [
+            one.category for one in said["pending"]
+        ]
+        if said["pending"]:
+            assert len(known) == 2
+            assert known[1].state != "withdrawn"
