@@ -258,7 +258,7 @@ _steps = st.lists(
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_steps)
 def test_whatever_people_do(store: SqlStore, steps: list[tuple[str, str, str]]) -> None:
-    """Each example is a ticket: nobody is asked about an own answer, what stands is of its first entry, and a second opinion waits only behind an answer."""
+    """Nobody is asked about an own answer, what stands is of the first entry, and a second opinion waits only behind an answer."""
     name = f"T{len(rows(store, schema.ticket)) + 1}"
     record(store, decision(ticket(f"text of {name}", name, language=name), pending("refund")))
     for person, what, category in steps:
