@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import BaseModel
 from serving import Served
 
 from llmtriage.resources import shipped
+from llmtriage.service.api import queue_models, reviews, tickets
 from llmtriage.store import answers, queue, recording
 
 Serve = Callable[..., Served]
@@ -306,3 +310,37 @@ def test_an_entry_that_is_not_there(client: TestClient) -> None:
     for what in ("confirm", "skip", "release", "extend"):
         assert client.post(f"/queue/99/{what}", json={"token": 1}).status_code == 404
     assert client.post("/queue/99/correct", json={"token": 1, "category": "x"}).status_code == 404
+
+
+@pytest.mark.parametrize("part", [queue_models, reviews, tickets], ids=lambda part: part.__name__.rpartition(".")[2])
+def test_the_examples_are_what_they_are_examples_of(part: ModuleType) -> None:
+    """Each model takes its own."""
+    models = [
+        one
+        for one in vars(part).values()
+        if isinstance(one, type) and issubclass(one, BaseModel) and one.__module__ == part.__name__
+    ]
+    examples = [
+        (model, one) for model in models for one in (model.model_config.get("json_schema_extra") or {}).get("examples", [])
+    ]
+    assert examples
+    for model, one in examples:
+        model.model_validate(one)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\0b", "\u202etxt", "=1+1", "{{7*7}}", "中" * 200])
+def test_no_name_makes_a_fault(client: TestClient, text: str) -> None:
+    """Whatever is asked for."""
+    wait(client)
+    (item,) = claim(client)
+    sent = json.dumps({"token": item["token"], "reviewer": "王芳", "category": text})
+    replies = [client.post(f"/queue/{item['entry']}/correct", content=sent, headers={"content-type": "application/json"})]
+    label = {"items": [{"id": text, "category": text, "at": "2026-01-05T09:02:00Z"}], "source": text}
+    for body, path in [({"filters": {"sample": text, "ticket_language": text}}, "queue/claim"), (label, "reviews")]:
+        replies.append(client.post(f"/{path}", content=json.dumps(body), headers={"content-type": "application/json"}))
+    if text.isprintable():
+        replies += [
+            client.get("/queue", params={name: text}) for name in ("category", "ticket_language", "sample", "cursor", "reason")
+        ]
+        replies.append(client.get(f"/tickets/{text}"))
+    assert {reply.status_code for reply in replies} <= {200, 404, 422}
