@@ -320,9 +320,8 @@ def test_the_examples_are_what_they_are_examples_of(part: ModuleType) -> None:
         for one in vars(part).values()
         if isinstance(one, type) and issubclass(one, BaseModel) and one.__module__ == part.__name__
     ]
-    examples = [
-        (model, one) for model in models for one in (model.model_config.get("json_schema_extra") or {}).get("examples", [])
-    ]
+    extras: list[tuple[type[BaseModel], Any]] = [(model, model.model_config.get("json_schema_extra") or {}) for model in models]
+    examples = [(model, one) for model, extra in extras for one in extra.get("examples", [])]
     assert examples
     for model, one in examples:
         model.model_validate(one)
