@@ -20,6 +20,7 @@ ReasonCode = Literal[
     "low_label_mass",
     "probe",
     "sample",
+    "second",
     EngineReason,
 ]
 REASON_CODES: tuple[ReasonCode, ...] = get_args(ReasonCode)
@@ -39,6 +40,10 @@ _SENTENCES: dict[ReasonCode, tuple[str, str]] = {
     "sample": (
         "Part of a planned sample: a person decides, without seeing what a model says.",
         "属于计划好的样本：由人工独立判断，不显示模型的意见。",
+    ),
+    "second": (
+        "Second opinion: another person has answered; this answer is to be independent.",
+        "第二意见：已有他人回答，请独立判断。",
     ),
     "refused": ("The model or its content filter refused to answer.", "模型或其内容过滤拒绝回答。"),
     "unknown_label": ("The model named a category that does not exist.", "模型给出了不存在的类别。"),

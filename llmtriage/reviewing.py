@@ -6,17 +6,18 @@ import getpass
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from llmtriage.errors import InputError
+from llmtriage.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
     from llmtriage.outcomes import Candidate, Reason, ReasonCode
+    from llmtriage.taxonomy import Taxonomy
     from llmtriage.tickets import Ticket
 
-Lane = Literal["pending", "probe", "sample"]
-"""Why an entry waits: routing said so; drawn by chance from all tickets; part of a planned sample. The last two are decided blind."""
+Lane = Literal["pending", "probe", "sample", "second"]
+"""Why an entry waits: routing said so; drawn by chance from all tickets; part of a planned sample; a second opinion. All but the first are blind."""
 
 Order = Literal["oldest", "uncertain", "useful"]
 """Which entry comes first.
@@ -67,7 +68,7 @@ class Item:
         text_id: Which of the ticket's texts it is.
         lane: Why it waits.
         sample: The planned sample it is part of.
-        blind: Whether it is decided without seeing what a model says.
+        blind: Whether it is decided without seeing what a model, or another person, says.
         state: Whether it waits.
         round: 1, and one more each time an answer was taken back.
         reasons: Why it waits, in codes.
@@ -208,7 +209,7 @@ class Label:
         ticket: The ticket with the text that was judged.
         text_id: Which of the ticket's texts it is.
         category: The leaf.
-        lane: pending answers are examples, never evidence for a promise.
+        lane: pending answers are examples, never evidence for a promise; a second opinion is no label.
         sample: The planned sample it is part of.
         inclusion_p: With which probability the ticket was drawn; None in the lane pending.
         shown: Whether the person saw a suggestion.
@@ -230,6 +231,14 @@ class Label:
     reviewer: str
     taxonomy: str
     at: datetime
+
+
+def below(category: str, taxonomy: Taxonomy, *, field: str) -> frozenset[str]:
+    """The ids of a category, of those below it, and their former ones. Raises UnknownNameError."""
+    if category not in taxonomy:
+        raise UnknownNameError.among("category", category, [node.id for node in taxonomy.nodes], field=field)
+    nodes = list(taxonomy[category].walk())
+    return frozenset([node.id for node in nodes] + [former for node in nodes for former in node.was])
 
 
 def reviewer_name(name: str | None, *, field: str = "--reviewer") -> str:

@@ -63,7 +63,7 @@ _WRITTEN = {"en": "page: {path}", "zh": "网页：{path}"}
 )
 @click.option(
     "--lane",
-    type=click.Choice([*get_args(Lane), "all"]),
+    type=click.Choice([*(lane for lane in get_args(Lane) if lane != "second"), "all"]),  # that one judges people
     default="probe",
     show_default=True,
     help="With --store: whose answers. Probes alone tell of all tickets that come; those that waited (pending) are the hard ones.",

@@ -22,7 +22,7 @@ from llmtriage.cli.options import (
 )
 from llmtriage.errors import InputError, UnknownNameError, short
 from llmtriage.outcomes import REASON_CODES
-from llmtriage.reviewing import Filters, Lane, Order, reviewer_name
+from llmtriage.reviewing import Filters, Lane, Order, below, reviewer_name
 
 if TYPE_CHECKING:
     from llmtriage.reviewing import Item, Review
@@ -89,7 +89,9 @@ filter_options = together(
     click.option("--older-than", type=_Span(), metavar="SPAN", help="Those that wait longer, such as 12h or 2d."),
     click.option("--newer-than", type=_Span(), metavar="SPAN", help="Those that wait less long."),
     click.option(
-        "--lane", type=click.Choice(get_args(Lane)), help="pending: routing said so; probe, sample: drawn, decided blind."
+        "--lane",
+        type=click.Choice(get_args(Lane)),
+        help="pending: routing said so; probe, sample: drawn; second: a second opinion. All but pending blind.",
     ),
     click.option("--sample", metavar="NAME", help="Those of this planned sample."),
     click.option(
@@ -324,17 +326,8 @@ def _filters(flags: dict[str, Any], taxonomy: Taxonomy, *, held_by: str | None =
     """The filters of `filter_options`."""
     given = {name: flags[name] for name in _FILTERS}
     category, language = given.pop("category"), given.pop("ticket_language")
-    return Filters(**given, categories=_below(category, taxonomy), language=language, held_by=held_by)
-
-
-def _below(category: str | None, taxonomy: Taxonomy) -> frozenset[str]:
-    """The ids of a category, of those below it, and their former ones."""
-    if category is None:
-        return frozenset()
-    if category not in taxonomy:
-        raise UnknownNameError.among("category", category, [node.id for node in taxonomy.nodes], field="--category")
-    nodes = list(taxonomy[category].walk())
-    return frozenset([node.id for node in nodes] + [former for node in nodes for former in node.was])
+    categories = frozenset() if category is None else below(category, taxonomy, field="--category")
+    return Filters(**given, categories=categories, language=language, held_by=held_by)
 
 
 def _find(queue: Queue, name: str) -> Item:

@@ -27,7 +27,7 @@ WHICH: tuple[Which, ...] = get_args(Which)
 
 _AT_ONCE = 1_000  # answers read at a time
 _entry, _outcome, _review, _run = schema.queue_entry.c, schema.outcome.c, schema.review.c, schema.run.c
-_BLIND = (_review.verdict != "retract", _review.suggestion_shown.is_(False), _review.lane != "pending")
+_BLIND = (_review.verdict != "retract", _review.suggestion_shown.is_(False), _review.lane.in_(("probe", "sample")))
 _SAME_TEXT = sa.and_(_outcome.ticket_id == _review.ticket_id, _outcome.ticket_text_id == _review.ticket_text_id)
 
 
@@ -155,6 +155,7 @@ def _rows(ids: Sequence[int], run: str) -> sa.Select[Any]:
         later.c.ticket_text_id == _review.ticket_text_id,
         later.c.id > _review.id,
         later.c.verdict != "retract",
+        later.c.lane != "second",
         later.c.category != _review.category,
     )
     decided = schema.outcome.alias("decided")

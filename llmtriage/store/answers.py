@@ -14,12 +14,14 @@ from llmtriage.store import schema
 from llmtriage.store.reading import is_free, item_of, items
 from llmtriage.store.recording import count, now
 from llmtriage.store.records import storable
+from llmtriage.store.second import ask, refuse_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from llmtriage.reviewing import Filled, Item, Verdict
     from llmtriage.store.database import Database
+    from llmtriage.store.store import SqlStore
     from llmtriage.taxonomy import Taxonomy
 
 _AT_ONCE = 500  # entries that are asked about in one statement
@@ -29,7 +31,7 @@ _entry, _review = schema.queue_entry.c, schema.review.c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What is to be written of an entry; `entry` is its row."""
+    """What is to be written of an entry; `entry` is its row, `at` when it was said (microseconds), if not now."""
 
     entry: Any
     reviewer: str
@@ -41,6 +43,12 @@ class Answer:
     active_ms: int | None = None
     taxonomy: str
     retracts: int | None = None
+    at: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """Of its event and in the counts of the day: a second opinion is no label, and nobody acts on it."""
+        return f"second {self.verdict}" if self.entry.lane == "second" else self.verdict
 
     def row(self, at: int) -> dict[str, Any]:
         """The row of table `review`."""
@@ -57,7 +65,7 @@ class Answer:
             "active_ms": self.active_ms,
             "taxonomy": self.taxonomy,
             "retracts_id": self.retracts,
-            "created_at": at,
+            "created_at": at if self.at is None else self.at,
         }
 
 
@@ -91,6 +99,7 @@ def check(connection: sa.Connection, item: Item, reviewer: str) -> Any:
         raise OutdatedError(
             f"{item.name} was decided anew since you were given it", remedy="take it again: llmtriage review next"
         )
+    refuse_own(connection, [(row, reviewer)])
     return row
 
 
@@ -103,7 +112,7 @@ def write(connection: sa.Connection, database: Database, answers: Sequence[Answe
         {
             "at": at,
             "actor": one.reviewer,
-            "kind": one.verdict,
+            "kind": one.kind,
             "subject": "ticket",
             "subject_id": one.entry.ticket_id,
             "data": {"review": number, "entry": one.entry.id, "lane": one.entry.lane},
@@ -111,7 +120,7 @@ def write(connection: sa.Connection, database: Database, answers: Sequence[Answe
         for number, one in zip(numbers, answers, strict=True)
     ]
     connection.execute(schema.event.insert(), events)
-    count(connection, database.insert, at, Counter((one.verdict, one.category or "") for one in answers))
+    count(connection, database.insert, at, Counter((one.kind, one.category or "") for one in answers))
     return numbers
 
 
@@ -122,7 +131,7 @@ def close(connection: sa.Connection, entries: Iterable[int]) -> None:
         connection.execute(schema.queue_entry.update().where(_entry.id.in_(part)).values(done))
 
 
-def fill(connection: sa.Connection, database: Database, filled: Sequence[Filled], taxonomy: Taxonomy) -> int:
+def fill(connection: sa.Connection, store: SqlStore, filled: Sequence[Filled], taxonomy: Taxonomy) -> int:
     """Write the answers of a file that are not there yet, and return how many they are. Raises InputError."""
     rows, given = _entries(connection, filled), _given(connection, filled)
     new: dict[int, Answer] = {}
@@ -131,13 +140,16 @@ def fill(connection: sa.Connection, database: Database, filled: Sequence[Filled]
         _check_filled(one, row)
         before = new[one.entry].category if one.entry in new else given.get(one.entry)
         if before is None:
+            _refuse_done(one, row)
             new[one.entry] = _answer(one, row, taxonomy)
         elif before != one.category:
             problem = f"entry {one.entry} was answered already, with {short(before)!r}"
             raise OutdatedError(problem, line=one.line, remedy="remove the row, or take that answer back first")
     if new:
-        write(connection, database, list(new.values()))
+        refuse_own(connection, [(one.entry, one.reviewer) for one in new.values()])
+        write(connection, store.database, list(new.values()))
         close(connection, new)
+        ask(connection, store, list(new.values()))
     return len(new)
 
 
@@ -150,6 +162,12 @@ def _check_filled(one: Filled, row: Any) -> None:
     if row.ticket_text_id != one.text_id or row.state == "withdrawn":
         problem = f"the text of entry {one.entry} was changed meanwhile, or it waits no longer"
         raise OutdatedError(problem, line=one.line, remedy="remove the row, and export anew")
+
+
+def _refuse_done(one: Filled, row: Any) -> None:
+    if row.state == "done":
+        problem = f"entry {one.entry} was closed by an answer from elsewhere"
+        raise OutdatedError(problem, line=one.line, remedy="remove the row")
 
 
 def _is_same_id(cell: str, own: str) -> bool:

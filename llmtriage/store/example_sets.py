@@ -160,7 +160,7 @@ def _answers(*, drawn: bool) -> sa.Select[Any]:
     """The answers that stand, the oldest first, each with whether its ticket was ever drawn by chance."""
     standing = schema.standing().subquery("standing")
     entry, text = schema.queue_entry.c, schema.ticket_text.c
-    by_chance = sa.exists().where(entry.ticket_id == standing.c.ticket_id, entry.lane != "pending")
+    by_chance = sa.exists().where(entry.ticket_id == standing.c.ticket_id, entry.lane.in_(("probe", "sample")))
     chosen = (
         sa.select(
             standing.c.id.label("review_id"),

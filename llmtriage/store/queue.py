@@ -25,6 +25,7 @@ from llmtriage.store.reading import (
 )
 from llmtriage.store.recording import now
 from llmtriage.store.records import mark, name
+from llmtriage.store.second import ask, withdraw
 from llmtriage.store.similar import Similar
 from llmtriage.store.useful import Useful, first_of
 
@@ -226,7 +227,7 @@ class Queue:
 
         Raises:
             InputError: The category is no leaf, or the name is none.
-            OutdatedError: The entry was answered, withdrawn, changed, or given to somebody else.
+            OutdatedError: The entry was answered, withdrawn, changed, or given to somebody else, or the first answer was this person's.
             StoreError: The store cannot be written.
         """
         reviewer, leaf = reviewer_name(reviewer), taxonomy.leaf(category)
@@ -244,6 +245,7 @@ class Queue:
             )
             kept = write(connection, self._database, [answer])
             close(connection, [item.entry])
+            ask(connection, self._store, [answer])
             return review_of(connection.execute(reviews().where(_review.id == kept[0])).one())
 
     def fill(self, filled: Sequence[Filled], taxonomy: Taxonomy) -> int:
@@ -262,7 +264,7 @@ class Queue:
             StoreError: The store cannot be written.
         """
         with self._database.writing() as connection:
-            return fill(connection, self._database, filled, taxonomy)
+            return fill(connection, self._store, filled, taxonomy)
 
     def undo(self, reviewer: str, entry: int | None = None) -> tuple[Review, Item]:
         """Take an own answer back: a new row says so, and the entry waits again, lent to the same person.
@@ -294,6 +296,8 @@ class Queue:
                 taxonomy=taken.taxonomy,
             )
             write(connection, self._database, [back])
+            if row.lane == "pending":
+                withdraw(connection, row.ticket_text_id)
             lent = {"lease_owner": reviewer, "lease_until": now() + LEASE, "lease_token": _entry.lease_token + 1}
             again = schema.queue_entry.update().where(_entry.id == taken.entry)
             connection.execute(again.values(**lent, state="open", round=_entry.round + 1))
@@ -321,7 +325,7 @@ class Queue:
     def _last_answer(self, connection: sa.Connection, reviewer: str, entry: int | None) -> Review:
         own = reviews().where(_review.reviewer == reviewer, _review.verdict != "retract", _review.queue_entry_id.is_not(None))
         if entry is not None:
-            own = own.where(_review.queue_entry_id == entry)
+            own = own.where(sa.or_(_review.queue_entry_id == entry, _review.queue_entry_id.in_(_first_of(entry))))
         last = own.order_by(_review.id.desc())
         retraction = schema.review.alias("taken")
         last = last.where(~sa.exists().where(retraction.c.retracts_id == _review.id)).limit(1)
@@ -342,6 +346,13 @@ def _refuse_erased(connection: sa.Connection, ticket: int) -> None:
     """Nobody can decide again about a ticket whose text is gone. Raises InputError."""
     if connection.scalar(sa.select(schema.ticket.c.erased_at).where(schema.ticket.c.id == ticket)) is not None:
         raise InputError("the ticket of this answer was erased", remedy="the answer stands as it is")
+
+
+def _first_of(entry: int) -> sa.Select[tuple[int]]:
+    """The entry that a second opinion is about: who answered it names the ticket, and means the own answer."""
+    first, second = schema.queue_entry.alias("first").c, schema.queue_entry.alias("second_opinion").c
+    asked = sa.select(first.id).where(first.ticket_text_id == second.ticket_text_id, first.lane == "pending")
+    return asked.where(second.id == entry, second.lane == "second")
 
 
 def _lease(item: Item, reviewer: str, until: int | None) -> sa.Update:

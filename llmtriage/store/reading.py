@@ -95,7 +95,7 @@ def item_of(row: Any, at: int) -> Item:
         "held_until": moment(row.lease_until) if held else None,
     }
     if row.blind or row.lane != "pending":
-        return Item(**common, blind=True, reasons=(Reason(code="sample" if row.lane == "sample" else "probe"),))
+        return Item(**common, blind=True, reasons=(Reason(code="probe" if row.lane == "pending" else row.lane),))
     if row.state == "withdrawn":  # the same text may have been drawn since, and wait blind
         return Item(**common, blind=True)
     if row.outcome_reasons is None:

@@ -19,6 +19,7 @@ from decided import accepted, decision, pending, record, rows, ticket
 from rich.cells import cell_len
 from support import ROOT
 
+from llmtriage import Taxonomy
 from llmtriage.outcomes import Candidate, Reason
 from llmtriage.review_files import COLUMNS
 from llmtriage.store import SqlStore, schema
@@ -231,6 +232,22 @@ def test_an_answer_to_a_blind_ticket_does_not_tell_whether_it_agrees(cli: Cli, s
 
 
 # -- to answer -----------------------------------------------------------------------------------
+
+
+def test_a_second_opinion(cli: Cli, store: SqlStore, tmp_path: Path) -> None:
+    """Another person gets it, blind, with the reason in words; the own answer is taken back by the id of the ticket."""
+    store.second = 1.0
+    (item,) = store.queue.claim("ann")
+    store.queue.answer(item, "ann", "parcel", taxonomy=Taxonomy.load(tmp_path / "taxonomy.yaml"), shown=True)
+    assert cli("review", "list", "--lane", "second").out.splitlines()[1].split()[1:5] == ["T1", "0m", "second", "-"]
+    assert "Second opinion" in cli("review", "next", "--lane", "second", "--reviewer", "bob").out
+    shown = cli("review", "next", "--lane", "second", "--reviewer", "bob", "--language", "zh").out
+    assert "第二意见" in shown
+    assert "parcel" not in shown
+    assert cli("review", "next", "--lane", "second").code == 1
+    assert data(cli("review", "list", "--counts", "--json"))["lanes"]["second"] == 1
+    assert data(cli("review", "undo", "T1", "--json"))["category"] == "parcel"
+    assert cli("review", "list", "--lane", "second", "--json").out.strip() == "[]"
 
 
 def test_next_is_the_same_until_it_is_answered(cli: Cli, store: SqlStore) -> None:

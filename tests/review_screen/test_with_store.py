@@ -126,3 +126,19 @@ def name(person: Person) -> str:
     """The ticket on the screen."""
     item = person.session.state.item
     return item.name if item else ""
+
+
+def test_a_second_opinion_comes_among_the_others(tmp_path: Path, shop: Taxonomy) -> None:
+    """Blind, to another person; the first one is not asked."""
+    with SqlStore(tmp_path / "second.db", second=1.0) as store:
+        put(store, "T-1")
+        li = Person(store.queue, shop)
+        li.press("1")
+        assert li.session.state.item is None
+        mei = Person(store.queue, shop, reviewer="mei")
+        item = mei.session.state.item
+        assert item is not None
+        assert (item.lane, item.blind, name(mei)) == ("second", True, "T-1")
+        assert [node.id for node in listed(mei.session.state)] == [leaf.id for leaf in shop.leaves]
+        mei.press("2")
+        assert [one.lane for one in store.queue.history("mei")] == ["second"]
