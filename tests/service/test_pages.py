@@ -112,6 +112,19 @@ def test_skip_and_undo(serve: Serve) -> None:
     assert served.store.queue.item(3).held_by is None
 
 
+def test_the_last_answer_can_be_taken_back_where_nothing_waits(serve: Serve) -> None:
+    """From the queue; then its ticket is there again."""
+    served = serve()
+    enqueue(served, 1)
+    browser = person(served)
+    empty = answer(browser, browser.get("/review/next"), answer="other")
+    assert empty.url.path == "/review"
+    again = browser.post("/review/undo", data={"csrf": field(empty, "csrf")})
+    assert again.url.path == "/review/1"
+    page = browser.post("/review/undo", data={"csrf": field(again, "csrf")})
+    assert "no answer to take back" in page.text
+
+
 def test_own_answers_can_be_taken_back_from_their_list(serve: Serve) -> None:
     """Each once."""
     served = serve()
@@ -177,9 +190,11 @@ def test_a_category_that_is_no_leaf_is_told(serve: Serve, category: str) -> None
     served = serve()
     enqueue(served, 1)
     browser = person(served)
-    page = answer(browser, browser.get("/review/next"), answer=category)
+    page = answer(browser, browser.get("/review/next"), answer=category, note="what I wrote")
     assert page.url.path == "/review/1"
     assert "no longer in the taxonomy" in page.text
+    assert ">what I wrote</textarea>" in page.text
+    assert served.store.queue.counts().entries == 1
 
 
 def test_a_store_that_is_away_is_told(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

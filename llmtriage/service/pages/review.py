@@ -200,6 +200,12 @@ def given_of(
     return Given(token, text, answer, action, note.strip(), active_ms)
 
 
+@router.post("/review/undo", dependencies=[Depends(check)])
+def take_back_last(desk: At) -> Response:
+    """Take the last answer back where no ticket is shown; its ticket is next."""
+    return _taken_back(desk, None, "/review")
+
+
 @router.post("/review/{entry}", dependencies=[Depends(check)])
 def act(desk: At, entry: int, given: Annotated[Given, Depends(given_of)]) -> Response:
     """Answer or skip, or take the last answer back; then comes the next ticket, in the same response where there is a script."""
@@ -211,7 +217,7 @@ def act(desk: At, entry: int, given: Annotated[Given, Depends(given_of)]) -> Res
     except OutdatedError:
         said = Said("outdated")
     except InputError:
-        return _stay(desk, item, Said("unknown category"))
+        return _ticket(desk, item, Said("unknown category"), note=given.note)
     lent = desk.queue.claim(desk.person.name, desk.wanted.filters)
     return _stay(desk, lent[0], said) if lent else _nothing(desk, said)
 
@@ -226,10 +232,14 @@ def extend(desk: At, entry: int, token: Annotated[int, Form()]) -> Response:
 @router.post("/review/{entry}/undo", dependencies=[Depends(check)])
 def take_back(desk: At, entry: int) -> Response:
     """Take an own answer back, from the list of them; its ticket is next."""
+    return _taken_back(desk, entry, "/review/history")
+
+
+def _taken_back(desk: Desk, entry: int | None, otherwise: str) -> Response:
     try:
         taken, item = desk.queue.undo(desk.person.name, entry)
     except InputError:
-        return desk.go("/review/history", Said("nothing to undo"))
+        return desk.go(otherwise, Said("nothing to undo"))
     return desk.go(f"/review/{item.entry}", Said("undone", taken.category or ""))
 
 
@@ -290,7 +300,7 @@ def _queue(desk: Desk, said: Said) -> Response:
     )
 
 
-def _ticket(desk: Desk, item: Item, said: Said, find: str = "") -> Response:
+def _ticket(desk: Desk, item: Item, said: Said, find: str = "", note: str = "") -> Response:
     service, words = desk.service, desk.words
     taxonomy, language = service.taxonomy, words.language
     offered = showing.offered(taxonomy, item, language)
@@ -310,6 +320,7 @@ def _ticket(desk: Desk, item: Item, said: Said, find: str = "") -> Response:
         fallback=fallback and showing.choice(taxonomy, fallback, language),
         tree=showing.tree(taxonomy, language, keys=not offered),
         similar=_similar(desk, item) if "similar" in desk.request.query_params else None,
+        note=note,
         find=find,
         found=_found(service, words, find),
     )

@@ -62,7 +62,7 @@
     if (event.key === "Escape" && one("#card")) return back();
     const field = event.target.closest("input, textarea, select, [contenteditable]");
     if (field || event.ctrlKey || event.altKey || event.metaKey || event.repeat || event.defaultPrevented) return;
-    if (!keysAreOn() || !one("#card") || event.key === "Enter" || event.key === " ") return;
+    if (!keysAreOn() || event.key === "Enter" || event.key === " ") return;
     const key = event.key === "、" ? "/" : event.key.normalize("NFKC").toLowerCase();
     const focus = one("[data-focus='" + CSS.escape(key) + "']");
     if (focus) {
