@@ -1,0 +1,106 @@
+"""Pages out of templates. Everything that comes into one is escaped; a value that is missing is an error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import jinja2
+from fastapi.responses import HTMLResponse
+
+from llmtriage.service.pages.stub import csrf_token
+from llmtriage.service.pages.words import Words, words_of
+from llmtriage.terminal import visible
+
+if TYPE_CHECKING:
+    from fastapi import Request
+
+    from llmtriage.service.pages.stub import Person
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Vary": "HX-Request, Accept-Language, Cookie",
+}
+_A_YEAR = 365 * 24 * 3600  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The address of a page.
+
+    Attributes:
+        path: Without the question mark.
+        other_language: The same page in the other language.
+    """
+
+    path: str
+    other_language: str
+
+
+def page(
+    request: Request,
+    template: str,
+    *,
+    person: Person | None,
+    status: int = 200,
+    path: str | None = None,
+    **facts: Any,
+) -> HTMLResponse:
+    """A page as a response.
+
+    Args:
+        request: What asked for it.
+        template: The file in `templates/`.
+        person: Who is signed in.
+        status: The HTTP status.
+        path: Its own address, where that is another one than was asked for.
+        facts: What the template needs besides. `said` is a line about what was done.
+    """
+    words = words_of(request)
+    shown = {
+        "words": words,
+        "person": person,
+        "csrf": csrf_token(request),
+        "here": _here(request, words, path),
+        "said": "",
+        **facts,
+    }
+    response = HTMLResponse(environment().get_template(template).render(shown), status, _HEADERS)
+    if request.query_params.get("lang") == words.language:
+        response.set_cookie("lang", words.language, max_age=_A_YEAR, httponly=True, samesite="lax")
+    return response
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """What makes the pages."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        finalize=_shown,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _shown(value: object) -> object:
+    """Every value on its way into a page: without characters that are not printable, such as marks that turn the direction."""
+    return value if hasattr(value, "__html__") else visible(str(value))
+
+
+def _here(request: Request, words: Words, path: str | None) -> Here:
+    path = path or request.url.path
+    asked = {} if path != request.url.path else {k: v for k, v in request.query_params.items() if k not in ("lang", "said")}
+    return Here(path, f"{path}?{urlencode({**asked, 'lang': words.other})}")
