@@ -108,11 +108,11 @@ def listed(state: State) -> tuple[Category, ...]:
         return choosing.found(state.taxonomy, state.typed)
     if state.item is None or state.mode == "help":
         return ()
-    return _proposed(state.taxonomy, state.item) or choosing.menu(state.taxonomy, state.group)
+    return proposed(state.taxonomy, state.item) or choosing.menu(state.taxonomy, state.group)
 
 
-def _proposed(taxonomy: Taxonomy, item: Item) -> tuple[Category, ...]:
-    """What a model thinks of this ticket, in an order that does not tell which one it prefers."""
+def proposed(taxonomy: Taxonomy, item: Item) -> tuple[Category, ...]:
+    """The leaves that a model thinks of for this ticket, in an order that does not tell which one it prefers."""
     if item.blind:
         return ()
     labels = [item.suggestion or "", *(candidate.category for candidate in item.candidates)]

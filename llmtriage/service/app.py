@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from llmtriage import __version__
-from llmtriage.service import problems
+from llmtriage.service import pages, problems
 from llmtriage.service.api import admin, classify, health
 
 if TYPE_CHECKING:
@@ -28,6 +28,6 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPI(title="llmtriage", version=__version__, lifespan=lifespan)
     app.state.service = service
     problems.install(app)
-    for part in (health, classify, admin):
+    for part in (health, classify, admin, pages):
         app.include_router(part.router)
     return app

@@ -73,13 +73,14 @@ def install(app: FastAPI) -> None:
     """Have every error of the app told as a problem."""
 
     async def tell(request: Request, error: Exception) -> JSONResponse:
-        return response(_problem(error), getattr(request.state, "id", None))
+        return response(problem_of(error), getattr(request.state, "id", None))
 
     for kind in (Problem, HTTPException, RequestValidationError, LlmtriageError, Exception):
         app.add_exception_handler(kind, tell)
 
 
-def _problem(error: Exception) -> Problem:
+def problem_of(error: Exception) -> Problem:
+    """An error as a problem: no trace, and nothing of the ticket."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):

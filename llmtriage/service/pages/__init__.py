@@ -1,1 +1,13 @@
 """Pages where people clear the queue: made on the server, and working without script."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from llmtriage.service.pages import files, review, signing
+
+__all__ = ["router"]
+
+router = APIRouter()
+for _part in (files, signing, review):
+    router.include_router(_part.router)

@@ -16,6 +16,8 @@ from llmtriage.service.pages.words import Words, words_of
 from llmtriage.terminal import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fastapi import Request
 
     from llmtriage.service.pages.stub import Person
@@ -41,10 +43,12 @@ class Here:
 
     Attributes:
         path: Without the question mark.
+        address: With what stands behind it.
         other_language: The same page in the other language.
     """
 
     path: str
+    address: str
     other_language: str
 
 
@@ -55,6 +59,7 @@ def page(
     person: Person | None,
     status: int = 200,
     path: str | None = None,
+    pushed: bool = False,
     **facts: Any,
 ) -> HTMLResponse:
     """A page as a response.
@@ -65,6 +70,7 @@ def page(
         person: Who is signed in.
         status: The HTTP status.
         path: Its own address, where that is another one than was asked for.
+        pushed: Whether the script is to show that address.
         facts: What the template needs besides. `said` is a line about what was done.
     """
     words = words_of(request)
@@ -77,6 +83,8 @@ def page(
         **facts,
     }
     response = HTMLResponse(environment().get_template(template).render(shown), status, _HEADERS)
+    if pushed:
+        response.headers["HX-Push-Url"] = shown["here"].address
     if request.query_params.get("lang") == words.language:
         response.set_cookie("lang", words.language, max_age=_A_YEAR, httponly=True, samesite="lax")
     return response
@@ -101,6 +109,11 @@ def _shown(value: object) -> object:
 
 
 def _here(request: Request, words: Words, path: str | None) -> Here:
+    """Filters stay in the address; what was said once does not."""
+    asked = {name: value for name, value in request.query_params.items() if name not in ("lang", "said", "of")}
     path = path or request.url.path
-    asked = {} if path != request.url.path else {k: v for k, v in request.query_params.items() if k not in ("lang", "said")}
-    return Here(path, f"{path}?{urlencode({**asked, 'lang': words.other})}")
+    return Here(path, _address(path, asked), _address(path, {**asked, "lang": words.other}))
+
+
+def _address(path: str, asked: Mapping[str, str]) -> str:
+    return f"{path}?{urlencode(asked)}" if asked else path
