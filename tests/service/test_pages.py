@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from reviewing_pages import Serve, answer, enqueue, field, person
-from serving import Served
 
 from llmtriage.errors import StoreError
 from llmtriage.service.pages import rendering
@@ -19,7 +18,9 @@ from llmtriage.store import Queue
 
 STATIC = Path(rendering.__file__).parent / "static"
 HTMX = "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
-HOSTILE = "<script>alert(1)</script> <img src=x onerror=alert(1)> {{7*7}} {% raw %} =cmd|' /C calc'!A0 \u202egnp.exe\u202c \" ' &amp;"
+HOSTILE = (
+    "<script>alert(1)</script> <img src=x onerror=alert(1)> {{7*7}} {% raw %} =cmd|' /C calc'!A0 \u202egnp.exe\u202c \" ' &amp;"
+)
 
 
 # -- who -------------------------------------------------------------------------------------------
@@ -189,7 +190,7 @@ def test_a_store_that_is_away_is_told(serve: Serve, monkeypatch: pytest.MonkeyPa
     page = browser.get("/review/next")
 
     def broken(*_: object, **__: object) -> None:
-        raise StoreError("the store is away", place="x")
+        raise StoreError("the store is away", store="x")
 
     monkeypatch.setattr(Queue, "answer", broken)
     told = answer(browser, page, answer="other")
@@ -248,21 +249,18 @@ def test_what_was_hidden_and_cut_is_marked(serve: Serve) -> None:
 
 
 def test_similar_tickets_that_people_decided_are_shown(serve: Serve) -> None:
-    """With their category."""
+    """When they are asked for, with their category; of a blind ticket never."""
     served = serve()
     enqueue(served, 2)
     browser = person(served)
-    page = answer(browser, browser.get("/review/next"), answer="refund_status")
-    assert "<blockquote" in page.text
-
-
-def _blind(served: Served) -> str:
-    return person(served).get("/review/next").text
+    answer(browser, browser.get("/review/next"), answer="refund_status")
+    assert "Where is my refund" in browser.get("/review/2/similar").text
+    assert "<blockquote" in browser.get("/review/2", params={"similar": "1"}).text
 
 
 def test_a_probe_holds_nothing_of_the_model(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its page is the same whatever the model said, and nothing on it is preferred."""
-    served = serve(triage={"probes": 1.0, "threshold": 0.0})
+    served = serve(triage={"probe": 1.0, "threshold": 0.0})
     enqueue(served, 1)
     browser = person(served)
     text = browser.get("/review/next").text
@@ -327,7 +325,8 @@ def test_templates_escape_everything() -> None:
 def test_every_word_has_both_languages() -> None:
     """And the same places for facts."""
     for key, (english, chinese) in WORDS.items():
-        assert english and chinese, key
+        assert english, key
+        assert chinese, key
         assert english.count("{}") == chinese.count("{}"), key
 
 

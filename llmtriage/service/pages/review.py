@@ -54,7 +54,13 @@ class Said:
 
 @dataclass(slots=True)
 class Desk:
-    """A person at the queue: what each of the routes below needs."""
+    """A person at the queue: what each of the routes below needs.
+
+    Attributes:
+        request: What was asked.
+        person: Who.
+        wanted: Which tickets.
+    """
 
     request: Request
     person: Person
@@ -62,21 +68,26 @@ class Desk:
 
     @property
     def service(self) -> Service:
+        """What runs."""
         return service_of(self.request)
 
     @property
     def queue(self) -> Queue:
+        """What waits."""
         return self.service.store.queue
 
     @property
     def words(self) -> Words:
+        """In the language of the page."""
         return words_of(self.request)
 
     @property
     def has_script(self) -> bool:
+        """Whether a script asks, which puts the page in place of the one before."""
         return "HX-Request" in self.request.headers
 
     def show(self, template: str, path: str, said: Said, **facts: Any) -> Response:
+        """A page."""
         line = said.line(self.words, self.service)
         return page(
             self.request,
@@ -127,7 +138,9 @@ def claim(desk: At, said: str = "", of: str = "") -> Response:
 def history(desk: At, said: str = "", of: str = "") -> Response:
     """A person's own last answers."""
     language = desk.words.language
-    given = [(one, showing.named(desk.service.taxonomy, one.category or "", language)) for one in desk.queue.history(desk.person.name)]
+    given = [
+        (one, showing.named(desk.service.taxonomy, one.category or "", language)) for one in desk.queue.history(desk.person.name)
+    ]
     return desk.show("history.html.j2", "/review/history", Said(said, of), given=given)
 
 
@@ -150,6 +163,12 @@ def ticket(desk: At, entry: int, find: str = "", said: str = "", of: str = "") -
     return desk.show("away.html.j2", f"/review/{entry}", Said(said, of), why=why)
 
 
+@router.get("/review/{entry}/similar")
+def similar(desk: At, entry: int) -> Response:
+    """Similar tickets that people decided, as a part of a page; asked for when somebody wants to see them."""
+    return page(desk.request, "similar.html.j2", person=desk.person, similar=_similar(desk, desk.queue.item(entry)))
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """What a form says of a ticket, as it was shown."""
@@ -169,6 +188,7 @@ class Given:
 
 
 def given_of(
+    *,
     token: Annotated[int, Form()],
     text: Annotated[int, Form()],
     answer: Annotated[str, Form()] = "",
@@ -263,7 +283,10 @@ def _queue(desk: Desk, said: Said) -> Response:
         lanes=LANES,
         reasons=REASON_CODES,
         ages=[(code, words.span(now - span, now)) for code, span in AGES.items()],
-        nodes=[(node.id, " > ".join(one.label(words.language) for one in desk.service.taxonomy.path(node.id))) for node in desk.service.taxonomy.nodes],
+        nodes=[
+            (node.id, " > ".join(one.label(words.language) for one in desk.service.taxonomy.path(node.id)))
+            for node in desk.service.taxonomy.nodes
+        ],
     )
 
 
@@ -280,18 +303,20 @@ def _ticket(desk: Desk, item: Item, said: Said, find: str = "") -> Response:
         item=item,
         age=words.span(item.enqueued_at, datetime.now(UTC)),
         why=[reason.sentence(language) for reason in item.reasons],
-        text=showing.text_of(
-            item.ticket, service.versions.current.triage.preparation, redacted=service.store.kept == "redacted"
-        ),
+        text=showing.text_of(item.ticket, service.versions.current.triage.preparation, redacted=service.store.kept == "redacted"),
         suggestion=suggestion,
         leaf=leaf,
         offered=offered,
         fallback=fallback and showing.choice(taxonomy, fallback, language),
         tree=showing.tree(taxonomy, language, keys=not offered),
-        similar=() if item.blind else showing.alike(taxonomy, desk.queue.similar(item), language),
+        similar=_similar(desk, item) if "similar" in desk.request.query_params else None,
         find=find,
         found=_found(service, words, find),
     )
+
+
+def _similar(desk: Desk, item: Item) -> tuple[showing.Alike, ...]:
+    return showing.alike(desk.service.taxonomy, desk.queue.similar(item), desk.words.language)
 
 
 def _found(service: Service, words: Words, find: str) -> list[showing.Choice]:

@@ -12,7 +12,7 @@ from llmtriage.review_screen.state import proposed
 from llmtriage.taxonomy import in_language
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence, Set
+    from collections.abc import Collection, Iterator, Sequence
 
     from llmtriage.prepare import Preparation
     from llmtriage.reviewing import Item, Label
@@ -142,7 +142,7 @@ def _branches(taxonomy: Taxonomy, nodes: Sequence[Category], language: str, abov
     return tuple(found)
 
 
-def _pieces(text: str, known: Set[str] | None) -> Iterator[Piece]:
+def _pieces(text: str, known: Collection[str] | None) -> Iterator[Piece]:
     """What a customer wrote, and the placeholders in it: those that are `known`, or all. A customer may have written one, too."""
     last = 0
     for match in _PLACEHOLDER.finditer(text):

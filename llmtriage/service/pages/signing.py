@@ -50,9 +50,7 @@ def end(request: Request) -> Response:
     return response
 
 
-def _form(
-    request: Request, wanted: str, *, name: str = "", problem: str = "", status: int = 200, said: str = ""
-) -> Response:
+def _form(request: Request, wanted: str, *, name: str = "", problem: str = "", status: int = 200, said: str = "") -> Response:
     return page(
         request,
         "login.html.j2",

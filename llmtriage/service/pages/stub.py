@@ -11,8 +11,8 @@ from urllib.parse import quote, unquote
 
 from fastapi import Form, Request
 
-from llmtriage.service.problems import Problem
 from llmtriage.reviewing import reviewer_name
+from llmtriage.service.problems import Problem
 
 if TYPE_CHECKING:
     from starlette.responses import Response

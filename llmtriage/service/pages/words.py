@@ -124,6 +124,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "no guide": ("The taxonomy says no more about it.", "分类体系没有更多说明。"),
     "similar": ("Similar tickets that people have decided", "人工已确认的相似工单"),
     "no similar": ("None yet.", "暂无。"),
+    "show": ("Show", "显示"),
     "note": ("Note, saved with the answer", "备注，随答案保存"),
     "skip": ("Skip", "跳过"),
     "undo": ("Undo my last answer", "撤销上一个回答"),

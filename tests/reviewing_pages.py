@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from html import unescape
 
 from fastapi.testclient import TestClient
-from httpx import Response
-from serving import Served
+from httpx2 import Response
+from serving import URL, Served
 
 Serve = Callable[..., Served]
-NAMES = ("Mei", "Tom")
 
 
 def person(served: Served, name: str = "Mei", language: str = "en") -> TestClient:
     """A browser without script in which a person has signed in."""
-    browser = TestClient(served.client.app, base_url=served.client.base_url, headers={"Accept-Language": language})
+    browser = TestClient(served.client.app, base_url=URL, headers={"Accept-Language": language})
     browser.post("/login", data={"csrf": field(browser.get("/login"), "csrf"), "name": name})
     return browser
 
@@ -42,8 +41,3 @@ def enqueue(served: Served, n: int = 3, **fields: str) -> None:
     for place in range(n):
         ticket = {"id": f"T{place}", "title": f"Refund {place}", "content": "我的退款还没有到账 where is my money", **fields}
         assert served.client.post("/classify/single", json=ticket).status_code == 200
-
-
-def visible(pages: Sequence[Response]) -> str:
-    """All that the pages hold."""
-    return "\n".join(page.text for page in pages)
