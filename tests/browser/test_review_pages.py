@@ -302,12 +302,10 @@ def test_the_picture_of_the_documentation(request: pytest.FixtureRequest, langua
     picture = PICTURES[language]
     if MAKE_PICTURES:
         seen = request.getfixturevalue("enter")(language=language, viewport={"width": 900, "height": 820})
-        begin(seen)
-        seen.page.keyboard.press("1")
-        seen.page.wait_for_timeout(READ)
-        if language == "en":
+        shown = begin(seen)
+        for _ in range(2 if language == "en" else 1):  # a ticket in the language of the page
             seen.page.keyboard.press("1")
-            seen.page.wait_for_timeout(READ)
+            shown = card(seen.page, shown)
         seen.page.screenshot(path=picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size < 200_000
