@@ -192,6 +192,22 @@ def audited(database: Database, taxonomy: Taxonomy, calibration: Calibration) ->
     )
 
 
+def audit_data(one: Audited) -> dict[str, Any]:
+    """An audit as JSON: what the figures are is said in `Audit` and `Audited`."""
+    audit = one.audit
+    return {
+        "state": audit.state,
+        "alpha": audit.alpha,
+        "false_alarm": audit.delta,
+        "probes": audit.audits,
+        "wrong": audit.errors,
+        "needed": audit.needed,
+        "limit": audit.limit,
+        "waiting": one.waiting,
+        "behind": one.behind,
+    }
+
+
 def _audited(rows: Sequence[Any], promise: Promise, delta: float, taxonomy: Taxonomy) -> Audited:
     drawn = [row for row in rows if row.answer is not None or row.state == "open"]  # one that was erased waits no longer
     counted = list(takewhile(lambda row: row.answer is not None, drawn))
