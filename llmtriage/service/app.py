@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from llmtriage import __version__
 from llmtriage.service import pages, problems
-from llmtriage.service.api import admin, classify, health
+from llmtriage.service.api import admin, classify, health, overview
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +28,6 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPI(title="llmtriage", version=__version__, lifespan=lifespan)
     app.state.service = service
     problems.install(app)
-    for part in (health, classify, admin, pages):
+    for part in (health, classify, admin, overview, pages):
         app.include_router(part.router)
     return app

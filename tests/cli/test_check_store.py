@@ -88,7 +88,7 @@ def test_a_broken_promise_is_an_alarm(cli: Cli, probed: Probed) -> None:
 def test_a_store_that_is_not_there_is_told(cli: Cli, probed: Probed) -> None:
     """None is made."""
     done = cli(*CHECK, "none.db")
-    assert done.code == 5
+    assert done.code == 2
     assert "none.db" in done.err
     assert len(done.err.splitlines()) == 1
     assert not (probed.folder / "none.db").exists()
