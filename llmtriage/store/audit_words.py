@@ -37,10 +37,15 @@ def audit_words(audited: Audited, language: str = "en") -> str:
         "errors": audit.errors,
         "audits": audit.audits,
         "needed": audit.needed,
-        "alpha": f"{100 * audit.alpha:g}%",
+        "alpha": percent(audit.alpha),
         "sure": f"{100 * (1 - audit.delta):.3g}%",
-        "limit": f"{math.ceil(1000 * audit.limit) / 10:g}%",  # a bound is not rounded down
+        "limit": percent(audit.limit),
     }
     parts = [_SENTENCES[audit.state][chinese].format(**facts)]
     parts += [words[chinese].format(n) for words, n in ((_WAITING, audited.waiting), (_BEHIND, audited.behind)) if n]
     return ("；" if chinese else "; ").join(parts)
+
+
+def percent(bound: float) -> str:
+    """A bound in percent with at most one digit behind the point, never rounded down."""
+    return f"{math.ceil(round(1000 * bound, 6)) / 10:g}%"
