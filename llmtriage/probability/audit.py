@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 Floats = npt.NDArray[np.float64]
-State = Literal["broken", "early", "holds"]
-"""broken: the bet has won, the promise does not hold. early: too few audits, even had none been wrong. holds: nothing speaks against it."""
+State = Literal["broken", "early", "open", "holds"]
+"""broken: the bet has won, the promise does not hold. early: too few audits to say anything, even had none been wrong.
+open: no alarm, but the upper bound is larger than what was promised. holds: it is not."""
 
 _BETS, _LARGEST_BET = (1.25, 1.5, 2.0, 3.0, 4.0, 6.0), 0.95  # on error rates of so many times alpha
 _HALVINGS = 50
@@ -81,11 +82,13 @@ class Audit:
         """Whether the promise still holds."""
         if self.peak >= -math.log(self.delta):
             return "broken"
-        return "early" if self.audits < self.needed else "holds"
+        if self.audits < self.needed:
+            return "early"
+        return "holds" if self.limit <= self.alpha else "open"
 
     @property
     def needed(self) -> int:
-        """Audits from which on the promise can be said to hold."""
+        """Audits from which on something can be said, if none is wrong."""
         return audits_needed(self.alpha, self.delta)
 
     @property

@@ -20,9 +20,13 @@ _SENTENCES: Mapping[State, tuple[str, str]] = {
         "not enough probes yet: {audits} accepted ones are answered, {errors} of them wrong; {needed} are needed",
         "抽查工单还不够：本会自动接受的已回答 {audits} 张，其中 {errors} 张有误；需要 {needed} 张",
     ),
+    "open": (
+        "nothing speaks against the promise so far: {errors} of {audits} accepted probes are wrong, at most {limit} of all with {sure} confidence",
+        "目前没有迹象表明保证不成立：{audits} 张本会自动接受的抽查工单中有 {errors} 张有误；以 {sure} 的置信度，错误率至多 {limit}",
+    ),
     "holds": (
-        "the promise holds so far: {errors} of {audits} accepted probes are wrong; the error is at most {limit} with {sure} confidence",
-        "保证目前成立：{audits} 张本会自动接受的抽查工单中有 {errors} 张有误；以 {sure} 的置信度，错误率至多 {limit}",
+        "the promise holds: {errors} of {audits} accepted probes are wrong, at most {limit} of all with {sure} confidence",
+        "保证成立：{audits} 张本会自动接受的抽查工单中有 {errors} 张有误；以 {sure} 的置信度，错误率至多 {limit}",
     ),
 }
 _WAITING = ("{} more wait for an answer", "另有 {} 张等待回答")

@@ -62,6 +62,9 @@ def test_before_enough_audits_nothing_is_said() -> None:
     enough = Audit.of([False] * needed, alpha=0.05, delta=0.05)
     assert (enough.state, enough.needed) == ("holds", needed)
     assert enough.limit <= 0.05 < audit_limit(0, needed - 1, 0.05)
+    one_wrong = Audit.of([False] * needed + [True], alpha=0.05, delta=0.05)
+    assert one_wrong.state == "open"
+    assert one_wrong.limit > 0.05
 
 
 def test_the_bound_may_be_read_at_any_time() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from llmtriage.probability.audit import State
 from llmtriage.service.access import Caller, may
 from llmtriage.service.serving import service_of
 from llmtriage.store.audit_words import audit_words
@@ -72,13 +73,19 @@ class AuditOut(BaseModel):
     """A promise in the light of the probes drawn under it that routing would have accepted."""
 
     categories: list[str]
-    state: Literal["broken", "early", "holds"]
+    state: Annotated[
+        State,
+        Field(
+            description="broken: the promise does not hold. early: too few probes. open: no alarm, and the upper bound is larger than promised. "
+            "holds: it is not."
+        ),
+    ]
     words: str
     alpha: Annotated[float, Field(description="The largest share of wrong tickets among those accepted, as promised.")]
     false_alarm: Annotated[float, Field(description="The probability that an alarm is ever given though the promise holds.")]
     probes: Annotated[int, Field(description="Answered ones, up to the oldest that waits.")]
     wrong: int
-    needed: Annotated[int, Field(description="Probes from which on the promise can be said to hold.")]
+    needed: Annotated[int, Field(description="Probes from which on something can be said, if none is wrong.")]
     limit: Annotated[float, Field(description="Upper bound of the share of wrong tickets, to be read at any time.")]
     waiting: int
     behind: Annotated[int, Field(description="Answered ones behind the oldest that waits: they count later.")]

@@ -16,7 +16,7 @@ from llmtriage.service.pages.stub import Person, person_of
 from llmtriage.service.pages.words import words_of
 from llmtriage.service.serving import service_of
 from llmtriage.store.audit_words import audit_words, percent
-from llmtriage.store.overview import FALSE_ALARMS, Agreement, Audited, overview
+from llmtriage.store.overview import FALSE_ALARMS, Audited, overview
 
 if TYPE_CHECKING:
     from llmtriage.taxonomy import Taxonomy
@@ -58,11 +58,11 @@ def show(request: Request, person: Annotated[Person, Depends(person_of)]) -> Res
         promised=said,
         promises=[_watched(one, taxonomy, language, several=several) for one in promises],
         false_alarms=percent(FALSE_ALARMS),
-        agreement=[(kind, one, _share(one)) for kind in ("shown", "unshown", "blind") for one in (getattr(found, kind),)],
-        categories=[
-            (named(taxonomy, one.category, language), one, _share(Agreement(same=one.confirmed, other=one.corrected)))
-            for one in found.categories
+        agreement=[
+            (kind, one, "–" if one.share is None else f"{one.share:.0%}")
+            for kind, one in (("shown", found.shown), ("unshown", found.unshown), ("blind", found.blind))
         ],
+        categories=[(named(taxonomy, one.category, language), one) for one in found.categories],
         most_accepted=max((one.accepted for one in found.categories), default=0) or 1,
         bars=drawing.bars(found.days),
         most=max(day.tickets for day in found.days),
@@ -95,7 +95,3 @@ def _watched(one: Audited, taxonomy: Taxonomy, language: str, *, several: bool) 
         alpha=alpha,
         gauge=drawing.gauge(audit),
     )
-
-
-def _share(one: Agreement) -> str:
-    return "–" if one.share is None else f"{one.share:.0%}"

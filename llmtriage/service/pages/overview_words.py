@@ -18,7 +18,13 @@ OVERVIEW_WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "state broken": ("Alarm", "警报"),
     "state early": ("Not known yet", "尚不清楚"),
-    "state holds": ("Holds so far", "目前成立"),
+    "state open": ("No alarm", "没有警报"),
+    "state holds": ("Confirmed", "已证实"),
+    "said": ("{0}: {1}", "{0}：{1}"),
+    "key": (
+        "Dark: wrong among the probes. Light: upper bound. Line: what was promised.",
+        "深色：抽查中的错误率；浅色：上界；竖线：所承诺的限度。",
+    ),
     "about": ("For {}", "适用于：{}"),
     "figure": ("Figure", "指标"),
     "value": ("Value", "数值"),
@@ -34,9 +40,12 @@ OVERVIEW_WORDS: Mapping[str, tuple[str, str]] = {
         "抽查工单的错误率 {0}，上界 {1}，承诺至多 {2}",
     ),
     "how promise": (
-        "Tickets drawn by chance are decided blind. Those that would have been accepted say whether the promise holds. "
-        + "Look as often as you like: an alarm is false with probability at most {}.",
-        "随机抽取的工单由人工独立判断。其中本会自动接受的工单说明保证是否仍然成立。可随时查看；误报的概率至多 {}。",
+        "Of tickets that were drawn by chance and decided blind, those that would have been accepted tell whether the promise holds.",
+        "随机抽取的工单由人工独立判断，其中本会自动接受的工单说明保证是否成立。",
+    ),
+    "how often": (
+        "Look as often as you like: an alarm is false with probability at most {}.",
+        "可随时查看：误报的概率至多 {}。",
     ),
     # volume
     "today": ("Today (UTC)", "今天（UTC）"),
@@ -69,7 +78,6 @@ OVERVIEW_WORDS: Mapping[str, tuple[str, str]] = {
     "category": ("Category", "类别"),
     "confirmed": ("Confirmed", "确认"),
     "corrected": ("Corrected", "改正"),
-    "confirmed share": ("Confirmed share", "确认率"),
     "how categories": (
         "Confirmed and corrected: answers where this category was suggested.",
         "“确认”与“改正”：模型建议此类别时人工的回答。",
