@@ -17,7 +17,7 @@ Written by `make docs`. Every flag has an environment variable and a key in `llm
 | exit code | meaning |
 |---|---|
 | 0 | done; tickets may be pending |
-| 1 | findings: lint errors, `--fail-under` or `--fail-over` missed, labels that `taxonomy diff` cannot carry; no promise yet |
+| 1 | findings: lint errors, `--fail-under` or `--fail-over` missed, labels that `taxonomy diff` cannot carry; no promise, or a broken one |
 | 2 | wrong usage, or a file that cannot be used |
 | 3 | a calibration was made under something else than it is used under |
 | 4 | the engine cannot work: no connection, wrong key, unknown model |

@@ -1,4 +1,4 @@
-"""`llmtriage check`: does a calibration still hold here?"""
+"""`llmtriage check`: does a calibration still hold here, and does what it promises?"""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ import click
 
 from llmtriage.cli.calibrated import shown_to_reviewers
 from llmtriage.cli.display import plain, show_json
-from llmtriage.cli.options import column_options, json_option, make_triage, open_tickets, quiet_option, triage_options
+from llmtriage.cli.options import (
+    column_options,
+    json_option,
+    make_triage,
+    open_tickets,
+    place_of_store,
+    quiet_option,
+    triage_options,
+)
 from llmtriage.errors import InputError
 
 if TYPE_CHECKING:
     from llmtriage.calibration import Calibration
     from llmtriage.settings import Settings
+    from llmtriage.store.overview import Audited
     from llmtriage.tickets import TicketFile
     from llmtriage.triage import Triage
 
@@ -39,16 +48,26 @@ _WORDS = {
 @click.option(
     "--again", type=click.Path(path_type=Path), help="The labelled file: ask about some of its tickets again, and compare."
 )
+@click.option(
+    "--store",
+    is_flag=False,
+    flag_value="",
+    metavar="[STORE]",
+    help="Does the promise hold in the light of the probes that people answered in this store [llmtriage.db]?",
+)
 @column_options
 @triage_options
 @json_option
 @quiet_option
 @click.pass_obj
-def check(settings: Settings, /, again: Path | None, *, as_json: bool, quiet: bool, **flags: Any) -> int:
+def check(settings: Settings, /, again: Path | None, store: str | None, *, as_json: bool, quiet: bool, **flags: Any) -> int:
     """Say what --calibration promises, and whether taxonomy, prompt, model, examples, preparation and policy are those it was made with.
 
     A hosted model may change behind its name. --again asks about tickets whose answers are known and exits with 3 if more than one in ten
     is answered otherwise.
+
+    --store looks at the probes that were drawn under this calibration, that it would have accepted and that people answered blind: exit code 1 if
+    too many are wrong for the promise to hold. One may look as often as one likes.
     """
     if flags["calibration"] is None:
         raise InputError("which calibration?", field="--calibration", remedy="name the file that llmtriage calibrate wrote")
@@ -62,10 +81,13 @@ def check(settings: Settings, /, again: Path | None, *, as_json: bool, quiet: bo
     assert calibration is not None  # noqa: S101 - it was named
     asked, moved = _asked_again(triage, calibration, open_tickets(again, flags)) if again else (0, 0)
     changed = moved > _MOST_MOVED * asked
+    audits = () if store is None else _audited(triage, calibration)
+    code = 3 if changed else int(any(one.audit.state == "broken" for one in audits))
     if as_json:
-        left_out = {"calibrator", "witnesses"}
-        show_json({"fits": not changed, "asked": asked, "moved": moved, **calibration.model_dump(mode="json", exclude=left_out)})
-        return 3 if changed else 0
+        told: dict[str, Any] = {"fits": not changed, "asked": asked, "moved": moved}
+        told |= {} if store is None else {"audits": [_as_data(one) for one in audits]}
+        show_json({**told, **calibration.model_dump(mode="json", exclude={"calibrator", "witnesses"})})
+        return code
     labels = calibration.labels
     click.echo(plain((language == "zh" and calibration.words_zh) or calibration.words))
     click.echo(words["labels"].format(made=calibration.made, certified=labels.certified, n=labels.n, file=plain(labels.file)))
@@ -74,9 +96,33 @@ def check(settings: Settings, /, again: Path | None, *, as_json: bool, quiet: bo
     click.echo(words["fits"])
     if again:
         click.echo(words["again"].format(n=asked, moved=moved))
+    for one in audits:
+        click.echo(_in_words(one, language, alone=len(audits) == 1))
     if changed:
         click.echo(words["moved"], err=True)
-    return 3 if changed else 0
+    return code
+
+
+def _audited(triage: Triage, calibration: Calibration) -> tuple[Audited, ...]:
+    """The promises in the light of the probes in a store."""
+    from llmtriage.store import SqlStore
+    from llmtriage.store.overview import audited
+
+    with SqlStore(place_of_store(), create=False) as opened:
+        return audited(opened.database, triage.taxonomy, calibration)
+
+
+def _in_words(one: Audited, language: str, *, alone: bool) -> str:
+    from llmtriage.store.audit_words import audit_words
+
+    words = audit_words(one, language)
+    return words if alone else f"{plain(', '.join(one.promise.categories))}: {words}"
+
+
+def _as_data(one: Audited) -> dict[str, Any]:
+    from llmtriage.store.overview import audit_data
+
+    return {"categories": list(one.promise.categories), **audit_data(one)}
 
 
 def _asked_again(triage: Triage, calibration: Calibration, tickets: TicketFile) -> tuple[int, int]:

@@ -406,36 +406,6 @@ def _part_of_each(sizes: Mapping[str, int], limits: Mapping[str, float], delta: 
     return delta
 
 
-def audit_evidence(errors: int, audits: int, alpha: float) -> float:
-    """How strongly audits of accepted tickets speak against the promise: the natural logarithm of a bet's capital.
-
-    Each accepted ticket is sent to a person with the same probability, drawn independently of everything. As long as each is wrong with
-    probability at most alpha, given the past, the capital exceeds 1/p with probability at most p, however often one looks. So the alarm "capital at
-    least 1 / p" is false with probability at most p, ever.
-    Source: Ville's inequality; Waudby-Smith & Ramdas 2024, doi:10.1093/jrsssb/qkad009.
-
-    Args:
-        errors: Audited tickets that were wrong, 0..audits.
-        audits: Audited tickets.
-        alpha: In (0, 1/2].
-
-    Raises:
-        InputError: One of them is out of range.
-
-    Example:
-        >>> round(math.exp(audit_evidence(6, 50, 0.05)), 6)
-        3.207137
-    """
-    _checked_levels(alpha, 0.5)
-    if not 0 <= errors <= audits:
-        raise InputError(f"audit: {errors} errors among {audits}", remedy="0 <= errors <= audits")
-    rates = np.array([rate for factor in _BETS if (rate := factor * alpha) < _LARGEST_BET])
-    logs = errors * np.log(rates / alpha) + (audits - errors) * (np.log1p(-rates) - math.log1p(-alpha))
-    return float(np.logaddexp.reduce(logs) - math.log(len(rates)))
-
-
-_BETS, _LARGEST_BET = (1.25, 1.5, 2, 3, 4, 6), 0.95  # on error rates of so many times alpha
-
 # -- input -----------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from llmtriage import __version__
 from llmtriage.service import access, pages, problems
 from llmtriage.service.access.headers import Headers
-from llmtriage.service.api import admin, classify, health, hooks, queue, reviews, tickets
+from llmtriage.service.api import admin, classify, health, hooks, overview, queue, reviews, tickets
 from llmtriage.service.hooks.running import Hooks
 
 if TYPE_CHECKING:
@@ -42,6 +42,6 @@ def create_app(service: Service) -> FastAPI:
     app.state.hooks = Hooks(service)
     problems.install(app)
     access.install(app, service)
-    for part in (health, classify, queue, tickets, reviews, hooks, admin, pages):
+    for part in (health, classify, queue, tickets, reviews, overview, hooks, admin, pages):
         app.include_router(part.router)
     return app

@@ -16,7 +16,6 @@ from scipy.special import bdtr
 from llmtriage.errors import InputError
 from llmtriage.probability.certificate import (
     Boundary,
-    audit_evidence,
     certify,
     certify_at,
     certify_groups,
@@ -482,28 +481,6 @@ def test_looks_share_delta() -> None:
     assert delta_of_look(0.1, None) == 0.1
     with pytest.raises(InputError, match="look 0"):
         delta_of_look(0.1, 0)
-
-
-def test_what_an_audit_says() -> None:
-    """Capital of a bet against the promise: many errors raise it, none lower it."""
-    assert math.exp(audit_evidence(6, 50, 0.05)) == pytest.approx(3.207137428, abs=5e-10)
-    assert math.exp(audit_evidence(0, 100, 0.05)) == pytest.approx(0.056650578, abs=5e-10)
-    assert audit_evidence(0, 0, 0.05) == pytest.approx(0.0)
-    with pytest.raises(InputError, match="3 errors among 2"):
-        audit_evidence(3, 2, 0.05)
-
-
-def test_an_audit_may_be_looked_at_any_time() -> None:
-    """At an error rate of alpha few of many long audits ever raise an alarm; at twice the rate most do."""
-    rng, alpha, audits = np.random.default_rng(7), 0.05, 1000
-
-    def alarms(rate: float) -> float:
-        errors = np.cumsum(rng.random((200, audits)) < rate, axis=1)
-        looks = [[audit_evidence(int(row[m - 1]), m, alpha) for m in range(20, audits + 1, 20)] for row in errors]
-        return float((np.max(looks, axis=1) >= math.log(20)).mean())
-
-    assert alarms(alpha) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
-    assert alarms(2 * alpha) > 0.9
 
 
 def test_another_boundary_may_be_fixed_beforehand() -> None:

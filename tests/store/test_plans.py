@@ -9,8 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from decided import accepted, decision, pending, recall, record, ticket
+from drawn import SHOP
+from overseen import accept_probes, decide_probes, promised, run_under
 
 from llmtriage.store import SqlStore
+from llmtriage.store.overview import overview
 
 
 @contextmanager
@@ -42,3 +45,15 @@ def test_a_run_searches_and_never_scans(tmp_path: Path) -> None:
             recall(store, ticket("T3"))
     assert len(found) == 4
     assert {step for steps in found.values() for step in steps if step.startswith("SCAN")} == set()
+
+
+def test_an_overview_scans_neither_tickets_nor_outcomes(tmp_path: Path) -> None:
+    """Nor answers and entries; but the few runs, and what waits."""
+    calibration = promised()
+    with SqlStore(tmp_path / "run.db") as store:
+        accept_probes(store, run_under(calibration), [f"P{n}" for n in range(5)])
+        decide_probes(store, ["refund"] * 3)
+        with plans(store) as found:
+            overview(store, SHOP, calibration)
+    scans = {step for steps in found.values() for step in steps if step.startswith("SCAN")}
+    assert scans == {"SCAN run", "SCAN queue_entry USING INDEX ix_queue_entry_open_lane"}

@@ -12,7 +12,13 @@ from llmtriage.service.problems import Problem
 router = APIRouter(include_in_schema=False)
 
 _FOLDER = Path(__file__).parent / "static"
-_TYPES = {"app.css": "text/css", "keys.js": "text/javascript", "htmx.min.js": "text/javascript", "NOTICE": "text/plain"}
+_TYPES = {
+    "app.css": "text/css",
+    "overview.css": "text/css",
+    "keys.js": "text/javascript",
+    "htmx.min.js": "text/javascript",
+    "NOTICE": "text/plain",
+}
 
 
 @router.get("/static/{name}")

@@ -1,0 +1,169 @@
+"""How things stand, for other programs."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from llmtriage.probability.audit import State
+from llmtriage.service.access import Caller, may
+from llmtriage.service.serving import service_of
+from llmtriage.store.audit_words import audit_words
+from llmtriage.store.overview import Agreement, Audited, Overview, audit_data, overview
+
+router = APIRouter(tags=["overview"])
+_FIGURES = ConfigDict(from_attributes=True)
+
+
+class DayOut(BaseModel):
+    """What was decided on a day, UTC."""
+
+    model_config = _FIGURES
+
+    day: date
+    accepted: int
+    pending: int
+    probes: Annotated[int, Field(description="Drawn for a blind review, whatever routing said.")]
+
+
+class WaitingOut(BaseModel):
+    """What waits for people."""
+
+    model_config = _FIGURES
+
+    entries: int
+    lanes: dict[str, int]
+    reasons: Annotated[dict[str, int], Field(description="A ticket may have several.")]
+    oldest: Annotated[datetime | None, Field(description="Since when the first of them waits, UTC.")]
+
+
+class AgreementOut(BaseModel):
+    """How often people said what the model said."""
+
+    model_config = _FIGURES
+
+    same: int
+    other: int
+    share: Annotated[float | None, Field(description="In [0, 1]; null where there is no answer.")]
+
+
+class AgreementsOut(BaseModel):
+    """The same by what people saw, in the last 30 days."""
+
+    shown: Annotated[AgreementOut, Field(description="They saw the suggestion.")]
+    unshown: Annotated[AgreementOut, Field(description="There was a suggestion that they did not see.")]
+    blind: Annotated[AgreementOut, Field(description="Tickets drawn by chance: the only one that speaks of all tickets.")]
+
+
+class CategoryOut(BaseModel):
+    """What came of a category in the last 30 days."""
+
+    model_config = _FIGURES
+
+    category: str
+    accepted: int
+    confirmed: Annotated[int, Field(description="Answers that name it where it was suggested.")]
+    corrected: Annotated[int, Field(description="Answers that name another one where it was suggested.")]
+
+
+class AuditOut(BaseModel):
+    """A promise in the light of the probes drawn under it that routing would have accepted."""
+
+    categories: list[str]
+    state: Annotated[
+        State,
+        Field(
+            description="broken: the promise does not hold. early: too few probes. open: no alarm, and the upper bound is larger than promised. "
+            "holds: it is not."
+        ),
+    ]
+    words: str
+    alpha: Annotated[float, Field(description="The largest share of wrong tickets among those accepted, as promised.")]
+    false_alarm: Annotated[float, Field(description="The probability that an alarm is ever given though the promise holds.")]
+    probes: Annotated[int, Field(description="Answered ones, up to the oldest that waits.")]
+    wrong: int
+    needed: Annotated[int, Field(description="Probes from which on something can be said, if none is wrong.")]
+    limit: Annotated[float, Field(description="Upper bound of the share of wrong tickets, to be read at any time.")]
+    waiting: int
+    behind: Annotated[int, Field(description="Answered ones behind the oldest that waits: they count later.")]
+
+    @classmethod
+    def of(cls, one: Audited, language: str) -> Self:
+        """An audit for a caller."""
+        return cls(categories=list(one.promise.categories), words=audit_words(one, language), **audit_data(one))
+
+
+class OverviewOut(BaseModel):
+    """How things stand."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "at": "2026-01-31T09:30:00Z",
+                    "days": [{"day": "2026-01-31", "accepted": 640, "pending": 210, "probes": 17}],
+                    "waiting": {
+                        "entries": 31,
+                        "lanes": {"pending": 25, "probe": 6},
+                        "reasons": {"below_threshold": 25, "probe": 6},
+                        "oldest": "2026-01-31T07:12:44Z",
+                    },
+                    "agreement": {
+                        "shown": {"same": 310, "other": 52, "share": 0.856},
+                        "unshown": {"same": 120, "other": 31, "share": 0.795},
+                        "blind": {"same": 190, "other": 22, "share": 0.896},
+                    },
+                    "categories": [{"category": "shipping.lost", "accepted": 412, "confirmed": 40, "corrected": 9}],
+                    "promises": [
+                        {
+                            "categories": ["shipping.lost"],
+                            "state": "early",
+                            "words": "not enough probes yet: 41 accepted ones are answered, 1 of them wrong; 90 are needed",
+                            "alpha": 0.05,
+                            "false_alarm": 0.05,
+                            "probes": 41,
+                            "wrong": 1,
+                            "needed": 90,
+                            "limit": 0.148,
+                            "waiting": 0,
+                            "behind": 0,
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    at: Annotated[datetime, Field(description="When this was read, UTC.")]
+    days: Annotated[list[DayOut], Field(description="The last 30 days, the oldest first; the last one is today.")]
+    waiting: WaitingOut
+    agreement: AgreementsOut
+    categories: list[CategoryOut]
+    promises: Annotated[list[AuditOut] | None, Field(description="Null without a calibration.")]
+
+    @classmethod
+    def of(cls, found: Overview, language: str) -> Self:
+        """An overview for a caller."""
+        return cls(
+            at=found.at,
+            days=[DayOut.model_validate(one) for one in found.days],
+            waiting=WaitingOut.model_validate(found.waiting),
+            agreement=AgreementsOut(shown=_told(found.shown), unshown=_told(found.unshown), blind=_told(found.blind)),
+            categories=[CategoryOut.model_validate(one) for one in found.categories],
+            promises=None if found.promises is None else [AuditOut.of(one, language) for one in found.promises],
+        )
+
+
+@router.get("/overview.json")
+def overview_data(request: Request, _: Annotated[Caller, Depends(may("review"))]) -> OverviewOut:
+    """Volume, what waits, how far people and model agree, and whether the promise still holds."""
+    service = service_of(request)
+    found = overview(service.store, service.taxonomy, service.versions.current.triage.calibration)
+    return OverviewOut.of(found, service.settings.language)
+
+
+def _told(agreement: Agreement) -> AgreementOut:
+    return AgreementOut.model_validate(agreement)

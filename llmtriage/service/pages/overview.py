@@ -1,0 +1,97 @@
+"""The overview: how much came, what waits, how far people and model agree, and whether the promise still holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from llmtriage.service.pages import drawing
+from llmtriage.service.pages.faults import PageRoute
+from llmtriage.service.pages.overview_words import OverviewWords
+from llmtriage.service.pages.rendering import page
+from llmtriage.service.pages.showing import named
+from llmtriage.service.pages.stub import Person, person_of
+from llmtriage.service.pages.words import words_of
+from llmtriage.service.serving import service_of
+from llmtriage.store.audit_words import audit_words, percent
+from llmtriage.store.overview import FALSE_ALARMS, Audited, overview
+
+if TYPE_CHECKING:
+    from llmtriage.taxonomy import Taxonomy
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A promise as it is shown: its audit in words, as figures and as a line."""
+
+    about: tuple[str, ...]
+    state: str
+    sentence: str
+    figures: tuple[tuple[str, str], ...]
+    share: str
+    limit: str
+    alpha: str
+    gauge: drawing.Gauge
+
+
+@router.get("/overview")
+def show(request: Request, person: Annotated[Person, Depends(person_of)]) -> Response:
+    """How things stand."""
+    service, words = service_of(request), words_of(request)
+    calibration = service.versions.current.triage.calibration
+    taxonomy, language = service.taxonomy, words.language
+    found = overview(service.store, taxonomy, calibration)
+    promises = found.promises or ()
+    several = len(promises) > 1
+    said = "" if calibration is None else (language == "zh" and calibration.words_zh) or calibration.words
+    return page(
+        request,
+        "overview.html.j2",
+        person=person,
+        figures=OverviewWords(language),
+        found=found,
+        oldest=words.span(found.waiting.oldest, found.at) if found.waiting.oldest else "",
+        promised=said,
+        promises=[_watched(one, taxonomy, language, several=several) for one in promises],
+        false_alarms=percent(FALSE_ALARMS),
+        agreement=[
+            (kind, one, "–" if one.share is None else f"{one.share:.0%}")
+            for kind, one in (("shown", found.shown), ("unshown", found.unshown), ("blind", found.blind))
+        ],
+        categories=[(named(taxonomy, one.category, language), one) for one in found.categories],
+        most_accepted=max((one.accepted for one in found.categories), default=0) or 1,
+        bars=drawing.bars(found.days),
+        most=max(day.tickets for day in found.days),
+        kinds=tuple(zip(drawing.KINDS, ("accepted", "pending", "drawn"), strict=True)),
+        width=drawing.WIDTH,
+        height=drawing.HEIGHT,
+    )
+
+
+def _watched(one: Audited, taxonomy: Taxonomy, language: str, *, several: bool) -> Watched:
+    audit = one.audit
+    share = f"{audit.errors / audit.audits:.1%}" if audit.audits else "–"
+    alpha, limit = percent(audit.alpha), percent(audit.limit)
+    figures = {
+        "probes": audit.audits,
+        "wrong": audit.errors,
+        "needed": audit.needed,
+        "alpha": alpha,
+        "limit": limit,
+        "waiting": one.waiting,
+        "behind": one.behind,
+    }
+    return Watched(
+        about=tuple(named(taxonomy, category, language) for category in one.promise.categories) if several else (),
+        state=audit.state,
+        sentence=audit_words(one, language),
+        figures=tuple((key, str(value)) for key, value in figures.items()),
+        share=share,
+        limit=limit,
+        alpha=alpha,
+        gauge=drawing.gauge(audit),
+    )
