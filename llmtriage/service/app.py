@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from llmtriage import __version__
-from llmtriage.service import access, problems
+from llmtriage.service import access, edge, problems
 from llmtriage.service.access.headers import Headers
-from llmtriage.service.api import admin, classify, health
+from llmtriage.service.api import admin, classify, health, metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,6 +39,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     problems.install(app)
     access.install(app, service)
-    for part in (health, classify, admin):
+    edge.install(app, service)
+    for part in (health, classify, admin, metrics):
         app.include_router(part.router)
     return app

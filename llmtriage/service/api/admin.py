@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
 from llmtriage.service.access import Caller, may
+from llmtriage.service.edge.idempotency import once
 from llmtriage.service.serving import Service, service_of
 from llmtriage.service.versions import Version
 
@@ -44,13 +45,13 @@ class VersionsOut(BaseModel):
     before: VersionOut | None
 
 
-@router.get("")
+@router.get("", summary="What decides now, and what decided before")
 def versions(request: Request, _: Annotated[Caller, Depends(may("classify"))]) -> VersionsOut:
     """What decides now, and what decided before."""
     return _told(service_of(request))
 
 
-@router.post("/reload")
+@router.post("/reload", summary="Take taxonomy, calibration and examples over anew", dependencies=[Depends(once)])
 async def reload(request: Request, _: Annotated[Caller, Depends(may("admin"))]) -> VersionsOut:
     """Read taxonomy, calibration and examples anew. They decide once they are known to fit each other; else everything stays."""
     service = service_of(request)
@@ -58,7 +59,7 @@ async def reload(request: Request, _: Annotated[Caller, Depends(may("admin"))]) 
     return _told(service)
 
 
-@router.post("/back")
+@router.post("/back", summary="Put the version before in place again", dependencies=[Depends(once)])
 async def back(request: Request, _: Annotated[Caller, Depends(may("admin"))]) -> VersionsOut:
     """Put the version before in place again."""
     service = service_of(request)

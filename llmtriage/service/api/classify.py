@@ -6,20 +6,26 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
 
 from llmtriage.service.access import Caller, may
 from llmtriage.service.api.models import OutcomeOut, TicketIn, Wire
+from llmtriage.service.edge.idempotency import once
+from llmtriage.service.problems import place
 from llmtriage.service.serving import service_of
 
 router = APIRouter(prefix="/classify", tags=["classify"])
 MOST = 1_000
 
 
+# Anything is taken here; what an item should be is said in the document of the API.
+_Item = Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/TicketIn"})]
+
+
 class Batch(Wire):
     """Tickets; each is checked by itself, so that a bad one fails alone."""
 
-    items: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST)]
+    items: Annotated[list[_Item], Field(min_length=1, max_length=MOST)]
 
 
 class ItemOut(BaseModel):
@@ -37,7 +43,7 @@ class BatchOut(BaseModel):
     processing_time: float
 
 
-@router.post("/single")
+@router.post("/single", summary="Decide on one ticket", dependencies=[Depends(once)])
 async def single(request: Request, ticket: TicketIn, _: Annotated[Caller, Depends(may("classify"))]) -> OutcomeOut:
     """Decide on one ticket."""
     service = service_of(request)
@@ -47,7 +53,7 @@ async def single(request: Request, ticket: TicketIn, _: Annotated[Caller, Depend
     return OutcomeOut.of(outcome, version=version.id, seconds=seconds, language=service.settings.language)
 
 
-@router.post("/batch")
+@router.post("/batch", summary="Decide on up to 1,000 tickets", dependencies=[Depends(once)])
 async def batch(request: Request, sent: Batch, _: Annotated[Caller, Depends(may("classify"))]) -> BatchOut:
     """Decide on up to 1,000 tickets. An item that cannot be used is told with its errors; the others are decided."""
     service = service_of(request)
@@ -69,11 +75,11 @@ async def batch(request: Request, sent: Batch, _: Annotated[Caller, Depends(may(
 _Checked = TicketIn | list[dict[str, str]]
 
 
-def _checked(index: int, item: dict[str, Any]) -> _Checked:
+def _checked(index: int, item: Any) -> _Checked:
     try:
         return TicketIn.model_validate(item)
     except ValidationError as error:
-        return [{"place": "/".join(map(str, ("items", index, *one["loc"]))), "problem": one["msg"]} for one in error.errors()[:5]]
+        return [{"place": place(("items", index, *one["loc"])), "problem": one["msg"]} for one in error.errors()[:5]]
 
 
 def _without_repeated(found: list[_Checked]) -> list[_Checked]:

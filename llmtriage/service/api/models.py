@@ -9,8 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from llmtriage.outcomes import Accepted, Outcome
 from llmtriage.tickets import Ticket
 
-_Id = Annotated[str, Field(min_length=1, max_length=200)]
-_Short = Annotated[str, Field(max_length=200)]
+_NO_NUL = r"^[^\x00]*$"
+_Text = Annotated[str, Field(pattern=_NO_NUL)]
+_Id = Annotated[str, Field(min_length=1, max_length=200, pattern=_NO_NUL)]
+_Short = Annotated[str, Field(max_length=200, pattern=_NO_NUL)]
+_Long = Annotated[str, Field(max_length=2000, pattern=_NO_NUL)]
 
 
 class Wire(BaseModel):
@@ -28,13 +31,13 @@ class TicketIn(Wire):
         }
     )
 
-    title: str = ""
-    content: str
+    title: _Text = ""
+    content: _Text
     id: Annotated[_Id | None, Field(description="What you call it. The same id again is the same ticket.")] = None
     channel: _Short | None = None
     language: _Short | None = None
     customer: Annotated[_Short | None, Field(description="Whose it is, so that it can be erased on request.")] = None
-    metadata: Annotated[dict[_Short, Annotated[str, Field(max_length=2000)]], Field(max_length=50)] = {}
+    metadata: Annotated[dict[_Short, _Long], Field(max_length=50)] = {}
 
     def to_ticket(self) -> Ticket:
         """As the library knows it."""
