@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from llmtriage import __version__
-from llmtriage.service import access, edge, problems
+from llmtriage.service import access, document, edge, problems
 from llmtriage.service.access.headers import Headers
 from llmtriage.service.api import admin, classify, health, metrics
 
@@ -35,11 +35,12 @@ def create_app(service: Service) -> FastAPI:
         yield
         await service.versions.aclose()
 
-    app = _App(title="llmtriage", version=__version__, lifespan=lifespan, redoc_url=None)
+    app = _App(title="llmtriage", version=__version__, lifespan=lifespan, redoc_url=None, responses=document.PROBLEMS)
     app.state.service = service
     problems.install(app)
     access.install(app, service)
     edge.install(app, service)
     for part in (health, classify, admin, metrics):
         app.include_router(part.router)
+    document.install(app)
     return app

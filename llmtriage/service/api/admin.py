@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from llmtriage.service.access import Caller, may
 from llmtriage.service.edge.idempotency import once
@@ -14,6 +14,15 @@ from llmtriage.service.serving import Service, service_of
 from llmtriage.service.versions import Version
 
 router = APIRouter(prefix="/versions", tags=["versions"])
+
+
+_VERSION: JsonValue = {
+    "id": "8c1f0e2d7a6b5c43",
+    "since": "2026-01-31T08:00:00Z",
+    "backend": "lexical",
+    "taxonomy": "1f6c2f7d0c9b4a55",
+    "calibration": None,
+}
 
 
 class VersionOut(BaseModel):
@@ -40,6 +49,8 @@ class VersionOut(BaseModel):
 
 class VersionsOut(BaseModel):
     """What decides now, and what decided before."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"current": _VERSION, "before": None}]})
 
     current: VersionOut
     before: VersionOut | None

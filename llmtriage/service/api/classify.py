@@ -6,10 +6,10 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from llmtriage.service.access import Caller, may
-from llmtriage.service.api.models import OutcomeOut, TicketIn, Wire
+from llmtriage.service.api.models import OUTCOME, TICKET, OutcomeOut, TicketIn, Wire
 from llmtriage.service.edge.idempotency import once
 from llmtriage.service.problems import place
 from llmtriage.service.serving import service_of
@@ -25,6 +25,8 @@ _Item = Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/TicketIn"})
 class Batch(Wire):
     """Tickets; each is checked by itself, so that a bad one fails alone."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [TICKET, {"title": "no content"}]}]})
+
     items: Annotated[list[_Item], Field(min_length=1, max_length=MOST)]
 
 
@@ -38,6 +40,20 @@ class ItemOut(BaseModel):
 
 class BatchOut(BaseModel):
     """What became of each item, in their order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {"index": 0, "outcome": OUTCOME, "errors": None},
+                        {"index": 1, "outcome": None, "errors": [{"place": "items/1/content", "problem": "Field required"}]},
+                    ],
+                    "processing_time": 0.006,
+                }
+            ]
+        }
+    )
 
     items: list[ItemOut]
     processing_time: float

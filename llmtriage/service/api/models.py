@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from llmtriage.outcomes import Accepted, Outcome
 from llmtriage.tickets import Ticket
@@ -16,6 +16,24 @@ _Short = Annotated[str, Field(max_length=200, pattern=_NO_NUL)]
 _Long = Annotated[str, Field(max_length=2000, pattern=_NO_NUL)]
 
 
+TICKET: JsonValue = {"id": "T-1001", "title": "Parcel lost", "content": "My parcel never arrived.", "language": "en"}
+OUTCOME: JsonValue = {
+    "id": "T-1001",
+    "outcome": "pending",
+    "category": None,
+    "suggestion": "shipping.lost",
+    "team": None,
+    "confidence": None,
+    "score": 0.61,
+    "calibrated": False,
+    "reasons": [{"code": "uncalibrated", "text": "No calibration says what may be accepted"}],
+    "candidates": [{"category": "shipping.lost", "score": 0.61}],
+    "version": "8c1f0e2d7a6b5c43",
+    "recalled": False,
+    "processing_time": 0.004,
+}
+
+
 class Wire(BaseModel):
     """What callers send: an unknown field is an error, not a silent loss."""
 
@@ -25,11 +43,7 @@ class Wire(BaseModel):
 class TicketIn(Wire):
     """A ticket as a caller sends it."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"id": "T-1001", "title": "Parcel lost", "content": "My parcel never arrived.", "language": "en"}]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [TICKET]})
 
     title: _Text = ""
     content: _Text
@@ -61,27 +75,7 @@ class CandidateOut(BaseModel):
 class OutcomeOut(BaseModel):
     """What was decided of a ticket."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "T-1001",
-                    "outcome": "pending",
-                    "category": None,
-                    "suggestion": "shipping.lost",
-                    "team": None,
-                    "confidence": None,
-                    "score": 0.61,
-                    "calibrated": False,
-                    "reasons": [{"code": "uncalibrated", "text": "No calibration says what may be accepted"}],
-                    "candidates": [{"category": "shipping.lost", "score": 0.61}],
-                    "version": "8c1f0e2d7a6b5c43",
-                    "recalled": False,
-                    "processing_time": 0.004,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [OUTCOME]})
 
     id: str | None
     outcome: Literal["accepted", "pending"]

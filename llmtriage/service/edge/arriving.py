@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
 from llmtriage.service.edge import json_body
-from llmtriage.service.edge.refusing import refuse
+from llmtriage.service.edge.refusing import Incoming, refuse
 from llmtriage.service.problems import Problem
 
 if TYPE_CHECKING:
@@ -34,13 +34,14 @@ class Arriving:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        incoming = Incoming(receive)
         try:
-            body = await self._body(scope, receive)
+            body = await self._body(scope, incoming)
             _check(scope, body)
         except ClientDisconnect:
             return
         except Problem as problem:
-            await refuse(problem, scope, receive, send)
+            await refuse(problem, scope, incoming, send)
             return
         await self._app(scope, _given(body, receive), send)
 

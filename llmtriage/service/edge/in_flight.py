@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmtriage.service.edge.refusing import refuse
+from llmtriage.service.edge.refusing import Incoming, refuse
 from llmtriage.service.problems import Problem
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class InFlight:
             return
         if self._now >= self._most:
             problem = Problem(503, "too many requests at a time", "come again in a moment", headers={"Retry-After": "1"})
-            await refuse(problem, scope, receive, send)
+            await refuse(problem, scope, Incoming(receive), send)
             return
         self._now += 1
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmtriage.service import problems
 
@@ -16,7 +16,21 @@ if TYPE_CHECKING:
 _LISTEN = 2.0  # seconds
 
 
-async def refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+class Incoming:
+    """What comes of a request, and whether that was all."""
+
+    def __init__(self, receive: Receive) -> None:
+        """Receive from there."""
+        self._receive, self.is_over = receive, False
+
+    async def __call__(self) -> Message:
+        """The next message."""
+        message = await self._receive()
+        self.is_over = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+
+async def refuse(problem: Problem, scope: Scope, incoming: Incoming, send: Send) -> None:
     """Tell a problem and end the connection.
 
     Whoever sends everything before reading would not see an answer on a connection that was closed under its hands. So what still comes is
@@ -28,10 +42,6 @@ async def refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -
     await send({"type": "http.response.body", "body": answer.body, "more_body": True})
     with suppress(TimeoutError):
         async with asyncio.timeout(_LISTEN):
-            while _is_more(await receive()):
-                pass
+            while not incoming.is_over:
+                await incoming()
     await send({"type": "http.response.body", "body": b""})
-
-
-def _is_more(message: Message) -> Any:
-    return message["type"] == "http.request" and message.get("more_body", False)
