@@ -8,6 +8,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fastapi import FastAPI
 
 _SUMMARY = "Sorts support tickets; what it cannot prove waits for a person."
@@ -69,6 +71,15 @@ def install(app: FastAPI) -> None:
     app.openapi = document  # type: ignore[method-assign]
 
 
+def _examples(kind: type[BaseModel]) -> Iterator[tuple[str, Any]]:
+    """The examples of our own models, as they stand there: FastAPI leaves out what is null in them."""
+    for one in kind.__subclasses__():
+        extra = one.model_config.get("json_schema_extra")
+        if one.__module__.startswith("llmtriage.service") and isinstance(extra, dict) and "examples" in extra:
+            yield one.__name__, extra["examples"]
+        yield from _examples(one)
+
+
 def _document(app: FastAPI) -> dict[str, Any]:
     found = get_openapi(title=app.title, version=app.version, summary=_SUMMARY, routes=app.routes)
     schemas = found.setdefault("components", {}).setdefault("schemas", {})
@@ -76,5 +87,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for name, schema in own.pop("$defs").items():
         schemas[name] = schema
     schemas["ProblemOut"] = own
+    for name, examples in _examples(BaseModel):
+        if name in schemas:
+            schemas[name]["examples"] = examples
     found["components"]["schemas"] = dict(sorted(schemas.items()))
     return found

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from llmtriage.service.access import Caller, may
 from llmtriage.service.edge.idempotency import once
+from llmtriage.service.problems import Problem
 from llmtriage.service.serving import Service, service_of
 from llmtriage.service.versions import Version
 
@@ -74,6 +75,8 @@ async def reload(request: Request, _: Annotated[Caller, Depends(may("admin"))]) 
 async def back(request: Request, _: Annotated[Caller, Depends(may("admin"))]) -> VersionsOut:
     """Put the version before in place again."""
     service = service_of(request)
+    if service.versions.before is None:
+        raise Problem(409, "there is no version before this one", "it is kept from the first change on")
     await service.versions.back()
     return _told(service)
 

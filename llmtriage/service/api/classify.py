@@ -25,7 +25,9 @@ _Item = Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/TicketIn"})
 class Batch(Wire):
     """Tickets; each is checked by itself, so that a bad one fails alone."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [TICKET, {"title": "no content"}]}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [TICKET, {"content": "我的订单已经退货两周了，钱还没有退回来"}]}]}
+    )
 
     items: Annotated[list[_Item], Field(min_length=1, max_length=MOST)]
 
