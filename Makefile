@@ -56,6 +56,7 @@ format: $(VENV)/.development
 
 docs: $(VENV)/.development
 	$(BIN)/python docs/make_cli_page.py
+	$(BIN)/python docs/make_openapi.py
 	MAKE_PICTURES=1 $(BIN)/pytest -q tests/browser -k picture
 
 clean:

@@ -68,6 +68,12 @@ class Estimate:
         return {**{name: getattr(self, name) for name in self.__slots__}, "shared": self.shared}
 
 
+def price_of(triage: Triage) -> Price | None:
+    """What the model of the engine costs, if that is known."""
+    settings = getattr(triage.backend, "settings", None)
+    return triage.settings.prices.get(settings.model) if settings else None
+
+
 def estimate(triage: Triage, tickets: Iterable[Ticket]) -> Estimate:
     """What it would take to classify `tickets`; nothing is sent."""
     plan = getattr(triage.backend, "plan", None)

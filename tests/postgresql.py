@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,9 @@ def programs() -> Path | None:
 class Server:
     """A server that runs, and fresh schemas in it."""
 
-    def __init__(self, folder: Path) -> None:
-        """Know the server whose socket is in `folder`."""
-        self._folder = folder
+    def __init__(self, folder: Path, call: Callable[..., None]) -> None:
+        """Know the server whose socket is in `folder`; `call` runs its programs."""
+        self._folder, self._call = folder, call
         self._names = (f"t{number}" for number in itertools.count(1))
         self._admin = psycopg.connect(self.url(), autocommit=True, options="-c client_min_messages=warning")
         self.run(sql.SQL("create role {} login password {}").format(sql.Identifier(GUEST), sql.Literal(PASSWORD)))
@@ -63,9 +63,21 @@ class Server:
         tables = [sql.Identifier(schema, name) for (name,) in self._admin.execute(chosen, [schema])]
         self.run(sql.SQL("truncate {} restart identity").format(sql.SQL(", ").join(tables)))
 
+    def stop(self) -> None:
+        """End it at once; what was committed is kept. Then only `start` goes on with it."""
+        self._call("pg_ctl", "-w", "-s", "-m", "immediate", "stop")
+
+    def start(self) -> None:
+        """Start it again."""
+        self._call("pg_ctl", "-w", "-s", "-l", self._folder / "log", "-o", _options(self._folder), "start")
+
     def close(self) -> None:
         """Close the owner's connection."""
         self._admin.close()
+
+
+def _options(folder: Path) -> str:
+    return f"{_QUICK} -c listen_addresses= -c unix_socket_directories={folder}"
 
 
 @contextmanager
@@ -86,13 +98,12 @@ def running() -> Iterator[Server]:
     try:
         call("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
         (folder / "data" / "pg_hba.conf").write_text(_ACCESS, encoding="utf-8")
-        options = f"{_QUICK} -c listen_addresses= -c unix_socket_directories={folder}"
-        call("pg_ctl", "-w", "-s", "-l", folder / "log", "-o", options, "start")
-        server = Server(folder)
+        call("pg_ctl", "-w", "-s", "-l", folder / "log", "-o", _options(folder), "start")
+        server = Server(folder, call)
         try:
             yield server
         finally:
             server.close()
-            call("pg_ctl", "-w", "-s", "-m", "immediate", "stop")
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

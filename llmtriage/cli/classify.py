@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmtriage.cli.display import cut, fitted, notice, plain, show_json, show_json_line, table
-from llmtriage.cli.estimate import price_of, remember_rate, show_estimate
+from llmtriage.cli.estimate import remember_rate, show_estimate
 from llmtriage.cli.options import (
     bom_option,
     column_options,
@@ -28,6 +28,7 @@ from llmtriage.cli.options import (
 )
 from llmtriage.cli.reading import tell_reading
 from llmtriage.errors import BackendError, InputError, LlmtriageError, StoreError, short
+from llmtriage.estimate import price_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

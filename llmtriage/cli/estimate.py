@@ -12,7 +12,6 @@ from llmtriage.terminal import visible
 if TYPE_CHECKING:
     from llmtriage.estimate import Estimate
     from llmtriage.runner import Summary
-    from llmtriage.settings import Price
     from llmtriage.tickets import TicketFile
     from llmtriage.triage import Triage
 
@@ -93,12 +92,6 @@ def _time(found: Estimate, facts: dict[str, object], words: dict[str, str]) -> s
 def _model(triage: Triage) -> str:
     settings = getattr(triage.backend, "settings", None)
     return plain(settings.model) if settings else ""
-
-
-def price_of(triage: Triage) -> Price | None:
-    """What the model of the engine costs, if that is known."""
-    settings = getattr(triage.backend, "settings", None)
-    return triage.settings.prices.get(settings.model) if settings else None
 
 
 def remember_rate(triage: Triage, summary: Summary) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from llmtriage import __version__
-from llmtriage.service import access, pages, problems
+from llmtriage.service import access, document, edge, pages, problems
 from llmtriage.service.access.headers import Headers
-from llmtriage.service.api import admin, classify, health, hooks, overview, queue, reviews, tickets
+from llmtriage.service.api import admin, classify, health, hooks, metrics, overview, queue, reviews, tickets
 from llmtriage.service.hooks.running import Hooks
 
 if TYPE_CHECKING:
@@ -37,11 +37,13 @@ def create_app(service: Service) -> FastAPI:
             yield
         await service.versions.aclose()
 
-    app = _App(title="llmtriage", version=__version__, lifespan=lifespan, redoc_url=None)
+    app = _App(title="llmtriage", version=__version__, lifespan=lifespan, redoc_url=None, responses=document.PROBLEMS)
     app.state.service = service
     app.state.hooks = Hooks(service)
     problems.install(app)
     access.install(app, service)
-    for part in (health, classify, queue, tickets, reviews, overview, hooks, admin, pages):
+    edge.install(app, service)
+    for part in (health, classify, queue, tickets, reviews, overview, hooks, admin, metrics, pages):
         app.include_router(part.router)
+    document.install(app)
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
@@ -20,7 +21,7 @@ from llmtriage.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _STATUS: Mapping[type[LlmtriageError], int] = {
     OutdatedError: 409,
@@ -30,6 +31,9 @@ _STATUS: Mapping[type[LlmtriageError], int] = {
     StoreError: 503,
     BackendError: 503,
 }
+
+_LATER = "5"  # seconds
+_OWN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
 
 class Problem(Exception):  # noqa: N818 - the word of RFC 9457
@@ -69,6 +73,11 @@ def response(problem: Problem, request_id: str | None = None) -> JSONResponse:
     return JSONResponse(body, problem.status, problem.headers, media_type="application/problem+json")
 
 
+def place(parts: Iterable[str | int]) -> str:
+    """Where in a request something is wrong. A name that callers make up may be anything, so only one that looks like a name is told."""
+    return "/".join(str(part) if isinstance(part, int) or _OWN_NAME.fullmatch(part) else "…" for part in parts)
+
+
 def install(app: FastAPI) -> None:
     """Have every error of the app told as a problem."""
 
@@ -84,11 +93,12 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
-        parts = [{"place": "/".join(map(str, one["loc"])), "problem": one["msg"]} for one in error.errors()[:20]]
+        parts = [{"place": place(one["loc"]), "problem": one["msg"]} for one in error.errors()[:20]]
         return Problem(422, "the request is not what is wanted", errors=parts)
     if isinstance(error, HTTPException):
         return Problem(error.status_code, str(error.detail), headers=error.headers)
     if isinstance(error, LlmtriageError):
         status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
-        return Problem(status, getattr(error, "problem", str(error)), getattr(error, "remedy", None) or "")
+        headers = {"Retry-After": _LATER} if status == 503 else {}
+        return Problem(status, getattr(error, "problem", str(error)), getattr(error, "remedy", None) or "", headers=headers)
     return Problem(500, "a fault of this program")

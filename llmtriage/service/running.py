@@ -48,6 +48,7 @@ async def _serve(settings: ServiceSettings, store: SqlStore, build: Callable[[],
     await service.versions.take_over()  # what cannot work stops here, with its own error
     app = create_app(service)
     listening = _listen(settings.host, settings.port)
+    _log_requests()
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     config = uvicorn.Config(
         app,
@@ -67,6 +68,15 @@ def _must_have_key(settings: ServiceSettings, store: SqlStore) -> None:
     if not settings.is_local and not any(key.is_usable for key in keys.listed(store.database)):
         problem = f"{settings.host} is not this machine alone, and there is no key"
         raise InputError(problem, field="--host", remedy="make one with: llmtriage keys create")
+
+
+def _log_requests() -> None:
+    """One line of JSON a request goes to stderr."""
+    log, lines = logging.getLogger("llmtriage.service"), logging.StreamHandler()
+    lines.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(lines)
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from llmtriage.errors import BackendError
 from llmtriage.predictions import Failure
+from llmtriage.service.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,12 +32,14 @@ class Service:
         store: Where outcomes, the queue, keys and accounts are kept.
         versions: What decides.
         trouble: What the engine last could not do; empty while it works.
+        metrics: What it counts.
     """
 
     settings: ServiceSettings
     store: SqlStore
     versions: Versions
     trouble: str = ""
+    metrics: Metrics = field(default_factory=Metrics)
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -50,6 +54,7 @@ class Service:
         """
         version = self.versions.current
         outcomes: list[Outcome] = []
+        start = time.perf_counter()
         try:
             async for outcome in version.triage.aclassify_many(tickets, online=True):
                 outcomes.append(outcome)  # noqa: PERF401 - those before an error count
@@ -58,6 +63,7 @@ class Service:
             self.trouble = str(error)
             failure = Failure(reason="backend_unavailable", detail="the engine cannot work now")
             outcomes += await version.triage.adefer(tickets[len(outcomes) :], failure)
+        self.metrics.decided(outcomes, version.triage, time.perf_counter() - start)
         return version, outcomes
 
 

@@ -108,10 +108,10 @@ class SqlStore:
 
     # -- itself --------------------------------------------------------------------------------
 
-    def check(self) -> None:
-        """See that it can be written. Raises StoreError."""
-        with self.database.writing() as connection:
-            connection.execute(sa.select(sa.literal(1)))
+    def check(self, *, writes: bool = True) -> None:
+        """See that it can be written, or only read. Raises StoreError."""
+        with self.database.writing() if writes else self.database.reading() as connection:
+            connection.execute(sa.select(schema.meta.c.name).limit(1))
 
     def close(self) -> None:
         """Keep what was handed over, end the thread that writes, and close every connection. Used again, the store opens them again."""

@@ -36,5 +36,5 @@ def test_a_new_taxonomy_is_taken_over_and_given_back(serve: Serve, tmp_path: Pat
 def test_there_is_nothing_before_the_first_version(serve: Serve) -> None:
     """And it is told."""
     reply = serve().client.post("/versions/back")
-    assert reply.status_code == 422
+    assert reply.status_code == 409
     assert "no version before" in reply.json()["title"]

@@ -6,13 +6,24 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from llmtriage.service.access import Caller, may
+from llmtriage.service.edge.idempotency import once
+from llmtriage.service.problems import Problem
 from llmtriage.service.serving import Service, service_of
 from llmtriage.service.versions import Version
 
 router = APIRouter(prefix="/versions", tags=["versions"])
+
+
+_VERSION: JsonValue = {
+    "id": "8c1f0e2d7a6b5c43",
+    "since": "2026-01-31T08:00:00Z",
+    "backend": "lexical",
+    "taxonomy": "1f6c2f7d0c9b4a55",
+    "calibration": None,
+}
 
 
 class VersionOut(BaseModel):
@@ -40,17 +51,19 @@ class VersionOut(BaseModel):
 class VersionsOut(BaseModel):
     """What decides now, and what decided before."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"current": _VERSION, "before": None}]})
+
     current: VersionOut
     before: VersionOut | None
 
 
-@router.get("")
+@router.get("", summary="What decides now, and what decided before")
 def versions(request: Request, _: Annotated[Caller, Depends(may("classify"))]) -> VersionsOut:
     """What decides now, and what decided before."""
     return _told(service_of(request))
 
 
-@router.post("/reload")
+@router.post("/reload", summary="Take taxonomy, calibration and examples over anew", dependencies=[Depends(once)])
 async def reload(request: Request, _: Annotated[Caller, Depends(may("admin"))]) -> VersionsOut:
     """Read taxonomy, calibration and examples anew. They decide once they are known to fit each other; else everything stays."""
     service = service_of(request)
@@ -58,10 +71,12 @@ async def reload(request: Request, _: Annotated[Caller, Depends(may("admin"))]) 
     return _told(service)
 
 
-@router.post("/back")
+@router.post("/back", summary="Put the version before in place again", dependencies=[Depends(once)])
 async def back(request: Request, _: Annotated[Caller, Depends(may("admin"))]) -> VersionsOut:
     """Put the version before in place again."""
     service = service_of(request)
+    if service.versions.before is None:
+        raise Problem(409, "there is no version before this one", "it is kept from the first change on")
     await service.versions.back()
     return _told(service)
 

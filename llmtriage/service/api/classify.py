@@ -6,20 +6,30 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from llmtriage.service.access import Caller, may
-from llmtriage.service.api.models import OutcomeOut, TicketIn, Wire
+from llmtriage.service.api.models import OUTCOME, TICKET, OutcomeOut, TicketIn, Wire
+from llmtriage.service.edge.idempotency import once
+from llmtriage.service.problems import place
 from llmtriage.service.serving import service_of
 
 router = APIRouter(prefix="/classify", tags=["classify"])
 MOST = 1_000
 
 
+# Anything is taken here; what an item should be is said in the document of the API.
+_Item = Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/TicketIn"})]
+
+
 class Batch(Wire):
     """Tickets; each is checked by itself, so that a bad one fails alone."""
 
-    items: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST)]
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [TICKET, {"content": "我的订单已经退货两周了，钱还没有退回来"}]}]}
+    )
+
+    items: Annotated[list[_Item], Field(min_length=1, max_length=MOST)]
 
 
 class ItemOut(BaseModel):
@@ -33,11 +43,25 @@ class ItemOut(BaseModel):
 class BatchOut(BaseModel):
     """What became of each item, in their order."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {"index": 0, "outcome": OUTCOME, "errors": None},
+                        {"index": 1, "outcome": None, "errors": [{"place": "items/1/content", "problem": "Field required"}]},
+                    ],
+                    "processing_time": 0.006,
+                }
+            ]
+        }
+    )
+
     items: list[ItemOut]
     processing_time: float
 
 
-@router.post("/single")
+@router.post("/single", summary="Decide on one ticket", dependencies=[Depends(once)])
 async def single(request: Request, ticket: TicketIn, _: Annotated[Caller, Depends(may("classify"))]) -> OutcomeOut:
     """Decide on one ticket."""
     service = service_of(request)
@@ -47,7 +71,7 @@ async def single(request: Request, ticket: TicketIn, _: Annotated[Caller, Depend
     return OutcomeOut.of(outcome, version=version.id, seconds=seconds, language=service.settings.language)
 
 
-@router.post("/batch")
+@router.post("/batch", summary="Decide on up to 1,000 tickets", dependencies=[Depends(once)])
 async def batch(request: Request, sent: Batch, _: Annotated[Caller, Depends(may("classify"))]) -> BatchOut:
     """Decide on up to 1,000 tickets. An item that cannot be used is told with its errors; the others are decided."""
     service = service_of(request)
@@ -69,11 +93,11 @@ async def batch(request: Request, sent: Batch, _: Annotated[Caller, Depends(may(
 _Checked = TicketIn | list[dict[str, str]]
 
 
-def _checked(index: int, item: dict[str, Any]) -> _Checked:
+def _checked(index: int, item: Any) -> _Checked:
     try:
         return TicketIn.model_validate(item)
     except ValidationError as error:
-        return [{"place": "/".join(map(str, ("items", index, *one["loc"]))), "problem": one["msg"]} for one in error.errors()[:5]]
+        return [{"place": place(("items", index, *one["loc"])), "problem": one["msg"]} for one in error.errors()[:5]]
 
 
 def _without_repeated(found: list[_Checked]) -> list[_Checked]:

@@ -3,50 +3,96 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
 
 from llmtriage.errors import StoreError
 from llmtriage.service.access import Caller, may
-from llmtriage.service.serving import Service, service_of
+from llmtriage.service.serving import service_of
 from llmtriage.taxonomy import Category
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llmtriage.store import SqlStore
 
 router = APIRouter(tags=["service"])
 
+_LEAF = {"id": "shipping.lost", "name": {"en": "Lost parcel", "zh": "包裹丢失"}, "team": "logistics", "children": []}
+_TREE = {"hash": "1f6c2f7d0c9b4a55", "categories": [{"id": "shipping", "name": {"en": "Shipping"}, "children": [_LEAF]}]}
 
-@router.get("/health")
-def health() -> dict[str, str]:
+
+def _example(reply: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {"application/json": {"example": reply}}}}
+
+
+class ReadyOut(BaseModel):
+    """What can be used; of each part "ok", or what is wrong with it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "ready": True,
+                    "version": "8c1f0e2d7a6b5c43",
+                    "store": "ok",
+                    "writable": "ok",
+                    "backend": "ok",
+                    "calibration": "none",
+                }
+            ]
+        }
+    )
+
+    ready: bool
+    version: Annotated[str, Field(description="What decides now.")]
+    store: Annotated[str, Field(description="Whether it can be read.")]
+    writable: Annotated[str, Field(description="Whether it can be written.")]
+    backend: Annotated[str, Field(description="Whether the engine worked when it was last asked.")]
+    calibration: Annotated[str, Field(description='"none": no promise, so that without a threshold every ticket waits.')]
+
+
+@router.get("/health", summary="Whether the process lives", responses=_example({"status": "alive"}))
+async def health() -> dict[str, str]:
     """Whether the process lives."""
     return {"status": "alive"}
 
 
-@router.get("/ready", responses={503: {"description": "Something cannot be used; the body says what."}})
+@router.get(
+    "/ready",
+    summary="Whether it can work",
+    response_model=ReadyOut,
+    responses={503: {"model": ReadyOut, "description": "Something cannot be used; the body says what."}},
+)
 async def ready(request: Request) -> JSONResponse:
     """Whether store, backend and calibration can be used, each by itself."""
     service = service_of(request)
     version = service.versions.current
-    calibration = version.triage.calibration
-    parts = {
-        "store": await asyncio.to_thread(_store, service),
-        "backend": service.trouble or "ok",
-        "calibration": "none" if calibration is None else "ok",
-    }
+    store, writable = await asyncio.to_thread(_store, service.store)
+    calibration = "none" if version.triage.calibration is None else "ok"
+    parts = {"store": store, "writable": writable, "backend": service.trouble or "ok", "calibration": calibration}
     is_ready = all(said in ("ok", "none") for said in parts.values())
-    body = {"ready": is_ready, "version": version.id, **parts}
-    return JSONResponse(body, 200 if is_ready else 503)
+    told = ReadyOut(ready=is_ready, version=version.id, **parts)
+    return JSONResponse(told.model_dump(), 200 if is_ready else 503)
 
 
-def _store(service: Service) -> str:
+def _store(store: SqlStore) -> tuple[str, str]:
+    """Whether it can be read, and written."""
+    return _trouble(lambda: store.check(writes=False)), _trouble(store.check)
+
+
+def _trouble(check: Callable[[], None]) -> str:
     try:
-        service.store.check()
+        check()
     except StoreError as error:
         return error.problem
     return "ok"
 
 
-@router.get("/categories")
+@router.get("/categories", summary="The tree of categories", responses=_example(_TREE))
 def categories(request: Request, _: Annotated[Caller, Depends(may("classify"))]) -> dict[str, Any]:
     """The tree of categories, as it is now."""
     taxonomy = service_of(request).taxonomy

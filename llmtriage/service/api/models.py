@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from llmtriage.outcomes import Accepted, Outcome
 from llmtriage.tickets import Ticket
 
-_Id = Annotated[str, Field(min_length=1, max_length=200)]
-_Short = Annotated[str, Field(max_length=200)]
+_NO_NUL = r"^[^\x00]*$"
+_Text = Annotated[str, Field(pattern=_NO_NUL)]
+_Id = Annotated[str, Field(min_length=1, max_length=200, pattern=_NO_NUL)]
+_Short = Annotated[str, Field(max_length=200, pattern=_NO_NUL)]
+_Long = Annotated[str, Field(max_length=2000, pattern=_NO_NUL)]
+
+
+TICKET: JsonValue = {"id": "T-1001", "title": "Parcel lost", "content": "My parcel never arrived.", "language": "en"}
+OUTCOME: JsonValue = {
+    "id": "T-1001",
+    "outcome": "pending",
+    "category": None,
+    "suggestion": "shipping.lost",
+    "team": None,
+    "confidence": None,
+    "score": 0.61,
+    "calibrated": False,
+    "reasons": [{"code": "uncalibrated", "text": "No calibration says what may be accepted"}],
+    "candidates": [{"category": "shipping.lost", "score": 0.61}],
+    "version": "8c1f0e2d7a6b5c43",
+    "recalled": False,
+    "processing_time": 0.004,
+}
 
 
 class Wire(BaseModel):
@@ -22,19 +43,15 @@ class Wire(BaseModel):
 class TicketIn(Wire):
     """A ticket as a caller sends it."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"id": "T-1001", "title": "Parcel lost", "content": "My parcel never arrived.", "language": "en"}]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [TICKET]})
 
-    title: str = ""
-    content: str
+    title: _Text = ""
+    content: _Text
     id: Annotated[_Id | None, Field(description="What you call it. The same id again is the same ticket.")] = None
     channel: _Short | None = None
     language: _Short | None = None
     customer: Annotated[_Short | None, Field(description="Whose it is, so that it can be erased on request.")] = None
-    metadata: Annotated[dict[_Short, Annotated[str, Field(max_length=2000)]], Field(max_length=50)] = {}
+    metadata: Annotated[dict[_Short, _Long], Field(max_length=50)] = {}
 
     def to_ticket(self) -> Ticket:
         """As the library knows it."""
@@ -58,27 +75,7 @@ class CandidateOut(BaseModel):
 class OutcomeOut(BaseModel):
     """What was decided of a ticket."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "T-1001",
-                    "outcome": "pending",
-                    "category": None,
-                    "suggestion": "shipping.lost",
-                    "team": None,
-                    "confidence": None,
-                    "score": 0.61,
-                    "calibrated": False,
-                    "reasons": [{"code": "uncalibrated", "text": "No calibration says what may be accepted"}],
-                    "candidates": [{"category": "shipping.lost", "score": 0.61}],
-                    "version": "8c1f0e2d7a6b5c43",
-                    "recalled": False,
-                    "processing_time": 0.004,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [OUTCOME]})
 
     id: str | None
     outcome: Literal["accepted", "pending"]

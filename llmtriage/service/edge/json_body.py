@@ -1,0 +1,35 @@
+"""JSON that means one thing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from llmtriage.service.problems import Problem
+
+_TITLE = "the body is not JSON"
+
+
+def check(body: bytes) -> None:
+    """See that it can be read, and in one way only: of a name that comes twice two programs may take different values. Raises Problem."""
+    try:
+        json.loads(body, object_pairs_hook=_named_once, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise Problem(400, _TITLE, f"it cannot be read from character {error.pos} on") from None
+    except UnicodeDecodeError:
+        raise Problem(400, _TITLE, "it is not UTF-8") from None
+    except RecursionError:
+        raise Problem(400, _TITLE, "it is nested too deeply") from None
+    except ValueError:  # Python refuses to read numbers of thousands of digits
+        raise Problem(400, _TITLE, "a number in it is too long") from None
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise Problem(400, _TITLE, "an object in it has a name twice")
+    return found
+
+
+def _no_number(_: str) -> NoReturn:
+    raise Problem(400, _TITLE, "NaN and Infinity are no numbers in JSON")

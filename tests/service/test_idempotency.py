@@ -1,0 +1,127 @@
+"""A POST that is sent again under its key is answered as before, and does nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from serving import Served
+
+from llmtriage.errors import StoreError
+from llmtriage.service.serving import Service
+from llmtriage.store import schema
+from llmtriage.store.requests import Requests
+
+Serve = Callable[..., Served]
+LOST = {"id": "T1", "content": "我的包裹一直没有到，客服也没有人接电话"}
+KEY = {"Idempotency-Key": "a-key"}
+
+
+@pytest.fixture
+def decided(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many tickets each call to the engine was about."""
+    calls: list[int] = []
+    decide = Service.decide
+
+    async def counted(service: Service, tickets: Any) -> Any:
+        calls.append(len(tickets))
+        return await decide(service, tickets)
+
+    monkeypatch.setattr(Service, "decide", counted)
+    return calls
+
+
+def test_the_same_request_is_answered_as_before(serve: Serve, decided: list[int]) -> None:
+    """Status, body and kind; another key or none is another request."""
+    client = serve().client
+    first = client.post("/classify/single", json=LOST, headers=KEY)
+    again = client.post("/classify/single", json=LOST, headers=KEY)
+    assert first.status_code == again.status_code == 200
+    assert first.content == again.content
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert first.headers["x-request-id"] != again.headers["x-request-id"]
+    assert client.post("/classify/single", json=LOST, headers={"Idempotency-Key": "another"}).json()["recalled"]
+    assert decided == [1, 1]
+
+
+def test_no_ticket_text_is_kept(serve: Serve) -> None:
+    """In the table."""
+    served = serve()
+    assert served.client.post("/classify/batch", json={"items": [LOST]}, headers=KEY).status_code == 200
+    with served.store.database.reading() as connection:
+        [row] = connection.execute(sa.select(schema.idempotency)).all()
+    assert "包裹" not in str(row)
+    assert row.status == 200
+
+
+def test_another_request_under_the_key_is_refused(serve: Serve, decided: list[int]) -> None:
+    """Another body, path or query."""
+    client = serve().client
+    client.post("/classify/single", json=LOST, headers=KEY)
+    for path, body in [
+        ("/classify/single", {**LOST, "id": "T2"}),
+        ("/classify/batch", {"items": [LOST]}),
+        ("/classify/single?a", LOST),
+    ]:
+        reply = client.post(path, json=body, headers=KEY)
+        assert (reply.status_code, reply.headers["content-type"]) == (422, "application/problem+json")
+    assert decided == [1]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "with blank", "钥匙".encode(), "a\tb"])
+def test_a_key_is_visible_characters(serve: Serve, decided: list[int], key: str | bytes) -> None:
+    """Two hundred at most."""
+    headers: Any = {"Idempotency-Key": key}
+    assert serve().client.post("/classify/single", json=LOST, headers=headers).status_code == 422
+    assert decided == []
+
+
+def test_a_refusal_is_answered_again_and_a_fault_is_not(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was wrong stays wrong; what could not be done may be tried again."""
+    client = serve().client
+    wrong = [client.post("/classify/single", json={"id": "T1"}, headers=KEY) for _ in range(2)]
+    assert [one.status_code for one in wrong] == [422, 422]
+    decide = Service.decide
+    key = {"Idempotency-Key": "another"}
+    for error in (StoreError("it is gone", store="here"), KeyError("x")):
+
+        async def broken(*_: Any, error: Exception = error) -> Any:
+            raise error
+
+        monkeypatch.setattr(Service, "decide", broken)
+        assert client.post("/classify/single", json=LOST, headers=key).status_code >= 500
+    monkeypatch.setattr(Service, "decide", decide)
+    assert client.post("/classify/single", json=LOST, headers=key).status_code == 200
+
+
+@pytest.mark.timeout(60)
+def test_of_two_at_once_one_runs(serve: Serve, decided: list[int]) -> None:
+    """The other is told to come again, then gets the answer of the first."""
+    served = serve()
+    begun, go_on = threading.Event(), threading.Event()
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setattr(Requests, "keep", _after(Requests.keep, begun, go_on))
+        first = pool.submit(served.client.post, "/classify/single", json=LOST, headers=KEY)
+        assert begun.wait(20)
+        second = served.client.post("/classify/single", json=LOST, headers=KEY)
+        assert (second.status_code, second.headers["retry-after"]) == (409, "1")
+        go_on.set()
+        assert first.result().status_code == 200
+    third = served.client.post("/classify/single", json=LOST, headers=KEY)
+    assert third.content == first.result().content
+    assert decided == [1]
+
+
+def _after(call: Callable[..., Any], begun: threading.Event, go_on: threading.Event) -> Callable[..., Any]:
+    def waits(*arguments: Any) -> Any:
+        begun.set()
+        assert go_on.wait(20)
+        return call(*arguments)
+
+    return waits

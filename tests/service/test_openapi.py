@@ -1,0 +1,93 @@
+"""The document of the API says what the API does."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import runpy
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from serving import listening, started
+from support import ROOT
+
+DOCUMENT: dict[str, Any] = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
+CALLS = {
+    f"{method.upper()} {path}": call
+    for path, methods in DOCUMENT["paths"].items()
+    for method, call in methods.items()
+    if method != "parameters"
+}
+# Their replies hold ticket text, which is not kept twice; asked again they lend other tickets, and the lease of the first ones ends.
+NOT_KEPT = {"POST /queue/claim"}
+
+
+def test_the_document_is_the_one_generated() -> None:
+    """`make docs` writes it anew."""
+    page = runpy.run_path(str(ROOT / "docs" / "make_openapi.py"))["page"]
+    assert (ROOT / "docs" / "openapi.json").read_text(encoding="utf-8") == page()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_each_call_is_told_with_examples(name: str) -> None:
+    """In words, of what is sent and what comes back, and that all else is a problem."""
+    call = CALLS[name]
+    assert call["summary"]
+    assert call["description"]
+    for said in (call.get("requestBody"), call["responses"].get("200")):
+        for content in said["content"].values() if said and "content" in said else ():
+            schema = _followed(content["schema"])
+            examples = [*schema.get("examples", []), *([content["example"]] if "example" in content else [])]
+            assert examples, name
+            for example in examples:
+                jsonschema_rs.validate({**schema, "components": DOCUMENT["components"]}, example)
+    for statuses in ("4XX", "5XX"):
+        assert "application/problem+json" in call["responses"][statuses]["content"]
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name.startswith("POST ") and "/hooks/" not in name])
+def test_each_post_takes_an_idempotency_key(name: str) -> None:
+    """Where its reply may be kept."""
+    names = [one["name"] for one in CALLS[name].get("parameters", [])]
+    assert ("Idempotency-Key" in names) == (name not in NOT_KEPT)
+
+
+def _followed(schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in schema:
+        return schema
+    found: dict[str, Any] = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return found
+
+
+def test_a_client_of_a_served_document_sees_the_same(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """And a page on which it can be read."""
+    with started(tmp_path_factory.mktemp("service")) as served:
+        assert served.client.get("/openapi.json").json() == DOCUMENT
+        assert served.client.get("/docs").status_code == 200
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a service listens for all calls."""
+    with started(tmp_path_factory.mktemp("service"), triage={"threshold": 0.2}) as served, listening(served.service) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+_KEY, _NUMBERS = re.compile("[!-~]{1,200}"), itertools.count()
+_schema = schemathesis.openapi.from_dict(DOCUMENT)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@_schema.parametrize()
+@settings(max_examples=25, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+def test_schemathesis_finds_nothing(case: Any, url: str) -> None:
+    """With the same calls each time: statuses, kinds and bodies are those of the document, and nothing is a fault."""
+    if _KEY.fullmatch((case.headers or {}).get("Idempotency-Key", "")):
+        case.headers["Idempotency-Key"] = f"call-{next(_NUMBERS)}"  # one that was of another call is refused
+    case.call_and_validate(base_url=url)
