@@ -10,8 +10,8 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from llmtriage.errors import LlmtriageError
+from llmtriage.service.access.people import signed_in
 from llmtriage.service.pages.rendering import page
-from llmtriage.service.pages.stub import signed_in
 from llmtriage.service.problems import Problem, problem_of
 
 if TYPE_CHECKING:

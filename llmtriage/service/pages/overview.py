@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from llmtriage.service.access.people import Person, person_of
 from llmtriage.service.pages import drawing
 from llmtriage.service.pages.faults import PageRoute
 from llmtriage.service.pages.overview_words import OverviewWords
 from llmtriage.service.pages.rendering import page
 from llmtriage.service.pages.showing import named
-from llmtriage.service.pages.stub import Person, person_of
 from llmtriage.service.pages.words import words_of
 from llmtriage.service.serving import service_of
 from llmtriage.store.audit_words import audit_words, percent

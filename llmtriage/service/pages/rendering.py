@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import jinja2
 from fastapi.responses import HTMLResponse
 
-from llmtriage.service.pages.stub import csrf_token
+from llmtriage.service.access.people import csrf_token
 from llmtriage.service.pages.words import Words, words_of
 from llmtriage.terminal import visible
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fastapi import Request
 
-    from llmtriage.service.pages.stub import Person
+    from llmtriage.service.access.people import Person
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _POLICY = (

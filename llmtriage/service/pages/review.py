@@ -14,11 +14,11 @@ from llmtriage.errors import InputError, OutdatedError, UnknownNameError
 from llmtriage.outcomes import REASON_CODES
 from llmtriage.review_screen import choosing
 from llmtriage.review_screen.state import suggests
+from llmtriage.service.access.people import Person, check, person_of
 from llmtriage.service.pages import showing
 from llmtriage.service.pages.faults import PageRoute
 from llmtriage.service.pages.filtering import AGES, LANES, Wanted, wanted_of
 from llmtriage.service.pages.rendering import page
-from llmtriage.service.pages.stub import Person, check, person_of
 from llmtriage.service.pages.words import WORDS, Words, words_of
 from llmtriage.service.problems import Problem
 from llmtriage.service.serving import Service, service_of

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from llmtriage.errors import InputError
+from llmtriage.service.access.people import check, may_sign_in_without_password, sign_in, sign_out, signed_in
 from llmtriage.service.pages.faults import PageRoute
 from llmtriage.service.pages.rendering import page
-from llmtriage.service.pages.stub import check, may_sign_in_without_password, sign_in, sign_out, signed_in
 from llmtriage.service.pages.words import words_of
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
