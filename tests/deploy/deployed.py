@@ -54,12 +54,12 @@ def check_command(words: list[str]) -> None:
 
     A command that is not there yet skips the test.
     """
-    context, command = click.Context(llmtriage), llmtriage
+    context = click.Context(llmtriage)
+    command: click.Command = llmtriage
     rest = list(words)
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and not rest[0].startswith("-"):
         inner = command.get_command(context, rest[0])
         if inner is None:
             pytest.skip(f"no command {rest[0]}")
-        command = inner  # type: ignore[assignment]
-        rest = rest[1:]
+        command, rest = inner, rest[1:]
     command.make_context(words[0], rest)

@@ -31,7 +31,7 @@ def instructions(stage: int) -> list[tuple[str, str]]:
     text = re.sub(r"^\s*#.*\n", "", DOCKERFILE, flags=re.MULTILINE).replace("\\\n", " ")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     starts = [number for number, line in enumerate(lines) if line.startswith("FROM ")]
-    chosen = lines[starts[stage] : (starts + [len(lines)])[stage + 1] if stage >= 0 else None]
+    chosen = lines[starts[stage] : [*starts, len(lines)][stage + 1] if stage >= 0 else None]
     return [(line.split()[0], line.partition(" ")[2].strip()) for line in chosen]
 
 
@@ -95,7 +95,13 @@ def test_what_is_copied_is_there_and_is_all_that_the_wheel_is_built_from() -> No
     assert all((ROOT / name).exists() for name in copied)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
-    needed = {*wheel["packages"], *wheel["force-include"], "pyproject.toml", project["project"]["readme"], *project["project"]["license-files"]}
+    needed = {
+        *wheel["packages"],
+        *wheel["force-include"],
+        "pyproject.toml",
+        project["project"]["readme"],
+        *project["project"]["license-files"],
+    }
     assert needed == set(copied)
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert lines[1] == "*"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from deploy.deployed import DEPLOY, check_command
+from deploy.shown import STOPPED
 
 UNIT = DEPLOY / "llmtriage.service"
 
@@ -39,7 +40,7 @@ def test_systemd_finds_no_fault(unit: Path) -> None:
 
 
 def test_little_is_open_to_it(unit: Path) -> None:
-    """systemd's own measure, from 0 to 10: below 2 it says OK."""
+    """By its own measure, from 0 to 10: below 2 it says OK."""
     done = analyze("security", "--offline=true", "--threshold=20", "--no-pager", unit)
     assert done.returncode == 0, done.stdout
 
@@ -53,6 +54,7 @@ def test_it_writes_only_what_is_its_own() -> None:
     assert service["DynamicUser"] == service["NoNewPrivileges"] == "yes"
     assert service["ProtectSystem"] == "strict"
     assert service["Restart"] == "on-failure"
+    assert service["SuccessExitStatus"] == str(STOPPED)
     assert "ReadWritePaths" not in service
     text = UNIT.read_text(encoding="utf-8")
     assert re.findall(r"^Environment=(\w+)=(\S+)$", text, flags=re.MULTILINE) == [

@@ -52,7 +52,7 @@ def test_a_copy_made_while_others_write_is_of_one_moment(tmp_path: Path) -> None
             backup(store.database, tmp_path / name)
         done.set()
         writer.join()
-        counts = []
+        counts: list[int] = []
         for name in ("one.db", "two.db", "three.db"):
             with SqlStore(tmp_path / name, create=False) as copy:
                 found = {len(rows(copy, table)) for table in (schema.ticket, schema.outcome, schema.queue_entry)}
