@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import postgresql
 import pytest
 import yaml
@@ -104,13 +106,9 @@ def _lines() -> list[str]:
 
 @pytest.mark.parametrize("line", sorted({line for line in _lines() if re.match(r"(/\S*/)?llmtriage [a-z]+ .*\S", line)}))
 def test_a_command_is_one_that_llmtriage_takes(line: str) -> None:
-    """With its flags."""
-    words = shlex.split(line)[1:]
-    if words[:2] in (["check", "--again"], ["keys", "create"]) and len(words) == 2:
-        words += ["x.csv"] if words[0] == "check" else ["--name", "x"]
-    if words == ["keys", "revoke"]:
-        words += ["x"]
-    check_command(words)
+    """With its flags; what a sentence leaves out may be missing."""
+    with contextlib.suppress(click.MissingParameter):
+        check_command(shlex.split(line)[1:])
 
 
 def test_containers_that_are_named_exist() -> None:
