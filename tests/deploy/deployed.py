@@ -52,7 +52,7 @@ def known_variables() -> set[str]:
 def check_command(words: list[str]) -> None:
     """See that a command line is one that llmtriage takes: its commands, its flags, and what they are given.
 
-    A command that is not there yet skips the test.
+    A command or flag that is not there yet skips the test, which fails in CI.
     """
     context = click.Context(llmtriage)
     command: click.Command = llmtriage
@@ -62,4 +62,7 @@ def check_command(words: list[str]) -> None:
         if inner is None:
             pytest.skip(f"no command {rest[0]}")
         command, rest = inner, rest[1:]
-    command.make_context(words[0], rest)
+    try:
+        command.make_context(words[0], rest)
+    except click.NoSuchOption as error:
+        pytest.skip(error.message)
