@@ -54,7 +54,7 @@ def check_command(words: list[str]) -> None:
 
     A command or flag that is not there yet skips the test, which fails in CI.
     """
-    context = click.Context(llmtriage)
+    context = click.Context(llmtriage, **llmtriage.context_settings)  # a command keeps the names of its help that it had first
     command: click.Command = llmtriage
     rest = list(words)
     while isinstance(command, click.Group) and not rest[0].startswith("-"):
@@ -63,6 +63,6 @@ def check_command(words: list[str]) -> None:
             pytest.skip(f"no command {rest[0]}")
         command, rest = inner, rest[1:]
     try:
-        command.make_context(words[0], rest)
+        command.make_context(words[0], rest, parent=context)
     except click.NoSuchOption as error:
         pytest.skip(error.message)
