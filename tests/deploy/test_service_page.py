@@ -45,7 +45,7 @@ def test_a_calibration_is_taken_over_and_given_back(shell: Shell) -> None:
     """While the service runs."""
     start, new, back = PAGE["A new calibration, without a restart"]
     shell.run(start)
-    reloaded = json.loads(shell.run(new))
+    reloaded = json.loads(shell.run(new).splitlines()[-1])
     assert reloaded["current"]["calibration"] != reloaded["before"]["calibration"]
     gone_back, told = (json.loads(text) for text in shell.run(back.replace("\ncurl", "\necho\ncurl")).splitlines())
     assert gone_back["current"]["id"] == reloaded["before"]["id"]
