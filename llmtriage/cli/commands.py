@@ -18,7 +18,7 @@ _COMMANDS = {
     "calibrate": "From labelled tickets to a promise.",
     "check": "Does a calibration still hold here?",
     "classify": "Route a file of tickets.",
-    "db": "Upgrade a store, erase personal data, keep a retention limit.",
+    "db": "Copy and upgrade a store, erase personal data, keep a retention limit.",
     "doctor": "What a server can do, and what is missing.",
     "evaluate": "Figures on a labelled file, on stored predictions, or on a store.",
     "examples": "Answers of people as examples that never change.",

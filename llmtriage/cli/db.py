@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,6 +29,7 @@ _WORDS = {
         "erased": "{n} tickets erased; outcomes and counts stay",
         "would": "{n} tickets would lose their text",
         "pruned": "{n} tickets lost their text; outcomes and counts stay",
+        "copied": "{store}: copied to {copy}, {size:,} bytes",
     },
     "zh": {
         "made": "{store}：已建立，版本 {now}",
@@ -37,13 +39,14 @@ _WORDS = {
         "erased": "已删除 {n} 张工单的个人数据；结果和计数保留",
         "would": "将删除 {n} 张工单的文字",
         "pruned": "已删除 {n} 张工单的文字；结果和计数保留",
+        "copied": "{store}：已复制到 {copy}，{size:,} 字节",
     },
 }
 
 source_option = click.option("--source", help="Only tickets that come from there [from anywhere].")
 
 
-@click.group(short_help="Upgrade a store, erase personal data, keep a retention limit.")
+@click.group(short_help="Copy and upgrade a store, erase personal data, keep a retention limit.")
 def db() -> None:
     """What becomes of a store in the long run."""
 
@@ -63,6 +66,23 @@ def upgrade(store: str, language: str, *, quiet: bool) -> None:
         before, now = bring(database)
     which = "made" if before is None else "newest" if before == now else "upgraded"
     _tell(which, language, quiet=quiet, store=plain(database.name), before=before, now=now)
+
+
+@db.command()
+@store_option
+@click.argument("copy", type=click.Path(path_type=Path), metavar="FILE")
+@language_option
+@quiet_option
+def backup(store: str, copy: Path, language: str, *, quiet: bool) -> None:
+    """Copy a store into a new file, as it is at one moment, while others work with it. Of a store in PostgreSQL: pg_dump."""
+    from llmtriage.store.backup import backup as copied
+    from llmtriage.store.database import Database
+
+    database = Database(store, create=False)
+    click.get_current_context().call_on_close(database.close)
+    with database.opening():
+        size = copied(database, copy)
+    _tell("copied", language, quiet=quiet, store=plain(database.name), copy=plain(str(copy)), size=size)
 
 
 @db.command()

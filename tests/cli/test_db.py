@@ -1,4 +1,4 @@
-"""`llmtriage db`: upgrade, erase, prune."""
+"""`llmtriage db`: upgrade, backup, erase, prune."""
 
 from __future__ import annotations
 
@@ -40,6 +40,18 @@ def test_upgrade_says_from_which_version_to_which(cli: Cli, filled: Path) -> Non
     empty.touch()
     assert cli("db", "upgrade", "--store", empty).err.endswith("empty.db: made, version 0002\n")
     assert cli("db", "upgrade", "--quiet").err == ""
+
+
+def test_backup_copies_into_a_new_file(cli: Cli, filled: Path) -> None:
+    """In both languages; it says how large the copy is, and replaces nothing."""
+    done = cli("db", "backup", "copy.db")
+    size = Path("copy.db").stat().st_size
+    assert (done.code, done.err) == (0, f"llmtriage.db: copied to copy.db, {size:,} bytes\n")
+    assert _texts(filled.parent / "copy.db") == _texts(filled)
+    again = cli("db", "backup", "copy.db")
+    assert (again.code, again.err) == (2, "llmtriage: copy.db: exists already; name another file\n")
+    assert cli("db", "backup", "副本.db", "--language", "zh").err == f"llmtriage.db：已复制到 副本.db，{size:,} 字节\n"
+    assert cli("db", "backup", "no.db", "--store", "none.db").code == 2
 
 
 def test_upgrade_refuses_what_it_cannot_bring_forward(cli: Cli, filled: Path) -> None:
