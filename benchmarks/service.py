@@ -25,7 +25,9 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -100,6 +102,9 @@ def running(*command: str) -> Iterator[Running]:
                 break
         else:
             raise SystemExit(said)
+        threading.Thread(
+            target=deque, args=(process.stderr, 0), daemon=True
+        ).start()  # else it would wait for a reader of its log
         try:
             yield Running(int(found[1]), process.pid)
         finally:

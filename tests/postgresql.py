@@ -64,8 +64,8 @@ class Server:
         self.run(sql.SQL("truncate {} restart identity").format(sql.SQL(", ").join(tables)))
 
     def stop(self) -> None:
-        """End it at once; what was committed is kept. Then only `start` goes on with it."""
-        self._call("pg_ctl", "-w", "-s", "-m", "immediate", "stop")
+        """End it and every connection. Until `start`, nothing else here can be used."""
+        self._call("pg_ctl", "-w", "-s", "-m", "fast", "stop")
 
     def start(self) -> None:
         """Start it again."""
@@ -104,6 +104,6 @@ def running() -> Iterator[Server]:
             yield server
         finally:
             server.close()
-            server.stop()
+            call("pg_ctl", "-w", "-s", "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -59,17 +59,20 @@ class Database:
             _usable(self.path, create=create)
             self.engine = _sqlite(self.path, busy_seconds)
         self._too_long = _LONG_LOG
+        self._file: int | None = None
         _OPEN.add(self)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection to read with. Raises StoreError."""
+        self._find()
         with self._told(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction: all of it is kept, or nothing. Raises StoreError."""
+        self._find()
         with self._told(), self.engine.connect().execution_options(writes=True) as connection, connection.begin():
             yield connection
 
@@ -119,6 +122,18 @@ class Database:
                 is_held, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(RESTART)").one()
             # The file keeps its size when it is written from its beginning again.
             self._too_long = size + _LONG_LOG if is_held else max(size, _LONG_LOG)
+
+    def _find(self) -> None:
+        """See that the file still has its name: a connection goes on with one that was moved or deleted, and what it writes there is lost."""
+        if self.path is None:
+            return
+        try:
+            found = self.path.stat()
+        except OSError:
+            raise StoreError("the file is gone", store=self.name, remedy="put it back, or name another store") from None
+        if self._file not in (None, found.st_ino):
+            self.engine.dispose()  # another one was put in its place
+        self._file = found.st_ino
 
     def _check_references(self, connection: sa.Connection) -> None:
         if self.path is None:

@@ -82,7 +82,7 @@ def test_a_file_that_is_gone_and_back(serve: Serve, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_server_that_is_gone_and_back(tmp_path: Path) -> None:
-    """PostgreSQL, stopped at once and started again."""
+    """PostgreSQL, stopped and started again."""
     if postgresql.programs() is None:
         pytest.skip("no PostgreSQL here: install postgresql")
     with postgresql.running() as server, started(tmp_path, store={"where": server.url()}) as served:

@@ -257,7 +257,7 @@ def test_the_file_may_go_while_a_run_goes_on(tmp_path: Path) -> None:
     with SqlStore(folder / "s.db") as store:
         store.close()
         shutil.rmtree(folder)
-        with pytest.raises(StoreError, match="the file cannot be opened; see whether its folder is there"):
+        with pytest.raises(StoreError, match="the file is gone; put it back"):
             record(store, decision(ticket(), accepted()))
 
 

@@ -18,8 +18,8 @@ router = APIRouter(prefix="/classify", tags=["classify"])
 MOST = 1_000
 
 
-# Anything is taken here; what an item should be is said in the document of the API.
-_Item = Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/TicketIn"})]
+_OTHERS = {"description": "Anything else is told with what is wrong with it."}
+_Item = Annotated[Any, WithJsonSchema({"anyOf": [{"$ref": "#/components/schemas/TicketIn"}, _OTHERS]})]
 
 
 class Batch(Wire):

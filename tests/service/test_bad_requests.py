@@ -78,7 +78,7 @@ def test_a_body_of_another_kind_is_not_taken(served: Served, kind: str) -> None:
 def test_a_form_is_no_ticket(served: Served, kind: str) -> None:
     """It is told as what it is not."""
     reply = served.client.post("/classify/single", content=f"content={PRIVATE}".encode(), headers={"Content-Type": kind})
-    assert reply.status_code == 422
+    assert reply.status_code == 415
     assert PRIVATE not in reply.text
 
 
