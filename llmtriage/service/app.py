@@ -39,7 +39,7 @@ def create_app(service: Service) -> FastAPI:
 
     app = _App(title="llmtriage", version=__version__, lifespan=lifespan, redoc_url=None, responses=document.PROBLEMS)
     app.state.service = service
-    app.state.hooks = Hooks(service)
+    app.state.hooks = Hooks(service, service.metrics.delivered)
     problems.install(app)
     access.install(app, service)
     edge.install(app, service)

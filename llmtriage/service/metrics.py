@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -15,6 +16,7 @@ from llmtriage.errors import StoreError
 from llmtriage.estimate import price_of
 from llmtriage.outcomes import Accepted
 from llmtriage.reviewing import Lane
+from llmtriage.store.overview import audited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _LOW = 0.6
+_AUDITED = 300.0  # seconds for which it is told again whether a promise holds
 _FRESH = 5.0  # seconds for which the figures of the queue are told again
 
 
@@ -65,9 +68,13 @@ class Metrics:
         self._oldest = Gauge("llmtriage_queue_oldest_age_seconds", "Since when the oldest waits; 0: none does.", registry=own)
         self._backend = Gauge("llmtriage_backend_up", "Whether the engine worked when it was last asked.", registry=own)
         self._store = Gauge("llmtriage_store_up", "Whether the store can be read.", registry=own)
+        self._deliveries = Counter(
+            "llmtriage_deliveries", "Attempts to tell another system.", ["callback", "result"], registry=own
+        )
+        self._promise = Gauge("llmtriage_promise_alarm", "Whether the probes say that a promise does not hold.", registry=own)
         Gauge("llmtriage_build_info", "The version of this program.", ["version"], registry=own).labels(__version__).set(1)
         self._reading = threading.Lock()
-        self._read_at = -math.inf
+        self._read_at = self._audited_at = -math.inf
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request.
@@ -93,14 +100,29 @@ class Metrics:
                 self._low.inc(shown < _LOW)
             self._spent(outcome, triage)
 
-    def page(self, store: SqlStore, *, backend_is_up: bool) -> bytes:
-        """All figures as Prometheus reads them; the queue is looked at, at most every five seconds."""
+    def delivered(self, callback: str, result: str) -> None:
+        """Count an attempt to tell another system: "arrived", "failed" or "given_up"."""
+        self._deliveries.labels(callback, result).inc()
+
+    def page(self, store: SqlStore, triage: Triage, *, backend_is_up: bool) -> bytes:
+        """All figures as Prometheus reads them; the queue is looked at every five seconds at most, probes every five minutes."""
         self._backend.set(backend_is_up)
         with self._reading:
             if time.monotonic() - self._read_at > _FRESH:
                 self._look(store)
                 self._read_at = time.monotonic()
+            if time.monotonic() - self._audited_at > _AUDITED:
+                self._audit(store, triage)
+                self._audited_at = time.monotonic()
         return generate_latest(self._registry)
+
+    def _audit(self, store: SqlStore, triage: Triage) -> None:
+        if triage.calibration is None:
+            self._promise.set(0)
+            return
+        with contextlib.suppress(StoreError):  # the figure of the store says so
+            audits = audited(store.database, triage.taxonomy, triage.calibration)
+            self._promise.set(any(one.audit.state == "broken" for one in audits))
 
     def _spent(self, outcome: Outcome, triage: Triage) -> None:
         answer = outcome.prediction or getattr(outcome, "failure", None)

@@ -25,5 +25,5 @@ _EXAMPLE = '# TYPE llmtriage_queue_open gauge\nllmtriage_queue_open{lane="pendin
 def metrics(request: Request, _: Annotated[Caller, Depends(may("admin"))]) -> PlainTextResponse:
     """Requests, outcomes, tokens, money and what waits for a person."""
     service = service_of(request)
-    page = service.metrics.page(service.store, backend_is_up=not service.trouble)
+    page = service.metrics.page(service.store, service.versions.current.triage, backend_is_up=not service.trouble)
     return PlainTextResponse(page, media_type=CONTENT_TYPE_LATEST)
