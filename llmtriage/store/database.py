@@ -59,6 +59,7 @@ class Database:
             _usable(self.path, create=create)
             self.engine = _sqlite(self.path, busy_seconds)
         self._too_long = _LONG_LOG
+        self._place = Path(url).absolute()  # wherever the process goes meanwhile
         self._file: int | None = None
         _OPEN.add(self)
 
@@ -115,7 +116,7 @@ class Database:
         """
         if self.path is None:
             return
-        log = Path(f"{self.path}-wal")
+        log = Path(f"{self._place}-wal")
         size = log.stat().st_size if log.exists() else 0
         if size > self._too_long:
             with self.alone() as connection:
@@ -128,7 +129,7 @@ class Database:
         if self.path is None:
             return
         try:
-            found = self.path.stat()
+            found = self._place.stat()
         except OSError:
             raise StoreError("the file is gone", store=self.name, remedy="put it back, or name another store") from None
         if self._file not in (None, found.st_ino):

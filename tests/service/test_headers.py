@@ -32,10 +32,6 @@ def pages(serve: Serve) -> TestClient:
     def _own() -> HTMLResponse:
         return HTMLResponse("", headers={"Cache-Control": "max-age=60"})
 
-    @app.get("/static/try.css")
-    def _kept() -> str:
-        return ""
-
     @app.get("/try/broken")
     def _broken() -> Any:
         raise RuntimeError("a fault")
@@ -51,7 +47,7 @@ def pages(serve: Serve) -> TestClient:
         ("/nowhere", 404),
         ("/try/broken", 500),
         ("/classify/single", 405),
-        ("/static/try.css", 200),
+        ("/static/app.css", 200),
     ],
 )
 def test_every_response_has_them(pages: TestClient, path: str, status: int) -> None:

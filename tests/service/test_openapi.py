@@ -23,7 +23,7 @@ CALLS = {
     for method, call in methods.items()
     if method != "parameters"
 }
-# Their replies hold ticket text, which is not kept twice; asked again they lend other tickets, and the lease of the first ones ends.
+# Asked again it gives the same tickets anyway.
 NOT_KEPT = {"POST /queue/claim"}
 
 

@@ -33,6 +33,7 @@ from llmtriage.service.api.queue_models import (
     UndoneOut,
 )
 from llmtriage.service.api.reviewers import answering
+from llmtriage.service.edge.idempotency import once
 from llmtriage.service.language import Language, language_of
 from llmtriage.service.problems import Problem
 from llmtriage.service.serving import service_of
@@ -96,7 +97,7 @@ def claim(request: Request, wanted: ClaimIn, caller: _Reviews, language: _InLang
     return ItemsOut(items=[EntryOut.of(item, language) for item in items])
 
 
-@router.post("/undo")
+@router.post("/undo", dependencies=[Depends(once)])
 def undo(request: Request, wanted: UndoIn, caller: _Reviews, language: _InLanguage) -> UndoneOut:
     """Take the person's last answer back, or that to one entry. It waits again, lent to the same person."""
     taken, item = service_of(request).store.queue.undo(answering(caller, wanted.reviewer), wanted.entry)
@@ -109,7 +110,7 @@ def entry(request: Request, entry: _Entry, _: _Reviews, language: _InLanguage) -
     return EntryOut.of(service_of(request).store.queue.item(entry), language)
 
 
-@router.post("/{entry}/confirm")
+@router.post("/{entry}/confirm", dependencies=[Depends(once)])
 def confirm(request: Request, entry: _Entry, said: ConfirmIn, caller: _Reviews) -> ReviewOut:
     """Say that the suggestion is right. An entry without one, as every blind one, is answered by `correct`."""
     item = _shown(request, entry, said)
@@ -118,27 +119,27 @@ def confirm(request: Request, entry: _Entry, said: ConfirmIn, caller: _Reviews) 
     return _answer(request, item, item.suggestion, said, caller, shown=True)
 
 
-@router.post("/{entry}/correct")
+@router.post("/{entry}/correct", dependencies=[Depends(once)])
 def correct(request: Request, entry: _Entry, said: CorrectIn, caller: _Reviews) -> ReviewOut:
     """Say which category is right; also that which was suggested."""
     return _answer(request, _shown(request, entry, said), said.category, said, caller, shown=said.shown)
 
 
-@router.post("/{entry}/skip", status_code=204)
+@router.post("/{entry}/skip", status_code=204, dependencies=[Depends(once)])
 def skip(request: Request, entry: _Entry, held: HoldIn, caller: _Reviews) -> Response:
     """Leave an entry to others: this person does not get it again."""
     service_of(request).store.queue.skip(_shown(request, entry, held), answering(caller, held.reviewer))
     return Response(status_code=204)
 
 
-@router.post("/{entry}/release", status_code=204)
+@router.post("/{entry}/release", status_code=204, dependencies=[Depends(once)])
 def release(request: Request, entry: _Entry, held: HoldIn, caller: _Reviews) -> Response:
     """Give an entry back, for anybody."""
     item = _shown(request, entry, held)
     return _told(item, done=service_of(request).store.queue.release(item, answering(caller, held.reviewer)))
 
 
-@router.post("/{entry}/extend", status_code=204)
+@router.post("/{entry}/extend", status_code=204, dependencies=[Depends(once)])
 def extend(request: Request, entry: _Entry, held: HoldIn, caller: _Reviews) -> Response:
     """Lend an entry to the same person for ten more minutes."""
     item = _shown(request, entry, held)

@@ -11,6 +11,7 @@ from llmtriage.errors import InputError, OutdatedError, UnknownNameError
 from llmtriage.service.access import Caller, may
 from llmtriage.service.api.models import Wire
 from llmtriage.service.api.reviewers import ReviewerIn, answering
+from llmtriage.service.edge.idempotency import once
 from llmtriage.service.serving import service_of
 from llmtriage.store.outside_answers import Became, Told, keep
 
@@ -82,7 +83,7 @@ class LabelsOut(BaseModel):
     items: list[LabelOut]
 
 
-@router.post("")
+@router.post("", dependencies=[Depends(once)])
 def reviews(request: Request, sent: LabelsIn, caller: Annotated[Caller, Depends(may("review"))]) -> LabelsOut:
     """Keep up to 1,000 labels that people gave in the helpdesk, as answers to the current texts of their tickets.
 
