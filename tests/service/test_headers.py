@@ -58,7 +58,7 @@ def test_every_response_has_them(pages: TestClient, path: str, status: int) -> N
     assert reply.headers["x-content-type-options"] == "nosniff"
     assert reply.headers["referrer-policy"] == "same-origin"
     assert reply.headers["cross-origin-opener-policy"] == "same-origin"
-    assert reply.headers.get("cache-control") == (None if path.startswith("/static/") else "no-store")
+    assert reply.headers.get("cache-control") == ("no-cache" if path.startswith("/static/") else "no-store")
     assert "server" not in reply.headers
 
 

@@ -104,13 +104,13 @@ def undo(request: Request, wanted: UndoIn, caller: _Reviews, language: _InLangua
     return UndoneOut(taken_back=ReviewOut.of(taken), entry=EntryOut.of(item, language))
 
 
-@router.get("/{entry}")
+@router.get("/{entry:int}")
 def entry(request: Request, entry: _Entry, _: _Reviews, language: _InLanguage) -> EntryOut:
     """One entry, whatever its state."""
     return EntryOut.of(service_of(request).store.queue.item(entry), language)
 
 
-@router.post("/{entry}/confirm", dependencies=[Depends(once)])
+@router.post("/{entry:int}/confirm", dependencies=[Depends(once)])
 def confirm(request: Request, entry: _Entry, said: ConfirmIn, caller: _Reviews) -> ReviewOut:
     """Say that the suggestion is right. An entry without one, as every blind one, is answered by `correct`."""
     item = _shown(request, entry, said)
@@ -119,27 +119,27 @@ def confirm(request: Request, entry: _Entry, said: ConfirmIn, caller: _Reviews) 
     return _answer(request, item, item.suggestion, said, caller, shown=True)
 
 
-@router.post("/{entry}/correct", dependencies=[Depends(once)])
+@router.post("/{entry:int}/correct", dependencies=[Depends(once)])
 def correct(request: Request, entry: _Entry, said: CorrectIn, caller: _Reviews) -> ReviewOut:
     """Say which category is right; also that which was suggested."""
     return _answer(request, _shown(request, entry, said), said.category, said, caller, shown=said.shown)
 
 
-@router.post("/{entry}/skip", status_code=204, dependencies=[Depends(once)])
+@router.post("/{entry:int}/skip", status_code=204, dependencies=[Depends(once)])
 def skip(request: Request, entry: _Entry, held: HoldIn, caller: _Reviews) -> Response:
     """Leave an entry to others: this person does not get it again."""
     service_of(request).store.queue.skip(_shown(request, entry, held), answering(caller, held.reviewer))
     return Response(status_code=204)
 
 
-@router.post("/{entry}/release", status_code=204, dependencies=[Depends(once)])
+@router.post("/{entry:int}/release", status_code=204, dependencies=[Depends(once)])
 def release(request: Request, entry: _Entry, held: HoldIn, caller: _Reviews) -> Response:
     """Give an entry back, for anybody."""
     item = _shown(request, entry, held)
     return _told(item, done=service_of(request).store.queue.release(item, answering(caller, held.reviewer)))
 
 
-@router.post("/{entry}/extend", status_code=204, dependencies=[Depends(once)])
+@router.post("/{entry:int}/extend", status_code=204, dependencies=[Depends(once)])
 def extend(request: Request, entry: _Entry, held: HoldIn, caller: _Reviews) -> Response:
     """Lend an entry to the same person for ten more minutes."""
     item = _shown(request, entry, held)

@@ -17,7 +17,8 @@ MOST = 10  # entries one person is lent at a time
 Seconds = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Token = Annotated[
-    int, Field(ge=0, le=2**31 - 1, description="Of the entry as it was shown; another one means that it changed since.")
+    int,
+    Field(strict=True, ge=0, le=2**31 - 1, description="Of the entry as it was shown; another one means that it changed since."),
 ]
 Number = Annotated[int, Field(ge=1, le=2**63 - 1)]
 _Note = Annotated[str | None, Field(max_length=10_000, description="Kept beside the answer, and erased with the ticket's text.")]
@@ -214,7 +215,7 @@ class ClaimIn(Wire):
     model_config = _example({"reviewer": "王芳", "n": 3, "filters": {"category": "shipping"}, "order": "oldest"})
 
     reviewer: ReviewerIn = None
-    n: Annotated[int, Field(ge=1, le=MOST)] = 1
+    n: Annotated[int, Field(strict=True, ge=1, le=MOST)] = 1
     filters: FiltersIn = FiltersIn()
     order: Order = "oldest"
 
@@ -235,7 +236,8 @@ class ConfirmIn(HoldIn):
 
     note: _Note = None
     active_ms: Annotated[
-        int | None, Field(ge=0, le=2**31 - 1, description="How long the person had the ticket before them, in milliseconds.")
+        int | None,
+        Field(strict=True, ge=0, le=2**31 - 1, description="How long the person had the ticket before them, in milliseconds."),
     ] = None
 
 
@@ -254,7 +256,7 @@ class UndoIn(Wire):
     model_config = _example({"reviewer": "王芳"})
 
     reviewer: ReviewerIn = None
-    entry: Annotated[Number | None, Field(description="Null: the last answer.")] = None
+    entry: Annotated[Number | None, Field(strict=True, description="Null: the last answer.")] = None
 
 
 def _span(seconds: float | None) -> timedelta | None:
