@@ -164,9 +164,8 @@ def _erase(connection: sa.Connection, tickets: Sequence[int], kind: str) -> None
     ended = {"state": "withdrawn", "lease_owner": None, "lease_until": None, "lease_token": entry.c.lease_token + 1}
     connection.execute(waiting.values(ended))
     connection.execute(_untold(tickets))
-    connection.execute(
-        schema.idempotency.delete()
-    )  # replies may hold text; without them a request that is sent again is done again
+    # Replies may hold text; without them a request that is sent again is done again.
+    connection.execute(schema.idempotency.update().values(status=None, reply=None, created_at=0))
     common = {"at": at, "actor": "db", "kind": kind, "subject": "ticket", "data": {}}
     connection.execute(schema.event.insert(), [{**common, "subject_id": one} for one in tickets])
 

@@ -87,4 +87,14 @@ def test_a_file_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def _writers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "llmtriage-writer"]
+    return [one for one in threading.enumerate() if one.name == "llmtriage-writer" and one not in _BEFORE]
+
+
+_BEFORE: set[threading.Thread] = set()
+
+
+@pytest.fixture(autouse=True)
+def _of_others() -> None:
+    """What another test has left behind is not this one's."""
+    gc.collect()
+    _BEFORE.update(threading.enumerate())
