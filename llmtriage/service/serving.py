@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from llmtriage.errors import BackendError
-from llmtriage.predictions import Failure
+from llmtriage.outcomes import Pending
+from llmtriage.predictions import PASSING, Failure
 from llmtriage.service.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -58,13 +59,20 @@ class Service:
         try:
             async for outcome in version.triage.aclassify_many(tickets, online=True):
                 outcomes.append(outcome)  # noqa: PERF401 - those before an error count
-            self.trouble = ""
+            self._heed(outcomes)
         except BackendError as error:
             self.trouble = str(error)
             failure = Failure(reason="backend_unavailable", detail="the engine cannot work now")
             outcomes += await version.triage.adefer(tickets[len(outcomes) :], failure)
         self.metrics.decided(outcomes, version.triage, time.perf_counter() - start)
         return version, outcomes
+
+    def _heed(self, outcomes: Sequence[Outcome]) -> None:
+        """Note whether the engine worked, where it was asked: one that was there when the service began fails ticket by ticket."""
+        asked = [one for one in outcomes if not one.recalled and (one.prediction or getattr(one, "failure", None))]
+        failures = [one.failure for one in asked if isinstance(one, Pending) and one.failure and one.failure.reason in PASSING]
+        if asked:
+            self.trouble = failures[-1].detail if len(failures) == len(asked) else ""
 
 
 def service_of(connection: HTTPConnection) -> Service:

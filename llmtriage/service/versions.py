@@ -65,7 +65,7 @@ class Versions:
         """
         async with self._changing:
             new = await self._built()
-            if self._current is not None and new.id == self._current.id:
+            if self._current is not None and new.id == self._current.id and new.triage.taxonomy == self._current.triage.taxonomy:
                 await new.triage.aclose()
                 return self._current
             gone, self._before, self._current = self._before, self._current, new

@@ -33,8 +33,14 @@ _WAITING = ("{} more wait for an answer", "另有 {} 张等待回答")
 _BEHIND = ("{} answered ones behind the oldest of these do not count yet", "排在其中最早一张之后已回答的 {} 张暂不计入")
 
 
-def audit_words(audited: Audited, language: str = "en") -> str:
-    """Whether a promise holds in the light of the probes so far, and what is still to come."""
+def audit_words(audited: Audited, language: str = "en", *, to_come: bool = True) -> str:
+    """Whether a promise holds in the light of the probes so far, and what is still to come.
+
+    Args:
+        audited: The promise and its probes.
+        language: "en" or "zh".
+        to_come: Whether to tell how many probes that would have been accepted still wait. Not to who answers them: it says what a model thinks.
+    """
     chinese = language.startswith("zh")
     audit = audited.audit
     facts = {
@@ -46,7 +52,8 @@ def audit_words(audited: Audited, language: str = "en") -> str:
         "limit": percent(audit.limit),
     }
     parts = [_SENTENCES[audit.state][chinese].format(**facts)]
-    parts += [words[chinese].format(n) for words, n in ((_WAITING, audited.waiting), (_BEHIND, audited.behind)) if n]
+    if to_come:
+        parts += [words[chinese].format(n) for words, n in ((_WAITING, audited.waiting), (_BEHIND, audited.behind)) if n]
     return ("；" if chinese else "; ").join(parts)
 
 

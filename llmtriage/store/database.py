@@ -171,6 +171,8 @@ class Database:
             yield
         except exc.IntegrityError:
             raise
+        except exc.TimeoutError as error:
+            raise StoreError("all its connections are in use", store=self.name, remedy="try again in a moment") from error
         except (exc.DBAPIError, sqlite3.Error) as error:  # the settings of a new connection are the driver's own
             raise told(error, self.name) from error
 

@@ -152,8 +152,12 @@ class _Known:
                 self.blind.add(row.ticket_text_id)
             elif row.lane == "pending" and row.state == "open":
                 self.waiting.setdefault(row.ticket_text_id, []).append(row.id)
+        of = sa.select(_text.ticket_id).where(
+            _text.id.in_(texts)
+        )  # without it all outcomes would be read: none is found by its text alone
         outcomes = sa.select(_outcome.ticket_text_id, _outcome.category, _outcome.probe).order_by(_outcome.id)
-        for text, category, probe in connection.execute(outcomes.where(_outcome.ticket_text_id.in_(texts))):
+        outcomes = outcomes.where(_outcome.ticket_id.in_(of), _outcome.ticket_text_id.in_(texts))
+        for text, category, probe in connection.execute(outcomes):
             self.said[text] = category
             if probe is not None:
                 self.blind.add(text)

@@ -158,7 +158,7 @@ def overview(store: SqlStore, taxonomy: Taxonomy, calibration: Calibration | Non
     waiting, at = store.queue.counts(), now()
     with store.database.reading() as connection:
         counts = _counts(connection, at)
-        first = _first_since(connection, _review.id, _review.created_at, at - DAYS * _DAY)
+        first = _first_since(connection, _review.id, _review.created_at, at - DAYS * _DAY, _review.queue_entry_id.is_not(None))
         said = connection.execute(_verdicts(first)).all()
         drawn = connection.execute(_blind_answers(first)).all()
     blind = Counter[bool]()
@@ -234,9 +234,13 @@ def _counts(connection: sa.Connection, at: int) -> Mapping[tuple[int, str, str],
 
 
 def _verdicts(first: int) -> sa.Select[Any]:
-    """Answers to what waited, by what was suggested, whether it was seen, and what was said of it."""
+    """Answers to what waited here, by what was suggested, whether it was seen, and what was said of it."""
     chosen = sa.select(_review.suggested, _review.suggestion_shown, _review.verdict, sa.func.count().label("n"))
     given = (_review.id >= first, _review.lane == "pending", _review.verdict != "retract", _review.suggested.is_not(None))
+    given = (
+        *given,
+        _review.queue_entry_id.is_not(None),
+    )  # what the helpdesk says comes late, and of tickets that nobody saw here
     return chosen.where(*given, ~_taken_back()).group_by(_review.suggested, _review.suggestion_shown, _review.verdict)
 
 
@@ -278,12 +282,14 @@ def _accepted_probes(connection: sa.Connection, calibration: Calibration) -> Seq
     return connection.execute(chosen).all()
 
 
-def _first_since(connection: sa.Connection, number: sa.Column[int], at: sa.Column[int], since: int) -> int:
-    """The number of the first row that is not older, found by halving: rows are written in the order of their times."""
+def _first_since(
+    connection: sa.Connection, number: sa.Column[int], at: sa.Column[int], since: int, *of: sa.ColumnElement[bool]
+) -> int:
+    """The number of the first row of these that is not older, found by halving: they are written in the order of their times."""
     low, high = 0, (connection.scalar(sa.select(sa.func.max(number))) or 0) + 1
     while low < high:
         middle = (low + high) // 2
-        found = connection.scalar(sa.select(at).where(number >= middle).order_by(number).limit(1))
+        found = connection.scalar(sa.select(at).where(number >= middle, *of).order_by(number).limit(1))
         low, high = (low, middle) if found is None or found >= since else (middle + 1, high)
     return low
 

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from serving import Served
 
 from llmtriage.errors import BackendError
+from llmtriage.predictions import Failure
 
 Serve = Callable[..., Served]
 LOST = {"id": "T1", "title": "Parcel lost", "content": "My parcel never arrived and nobody answers the phone"}
@@ -92,6 +93,29 @@ def test_an_engine_that_cannot_work_lets_tickets_wait(serve: Serve, monkeypatch:
     assert served.client.post("/classify/single", json=LOST).json()["outcome"] == "accepted"
     assert served.client.get("/ready").status_code == 200
     assert served.store.queue.counts().entries == 0
+
+
+def test_an_engine_that_fails_ticket_by_ticket_is_told_too(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does that was there when the service began; a ticket that nobody is asked about changes nothing of it."""
+    served = serve(triage={"threshold": 0.0})
+    assert served.client.post("/classify/single", json=LOST).json()["outcome"] == "accepted"
+    backend = served.service.versions.current.triage.backend
+
+    async def away(_: Any, questions: Any, **__: Any) -> Any:
+        async for _question in questions:
+            yield Failure(reason="backend_unavailable", detail="no connection")
+
+    works = type(backend).predict
+    monkeypatch.setattr(type(backend), "predict", away)
+    told = served.client.post("/classify/single", json=REFUND).json()
+    assert [one["code"] for one in told["reasons"]] == ["backend_unavailable"]
+    assert served.client.post("/classify/single", json=LOST).json()["recalled"]
+    assert served.client.post("/classify/single", json={"content": "?"}).json()["outcome"] == "pending"
+    ready = served.client.get("/ready")
+    assert (ready.status_code, ready.json()["backend"]) == (503, "no connection")
+    monkeypatch.setattr(type(backend), "predict", works)
+    served.client.post("/classify/single", json=REFUND)
+    assert served.client.get("/ready").status_code == 200
 
 
 def test_a_newer_text_of_a_ticket_takes_its_place_in_the_queue(serve: Serve) -> None:

@@ -33,6 +33,17 @@ def test_a_new_taxonomy_is_taken_over_and_given_back(serve: Serve, tmp_path: Pat
     assert client.get("/versions").json()["before"]["id"] == changed["current"]["id"]
 
 
+def test_a_taxonomy_that_only_says_what_was_is_taken_over_too(serve: Serve, tmp_path: Path) -> None:
+    """It decides as before, and knows the labels of former categories."""
+    path = tmp_path / "taxonomy.yaml"
+    path.write_text("categories:\n- id: refund\n- id: parcel\n", encoding="utf-8")
+    served = serve(triage={"taxonomy": path})
+    path.write_text("categories:\n- id: refund\n  was: [money_back]\n- id: parcel\n", encoding="utf-8")
+    told = served.client.post("/versions/reload").json()
+    assert told["current"]["id"] == told["before"]["id"]
+    assert served.service.taxonomy.carried("money_back") == "refund"
+
+
 def test_there_is_nothing_before_the_first_version(serve: Serve) -> None:
     """And it is told."""
     reply = serve().client.post("/versions/back")

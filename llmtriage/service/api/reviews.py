@@ -12,6 +12,7 @@ from llmtriage.service.access import Caller, may
 from llmtriage.service.api.models import Wire
 from llmtriage.service.api.reviewers import ReviewerIn, answering
 from llmtriage.service.edge.idempotency import once
+from llmtriage.service.problems import place
 from llmtriage.service.serving import service_of
 from llmtriage.store.outside_answers import Became, Told, keep
 
@@ -103,9 +104,7 @@ def _checked(index: int, item: dict[str, Any], caller: Caller) -> Told | LabelOu
         label = LabelIn.model_validate(item)
         reviewer = answering(caller, label.reviewer)
     except ValidationError as error:
-        parts = [
-            {"place": "/".join(map(str, ("items", index, *one["loc"]))), "problem": one["msg"]} for one in error.errors()[:5]
-        ]
+        parts = [{"place": place(("items", index, *one["loc"])), "problem": one["msg"]} for one in error.errors()[:5]]
         return LabelOut(index=index, status=422, errors=parts)
     except InputError as error:
         return _refused(index, error, 422)

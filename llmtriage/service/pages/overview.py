@@ -82,13 +82,11 @@ def _watched(one: Audited, taxonomy: Taxonomy, language: str, *, several: bool) 
         "needed": audit.needed,
         "alpha": alpha,
         "limit": limit,
-        "waiting": one.waiting,
-        "behind": one.behind,
     }
     return Watched(
         about=tuple(named(taxonomy, category, language) for category in one.promise.categories) if several else (),
         state=audit.state,
-        sentence=audit_words(one, language),
+        sentence=audit_words(one, language, to_come=False),
         figures=tuple((key, str(value)) for key, value in figures.items()),
         share=share,
         limit=limit,

@@ -33,8 +33,6 @@ OVERVIEW_WORDS: Mapping[str, tuple[str, str]] = {
     "needed": ("Probes from which on something can be said", "至少需要的抽查工单"),
     "limit": ("Upper bound of the error, at any time", "错误率上界（随时有效）"),
     "alpha": ("Promised at most", "承诺至多"),
-    "waiting": ("Accepted probes that wait for an answer", "等待回答的抽查工单"),
-    "behind": ("Answered ones that do not count yet", "已回答但暂不计入"),
     "promise plot": (
         "Error among accepted probes {0}, upper bound {1}, promised at most {2}",
         "抽查工单的错误率 {0}，上界 {1}，承诺至多 {2}",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Depends, Form, Path, Request, Response
 from fastapi.responses import RedirectResponse
 
 from llmtriage.errors import InputError, OutdatedError, UnknownNameError
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 _LARGEST = 2**31 - 1  # milliseconds that a database takes
+Entry = Annotated[int, Path(ge=1, le=2**63 - 1)]
+Token = Annotated[int, Form(ge=0, le=_LARGEST)]
 _FOUND = 30  # categories that a search shows
 _LISTED = 15  # tickets that the queue shows
 
@@ -151,7 +153,7 @@ def categories(request: Request, person: Who, find: str = "") -> Response:
 
 
 @router.get("/review/{entry}")
-def ticket(desk: At, entry: int, find: str = "", said: str = "", of: str = "") -> Response:
+def ticket(desk: At, entry: Entry, find: str = "", said: str = "", of: str = "") -> Response:
     """One ticket. It is lent for ten more minutes to the person who has it; to others it is not shown."""
     try:
         item = desk.queue.item(entry)
@@ -164,7 +166,7 @@ def ticket(desk: At, entry: int, find: str = "", said: str = "", of: str = "") -
 
 
 @router.get("/review/{entry}/similar")
-def similar(desk: At, entry: int) -> Response:
+def similar(desk: At, entry: Entry) -> Response:
     """Similar tickets that people decided, as a part of a page; asked for when somebody wants to see them."""
     return page(desk.request, "similar.html.j2", person=desk.person, similar=_similar(desk, desk.queue.item(entry)))
 
@@ -189,8 +191,8 @@ class Given:
 
 def given_of(
     *,
-    token: Annotated[int, Form()],
-    text: Annotated[int, Form()],
+    token: Token,
+    text: Annotated[int, Form(ge=1, le=2**63 - 1)],
     answer: Annotated[str, Form()] = "",
     action: Annotated[str, Form()] = "",
     note: Annotated[str, Form(max_length=4_000)] = "",
@@ -207,7 +209,7 @@ def take_back_last(desk: At) -> Response:
 
 
 @router.post("/review/{entry}", dependencies=[Depends(check)])
-def act(desk: At, entry: int, given: Annotated[Given, Depends(given_of)]) -> Response:
+def act(desk: At, entry: Entry, given: Annotated[Given, Depends(given_of)]) -> Response:
     """Answer or skip, or take the last answer back; then comes the next ticket, in the same response where there is a script."""
     item = replace(desk.queue.item(entry), token=given.token, text_id=given.text)
     if given.action == "undo":
@@ -217,20 +219,22 @@ def act(desk: At, entry: int, given: Annotated[Given, Depends(given_of)]) -> Res
     except OutdatedError:
         said = Said("outdated")
     except InputError:
-        return _ticket(desk, item, Said("unknown category"), note=given.note)
+        if desk.queue.extend(item, desk.person.name):
+            return _ticket(desk, item, Said("unknown category"), note=given.note)
+        said = Said("outdated")
     lent = desk.queue.claim(desk.person.name, desk.wanted.filters)
     return _stay(desk, lent[0], said) if lent else _nothing(desk, said)
 
 
 @router.post("/review/{entry}/extend", dependencies=[Depends(check)])
-def extend(desk: At, entry: int, token: Annotated[int, Form()]) -> Response:
+def extend(desk: At, entry: Entry, token: Token) -> Response:
     """Lend a ticket that is before a person's eyes for ten more minutes: 204, or 409 where somebody else has it."""
     item = replace(desk.queue.item(entry), token=token)
     return Response(status_code=204 if desk.queue.extend(item, desk.person.name) else 409)
 
 
 @router.post("/review/{entry}/undo", dependencies=[Depends(check)])
-def take_back(desk: At, entry: int) -> Response:
+def take_back(desk: At, entry: Entry) -> Response:
     """Take an own answer back, from the list of them; its ticket is next."""
     return _taken_back(desk, entry, "/review/history")
 
