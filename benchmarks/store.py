@@ -146,9 +146,14 @@ def watched(command: Sequence[str], out: Path, n: int) -> list[tuple[int, float,
     looks: list[tuple[int, float, float]] = []
     rows = 0
     one_core = {max(os.sched_getaffinity(0))}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=lambda: os.sched_setaffinity(0, one_core)) as run:  # noqa: PLW1509
-        while run.poll() is None and not out.exists():
-            time.sleep(0.01)
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("LLMTRIAGE_")}
+    out.touch()
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        env=ours,
+        preexec_fn=lambda: os.sched_setaffinity(0, one_core),  # noqa: PLW1509
+    ) as run:
         with out.open("rb") as file:
             while rows < n and run.poll() is None:
                 time.sleep(0.02)

