@@ -284,7 +284,7 @@ def test_what_a_store_costs_is_measured() -> None:
     assert float(measured["first page, oldest first"][0]) > 0
 
 
-@pytest.mark.parametrize("name", ["parts", "datasets", "scale", "outside", "shown"])
+@pytest.mark.parametrize("name", ["parts", "datasets", "scale", "outside", "shown", "store"])
 def test_the_pages_were_written_by_these_scripts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last measured tables have the rows and columns of the script."""
     module = imported(name, monkeypatch)
