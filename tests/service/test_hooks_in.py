@@ -120,7 +120,7 @@ def test_the_bytes_are_signed_not_what_they_mean(serve: Serve) -> None:
     assert served.client.post("/hooks/crm", content=json.dumps(LOST, indent=1).encode(), headers=headers).status_code == 401
 
 
-@pytest.mark.parametrize("seconds", [-301, 301])
+@pytest.mark.parametrize("seconds", [-301, 330])
 def test_what_is_too_old_is_refused(serve: Serve, seconds: float) -> None:
     """More than five minutes from now, before or behind; with either sender."""
     served = serve(hooks=HOOKS)
