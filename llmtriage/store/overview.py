@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from llmtriage.probability.audit import Audit
 from llmtriage.store import schema
 from llmtriage.store.reading import moment
-from llmtriage.store.recording import now
+from llmtriage.store.recording import DAY, now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,6 @@ DAYS = 30
 FALSE_ALARMS = 0.05
 """How probable it is that an alarm is ever given under one calibration, though all of its promises hold."""
 
-_DAY = 86_400_000_000  # microseconds
 _entry, _outcome, _review, _count = schema.queue_entry.c, schema.outcome.c, schema.review.c, schema.daily_count.c
 
 
@@ -158,7 +157,7 @@ def overview(store: SqlStore, taxonomy: Taxonomy, calibration: Calibration | Non
     waiting, at = store.queue.counts(), now()
     with store.database.reading() as connection:
         counts = _counts(connection, at)
-        first = _first_since(connection, _review.id, _review.created_at, at - DAYS * _DAY, _review.queue_entry_id.is_not(None))
+        first = _first_since(connection, _review.id, _review.created_at, at - DAYS * DAY, _review.queue_entry_id.is_not(None))
         said = connection.execute(_verdicts(first)).all()
         drawn = connection.execute(_blind_answers(first)).all()
     blind = Counter[bool]()
@@ -236,11 +235,8 @@ def _counts(connection: sa.Connection, at: int) -> Mapping[tuple[int, str, str],
 def _verdicts(first: int) -> sa.Select[Any]:
     """Answers to what waited here, by what was suggested, whether it was seen, and what was said of it."""
     chosen = sa.select(_review.suggested, _review.suggestion_shown, _review.verdict, sa.func.count().label("n"))
-    given = (_review.id >= first, _review.lane == "pending", _review.verdict != "retract", _review.suggested.is_not(None))
-    given = (
-        *given,
-        _review.queue_entry_id.is_not(None),
-    )  # what the helpdesk says comes late, and of tickets that nobody saw here
+    here = _review.queue_entry_id.is_not(None)  # what the helpdesk says comes late, and of tickets that nobody saw here
+    given = (_review.id >= first, here, _review.lane == "pending", _review.verdict != "retract", _review.suggested.is_not(None))
     return chosen.where(*given, ~_taken_back()).group_by(_review.suggested, _review.suggestion_shown, _review.verdict)
 
 
@@ -268,7 +264,7 @@ def _accepted_probes(connection: sa.Connection, calibration: Calibration) -> Seq
     ]
     if not runs:
         return []
-    start = min(started for _, started in runs) - _DAY  # the clocks of two machines may differ
+    start = min(started for _, started in runs) - DAY  # the clocks of two machines may differ
     first = _first_since(connection, _entry.id, _entry.enqueued_at, start)
     given = (_review.queue_entry_id == _entry.id, _review.verdict != "retract", _review.suggestion_shown.is_(False))
     answer = sa.select(_review.category).where(*given).order_by(_review.id).limit(1).scalar_subquery()

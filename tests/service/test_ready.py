@@ -59,6 +59,7 @@ def test_a_store_that_another_program_holds(serve: Serve, tmp_path: Path) -> Non
         other.execute("begin immediate")
         assert _parts(served.client) == (503, {**ALL_WELL, "writable": "another program holds the store"})
         _is_refused(served.client)
+        assert served.client.get("/metrics").status_code == 200
     _works_again(served)
 
 
