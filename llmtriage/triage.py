@@ -188,14 +188,9 @@ class Triage:
         if self._memory is None:
             return outcomes
         run = await self._asettled_run()
-        pairs = zip(slots, outcomes, strict=True)
-        drawn = [self._memory.drawn(slot.ticket) for slot in slots]
-        decisions = [
-            Decision(slot.ticket, outcome, run, self._run_of(slot.ticket, run), probe)
-            for (slot, outcome), probe in zip(pairs, drawn, strict=True)
-        ]
-        kept = await self._memory.record(decisions)
-        return [outcome if probe is None else blind(outcome) for outcome, probe in zip(kept, drawn, strict=True)]
+        for slot in slots:
+            slot.run_key = self._run_of(slot.ticket, run)
+        return await self._told(self._memory, list(zip(slots, outcomes, strict=True)), run)
 
     async def _stream(self, tickets: AsyncIterator[Ticket | str], *, online: bool) -> AsyncIterator[Outcome]:
         if self._memory is None:
@@ -205,16 +200,20 @@ class Triage:
         run = await self._asettled_run()
         async with aclosing(batches(self._decided(tickets, online=online), _TOGETHER)) as groups:
             async for group in groups:
-                drawn = [self._memory.drawn(slot.ticket) for slot, _ in group]
-                new = [
-                    Decision(slot.ticket, outcome, run, slot.run_key, probe)
-                    for (slot, outcome), probe in zip(group, drawn, strict=True)
-                    if not slot.kept
-                ]
-                standing = iter(await self._memory.record(new))
-                for (slot, outcome), probe in zip(group, drawn, strict=True):
-                    stands = outcome if slot.kept else next(standing)
-                    yield stands if probe is None else blind(stands)
+                for outcome in await self._told(self._memory, group, run):
+                    yield outcome
+
+    async def _told(self, memory: Memory, group: Sequence[tuple[_Slot, Outcome]], run: Run) -> list[Outcome]:
+        """Keep what was decided, and what is told of it then."""
+        drawn = [memory.drawn(slot.ticket) for slot, _ in group]
+        new = [
+            Decision(slot.ticket, outcome, run, slot.run_key, probe)
+            for (slot, outcome), probe in zip(group, drawn, strict=True)
+            if not slot.kept
+        ]
+        standing = iter(await memory.record(new))
+        stand = [outcome if slot.kept else next(standing) for slot, outcome in group]
+        return [one if probe is None else blind(one) for one, probe in zip(stand, drawn, strict=True)]
 
     async def _decided(self, tickets: AsyncIterator[Ticket | str], *, online: bool) -> AsyncIterator[tuple[_Slot, Outcome]]:
         """What routing says of each ticket."""

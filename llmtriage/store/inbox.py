@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from llmtriage.store import schema
-from llmtriage.store.recording import now
+from llmtriage.store.recording import DAY, now
 from llmtriage.store.records import name, storable
 from llmtriage.tickets import Ticket
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HELD = 120_000_000
 """Microseconds for which a process has messages to itself: if it is killed, another one goes on with them after that."""
-KNOWN = 30 * 86_400_000_000
+KNOWN = 30 * DAY
 """Microseconds for which a message that comes again is known."""
 
 _LOOKED_AT = 4  # times as many messages as are wanted: among them are those that others hold

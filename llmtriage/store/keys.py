@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 
 from llmtriage.errors import InputError, StoreError, UnknownNameError, nearest
 from llmtriage.store import schema
-from llmtriage.store.recording import now
+from llmtriage.store.reading import moment
+from llmtriage.store.recording import DAY, now
+from llmtriage.store.records import secret_hash
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,7 +28,6 @@ Scope = Literal["classify", "review", "admin"]
 SCOPES: tuple[Scope, ...] = ("classify", "review", "admin")
 
 _key = schema.api_key.c
-_DAY = 86_400_000_000  # microseconds
 _WRITTEN = re.compile(r"lt_([0-9a-f]{12})_[\w-]{43}", re.ASCII)
 _NOBODY = "0" * 12
 _LONGEST_NAME = 60
@@ -58,7 +58,7 @@ class Key:
     @property
     def is_usable(self) -> bool:
         """Whether it can be used now."""
-        return self.revoked is None and (self.expires is None or self.expires > _time(now()))
+        return self.revoked is None and (self.expires is None or self.expires > moment(now()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,10 @@ def create(database: Database, name: str, scopes: Collection[str], *, days: int 
     row = {
         "prefix": prefix,
         "name": name,
-        "hash": _digest(secret),
+        "hash": secret_hash(secret),
         "scopes": " ".join(one for one in SCOPES if one in scopes),
         "created_at": at,
-        "expires_at": None if days is None else at + days * _DAY,
+        "expires_at": None if days is None else at + days * DAY,
     }
     with database.writing() as connection:
         connection.execute(schema.api_key.insert(), row)
@@ -147,7 +147,7 @@ def find(database: Database, secret: str) -> Key | None:
     prefix = written[1] if written else _NOBODY
     with database.reading() as connection:
         row = connection.execute(sa.select(schema.api_key).where(_key.prefix == prefix)).one_or_none()
-    is_right = hmac.compare_digest(bytes(row.hash) if row else bytes(32), _digest(secret))
+    is_right = hmac.compare_digest(bytes(row.hash) if row else bytes(32), secret_hash(secret))
     if row is None or not is_right:
         return None
     key = _of(row)
@@ -167,15 +167,11 @@ def _fit(name: str) -> str:
 
 def _note_use(database: Database, row: sa.Row[Any]) -> None:
     """The day of use, written once a day. That it cannot be noted is no reason to refuse a caller."""
-    today = now() // _DAY
+    today = now() // DAY
     if row.used_day == today:
         return
     with suppress(StoreError), database.writing() as connection:
         connection.execute(schema.api_key.update().where(_key.prefix == row.prefix), {"used_day": today})
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
 
 
 def _of(row: sa.Row[Any]) -> Key:
@@ -183,12 +179,8 @@ def _of(row: sa.Row[Any]) -> Key:
         prefix=row.prefix,
         name=row.name,
         scopes=frozenset(row.scopes.split()),
-        created=_time(row.created_at),
-        expires=None if row.expires_at is None else _time(row.expires_at),
-        revoked=None if row.revoked_at is None else _time(row.revoked_at),
-        used=None if row.used_day is None else _time(row.used_day * _DAY),
+        created=moment(row.created_at),
+        expires=None if row.expires_at is None else moment(row.expires_at),
+        revoked=None if row.revoked_at is None else moment(row.revoked_at),
+        used=None if row.used_day is None else moment(row.used_day * DAY),
     )
-
-
-def _time(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1e6, UTC)

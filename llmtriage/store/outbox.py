@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from llmtriage.errors import UnknownNameError
 from llmtriage.store import schema
-from llmtriage.store.recording import now
+from llmtriage.store.recording import DAY, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,7 +26,7 @@ Told = Literal["accepted", "reviewed"]
 
 HELD = 60_000_000
 """Microseconds for which a process has deliveries to itself."""
-KEPT = 30 * 86_400_000_000
+KEPT = 30 * DAY
 """Microseconds for which one that has arrived is kept."""
 
 _AT_ONCE = 500  # events of one transaction

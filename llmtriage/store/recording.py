@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Rows = list[dict[str, Any]]
 
+DAY = 86_400_000_000  # microseconds
 _GOLDEN = 0.6180339887498949
 
 
@@ -43,6 +44,20 @@ def now() -> int:
 def new(column: str) -> sa.ColumnElement[Any]:
     """What an insert would have written where a row is there already. SQLAlchemy's own `excluded` makes all columns of the table anew each time."""
     return sa.literal_column(f"excluded.{column}")
+
+
+def tickets_kept(insert: Any) -> Any:
+    """Tickets as rows: one that is there says of itself what it says now, and is erased no longer. Returns key and id of each."""
+    changing = {**{name: new(name) for name in DESCRIBING}, "erased_at": sa.null()}
+    added = insert(schema.ticket).on_conflict_do_update(index_elements=["source", "key"], set_=changing)
+    return added.returning(schema.ticket.c.key, schema.ticket.c.id)
+
+
+def texts_kept(insert: Any) -> Any:
+    """Texts as rows. Of one that is there nothing changes, but only a row that is written is returned: ticket, hash and id of each."""
+    table = schema.ticket_text.c
+    added = insert(schema.ticket_text).on_conflict_do_update(index_elements=["ticket_id", "hmac"], set_={"hmac": new("hmac")})
+    return added.returning(table.ticket_id, table.hmac, table.id)
 
 
 def anywhere(number: int) -> float:
@@ -122,10 +137,7 @@ class _Group:
         """The tickets of the group by their keys."""
         common: dict[str, Any] = {"source": self._recorder.source, "kept": self._recorder.kept, "at": self._at}
         rows = {key: ticket_row(decision.ticket, key=key, **common) for (key, _, _), decision in self._decisions.items()}
-        insert = self._insert(schema.ticket)
-        changing = {name: new(name) for name in DESCRIBING}
-        insert = insert.on_conflict_do_update(index_elements=["source", "key"], set_={**changing, "erased_at": sa.null()})
-        found = self._connection.execute(insert.returning(schema.ticket.c.key, schema.ticket.c.id), list(rows.values()))
+        found = self._connection.execute(tickets_kept(self._insert), list(rows.values()))
         return {row.key: row.id for row in found}
 
     def _write_texts(self, tickets: Mapping[str, int]) -> dict[tuple[int, bytes], int]:
@@ -137,11 +149,7 @@ class _Group:
         }
         common = {"kept": kept, "received_at": self._at}
         values = [{"ticket_id": ticket, "hmac": digest, **texts, **common} for (ticket, digest), texts in rows.items()]
-        insert = self._insert(schema.ticket_text)
-        # Nothing changes, but only a row that is written is returned.
-        insert = insert.on_conflict_do_update(index_elements=["ticket_id", "hmac"], set_={"hmac": new("hmac")})
-        table = schema.ticket_text.c
-        found = self._connection.execute(insert.returning(table.ticket_id, table.hmac, table.id), values)
+        found = self._connection.execute(texts_kept(self._insert), values)
         return {(row.ticket_id, bytes(row.hmac)): row.id for row in found}
 
     def _write_outcomes(self, places: Mapping[tuple[int, str], Decision], of_text: Mapping[int, int]) -> list[_Written]:

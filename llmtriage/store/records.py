@@ -37,6 +37,11 @@ def ticket_key(ticket: Ticket, digest: bytes) -> str:
     return f"text:{digest.hex()}" if ticket.id is None or ticket.numbered else f"id:{name(ticket.id)}"
 
 
+def secret_hash(secret: str) -> bytes:
+    """What is stored of a secret that was drawn at random: too long to be guessed, so a plain hash is enough."""
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
+
+
 def name(text: str) -> str:
     """An id or a name as it is stored and looked for: of a very long one the beginning, with a hash of all of it."""
     text = storable(text)

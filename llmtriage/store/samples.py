@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from llmtriage.errors import InputError, UnknownNameError
 from llmtriage.store import schema
 from llmtriage.store.reading import OF_TICKET, ticket_of
-from llmtriage.store.recording import anywhere, now
+from llmtriage.store.recording import anywhere, now, texts_kept, tickets_kept
 from llmtriage.store.records import text_columns, text_hmac, ticket_key, ticket_row
 from llmtriage.tickets import TicketRow
 
@@ -245,18 +245,12 @@ def _known(connection: sa.Connection, store: SqlStore, tickets: Sequence[tuple[T
     keys = [ticket_key(ticket, digest) for (ticket, _), digest in zip(tickets, hmacs, strict=True)]
     common: dict[str, Any] = {"source": store.source, "kept": store.kept, "at": at}
     rows = [ticket_row(ticket, key=key, **common) for (ticket, _), key in zip(tickets, keys, strict=True)]
-    new = insert(schema.ticket)
-    changing = {column: new.excluded[column] for column in ("channel", "language", "customer", "metadata")}
-    new = new.on_conflict_do_update(index_elements=["source", "key"], set_={**changing, "erased_at": None})
-    found = connection.execute(new.returning(schema.ticket.c.key, schema.ticket.c.id), rows)
-    ids = {row.key: row.id for row in found}
+    ids = {row.key: row.id for row in connection.execute(tickets_kept(insert), rows)}
     texts = [
         {"ticket_id": ids[key], "hmac": digest, "kept": store.kept, "received_at": at, **text_columns(ticket, text, store.kept)}
         for (ticket, text), key, digest in zip(tickets, keys, hmacs, strict=True)
     ]
-    new = insert(schema.ticket_text)
-    new = new.on_conflict_do_update(index_elements=["ticket_id", "hmac"], set_={"hmac": new.excluded.hmac})
-    text_of = {row.ticket_id: row.id for row in connection.execute(new.returning(_text.ticket_id, _text.id), texts)}
+    text_of = {row.ticket_id: row.id for row in connection.execute(texts_kept(insert), texts)}
     entries = [(ids[key], text_of[ids[key]], row["language"]) for key, row in zip(keys, rows, strict=True)]
     return [
         {"ticket_id": ticket, "ticket_text_id": text, "language": language, "rank": anywhere(text)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 from llmtriage.errors import StoreError
 from llmtriage.store import schema
 from llmtriage.store.recording import now
+from llmtriage.store.records import secret_hash
 
 if TYPE_CHECKING:
     from llmtriage.store.database import Database
@@ -55,7 +55,7 @@ def begin(database: Database, name: str, role: str, *, password: str | None) -> 
         StoreError: It cannot be kept.
     """
     token, at = secrets.token_urlsafe(32), now()
-    row = {"hash": _digest(token), "reviewer": name, "role": role, "created_at": at, "seen_at": at}
+    row = {"hash": secret_hash(token), "reviewer": name, "role": role, "created_at": at, "seen_at": at}
     with database.writing() as connection:
         connection.execute(
             schema.session.delete().where(sa.or_(_session.created_at < at - _LONGEST, _session.seen_at < at - _IDLE))
@@ -70,7 +70,7 @@ def begin(database: Database, name: str, role: str, *, password: str | None) -> 
 
 def find(database: Database, token: str) -> Session | None:
     """Who shows this token, if the session goes on: used within 8 hours, begun within 7 days, the account not removed. Raises StoreError."""
-    digest, at = _digest(token), now()
+    digest, at = secret_hash(token), now()
     chosen = (
         sa.select(schema.session, _account.role.label("role_now"), _account.disabled_at)
         .select_from(schema.session.outerjoin(schema.account, _session.reviewer == _account.name))
@@ -89,13 +89,9 @@ def find(database: Database, token: str) -> Session | None:
 def end(database: Database, token: str) -> None:
     """End a session, if there is one. Raises StoreError."""
     with database.writing() as connection:
-        connection.execute(schema.session.delete().where(_session.hash == _digest(token)))
+        connection.execute(schema.session.delete().where(_session.hash == secret_hash(token)))
 
 
 def end_all(connection: sa.Connection, name: str) -> None:
     """End all sessions of somebody, in a transaction that changes their account."""
     connection.execute(schema.session.delete().where(_session.reviewer == name))
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
