@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _BUSY_SECONDS = 5
 _LONG_LOG = 64 * 2**20  # bytes
-_CACHE = 16 * 2**10  # KiB of pages a connection keeps, so that a page that a group fills again and again is written once
+_CACHE = 16 * 2**10  # KiB of pages that who writes keeps, so that a page that a group fills again and again is written once
 _POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?://")
 _HEADER = b"SQLite format 3\0"
 
@@ -34,7 +34,9 @@ class Database:
     Attributes:
         name: What people read: the file, or the address without the password.
         path: The file; None for a server.
-        engine: SQLAlchemy's.
+        engine: SQLAlchemy's, for what is read.
+        writer: The same for what is written: a reader of an SQLite file throws its pages away with every commit of another one, so it keeps few,
+            and the one connection that keeps many is the writer's.
     """
 
     def __init__(self, where: str | Path, *, create: bool = True, busy_seconds: float = _BUSY_SECONDS) -> None:
@@ -52,12 +54,12 @@ class Database:
         url = str(where)
         self.path = None if _POSTGRESQL.match(url) else Path(url)
         if self.path is None:
-            self.engine = _postgresql(url, busy_seconds)
+            self.engine = self.writer = _postgresql(url, busy_seconds)
             self.name = _shown(self.engine.url)
         else:
             self.name = str(self.path)
             _usable(self.path, create=create)
-            self.engine = _sqlite(self.path, busy_seconds)
+            self.engine, self.writer = _sqlite(self.path, busy_seconds), _sqlite(self.path, busy_seconds, f"cache_size=-{_CACHE}")
         self._too_long = _LONG_LOG
         self._place = Path(url).absolute()  # wherever the process goes meanwhile
         self._file: int | None = None
@@ -74,7 +76,7 @@ class Database:
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction: all of it is kept, or nothing. Raises StoreError."""
         self._find()
-        with self._told(), self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+        with self._told(), self.writer.connect().execution_options(writes=True) as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -84,7 +86,7 @@ class Database:
         SQLite changes a table by copying it and dropping the old one; with foreign keys on, dropping deletes or refuses the rows that
         point to it. So they are off meanwhile, and every reference is checked at the end.
         """
-        with self._told(), self.engine.connect().execution_options(writes=True) as connection:
+        with self._told(), self.writer.connect().execution_options(writes=True) as connection:
             if self.path is not None:
                 _set(connection.connection.driver_connection, "foreign_keys=OFF")  # type: ignore[arg-type]
             try:
@@ -98,7 +100,7 @@ class Database:
     @contextmanager
     def alone(self) -> Iterator[sa.Connection]:
         """A connection without a transaction, for what SQLite does only outside of one. Raises StoreError."""
-        with self._told(), self.engine.connect().execution_options(outside=True) as connection:
+        with self._told(), self.writer.connect().execution_options(outside=True) as connection:
             yield connection
 
     def settle(self) -> None:
@@ -133,7 +135,7 @@ class Database:
         except OSError:
             raise StoreError("the file is gone", store=self.name, remedy="put it back, or name another store") from None
         if self._file not in (None, found.st_ino):
-            self.engine.dispose()  # another one was put in its place
+            self.close()  # another one was put in its place
         self._file = found.st_ino
 
     def _check_references(self, connection: sa.Connection) -> None:
@@ -153,7 +155,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
-        self.engine.dispose()
+        _dispose(self, close=True)
 
     @contextmanager
     def opening(self) -> Iterator[None]:
@@ -182,7 +184,12 @@ _OPEN: weakref.WeakSet[Database] = weakref.WeakSet()
 
 def _let_go(*, close: bool) -> None:
     for database in list(_OPEN):
-        database.engine.dispose(close=close)
+        _dispose(database, close=close)
+
+
+def _dispose(database: Database, *, close: bool) -> None:
+    for engine in (database.engine, database.writer):
+        engine.dispose(close=close)
 
 
 if hasattr(os, "register_at_fork"):
@@ -277,18 +284,19 @@ def _make(path: Path) -> None:
         raise InputError(f"cannot be made ({error.strerror})", file=path, field="--store", remedy=remedy) from None
 
 
-def _sqlite(path: Path, busy_seconds: float) -> sa.Engine:
+def _sqlite(path: Path, busy_seconds: float, *settings: str) -> sa.Engine:
     engine = sa.create_engine(
         sa.URL.create("sqlite+pysqlite", database=str(path.absolute())),  # else a file named :memory: is none
         connect_args={"timeout": busy_seconds, "check_same_thread": False},
         hide_parameters=True,
         json_serializer=_json,
+        pool_use_lifo=True,  # one after another, few connections do all
     )
 
     @sa.event.listens_for(engine, "connect")
     def _connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # else the driver begins transactions by itself, and others than asked for
-        _set(connection, "foreign_keys=ON", "secure_delete=ON", "synchronous=FULL", f"cache_size=-{_CACHE}")
+        _set(connection, "foreign_keys=ON", "secure_delete=ON", "synchronous=FULL", *settings)
 
     @sa.event.listens_for(engine, "begin")
     def _began(connection: sa.Connection) -> None:

@@ -79,7 +79,7 @@ def test_a_store_in_postgresql_is_restored(tmp_path: Path, server: postgresql.Se
     with SqlStore(new, create=False) as store:
         assert _everything(store) == before
         assert len(_filled(store, "T4")["ticket"]) == 3
-        with pytest.raises(Exception, match="only grows"), store.database.engine.begin() as connection:
+        with pytest.raises(Exception, match="only grows"), store.database.writer.begin() as connection:
             connection.execute(schema.event.delete())
 
 

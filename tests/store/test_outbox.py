@@ -173,7 +173,8 @@ def test_looking_for_work_needs_no_walk_through_the_tables(tmp_path: Path) -> No
     """It is done every second, and most of what is there is done."""
     with SqlStore(tmp_path / "s.db") as store:
         asked: list[Any] = []
-        sa.event.listen(store.database.engine, "before_cursor_execute", lambda *args: asked.append((args[2], args[3])))
+        for engine in (store.database.engine, store.database.writer):
+            sa.event.listen(engine, "before_cursor_execute", lambda *args: asked.append((args[2], args[3])))
         outbox.take(store, "crm", 9)
         _fill(store)
         inbox.take(store, 9)

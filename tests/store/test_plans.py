@@ -28,11 +28,14 @@ def plans(store: SqlStore) -> Iterator[dict[str, list[str]]]:
             )
             found[statement] = [step[3] for step in steps]
 
-    sa.event.listen(store.database.engine, "before_cursor_execute", look)
+    engines = (store.database.engine, store.database.writer)
+    for engine in engines:
+        sa.event.listen(engine, "before_cursor_execute", look)
     try:
         yield found
     finally:
-        sa.event.remove(store.database.engine, "before_cursor_execute", look)
+        for engine in engines:
+            sa.event.remove(engine, "before_cursor_execute", look)
 
 
 def test_a_run_searches_and_never_scans(tmp_path: Path) -> None:

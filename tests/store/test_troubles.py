@@ -245,7 +245,7 @@ def test_a_database_that_may_not_grow_keeps_what_it_has(tmp_path: Path) -> None:
 
 
 def _no_longer_grows(store: SqlStore) -> None:
-    @sa.event.listens_for(store.database.engine, "begin")
+    @sa.event.listens_for(store.database.writer, "begin")
     def _small(connection: sa.Connection) -> None:
         connection.exec_driver_sql("pragma max_page_count = 60")
 
