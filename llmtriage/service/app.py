@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ from llmtriage import __version__
 from llmtriage.service import access, document, edge, pages, problems
 from llmtriage.service.access.headers import Headers
 from llmtriage.service.api import admin, classify, health, hooks, metrics, overview, queue, reviews, tickets
+from llmtriage.service.edge.idempotency import forget_old
 from llmtriage.service.hooks.running import Hooks
+from llmtriage.store.requests import Requests
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,8 +36,10 @@ def create_app(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        forgetting = asyncio.create_task(forget_old(Requests(service.store.database)))
         async with app.state.hooks.beside():
             yield
+        forgetting.cancel()
         await service.versions.aclose()
 
     app = _App(title="llmtriage", version=__version__, lifespan=lifespan, redoc_url=None, responses=document.PROBLEMS)

@@ -81,7 +81,7 @@ class Requests:
         at = now()
         new = {"caller": caller, "key": key, "request": request, "status": None, "reply": None, "created_at": at}
         with self._database.writing() as connection:
-            connection.execute(sa.delete(schema.idempotency).where(_row.created_at < at - _KEPT))
+            connection.execute(_older(at))
             known = connection.execute(sa.select(schema.idempotency).where(_row.caller == caller, _row.key == key)).one_or_none()
             if known is None:
                 connection.execute(sa.insert(schema.idempotency), new)
@@ -94,6 +94,11 @@ class Requests:
                 return State.RUNNING
             connection.execute(_of(caller, key).values(created_at=at))
             return Claim(caller, key, at)
+
+    def forget_old(self) -> None:
+        """Let go of what is older than a day. Raises StoreError."""
+        with self._database.writing() as connection:
+            connection.execute(_older(now()))
 
     def renew(self, claim: Claim) -> Claim:
         """Say that it is still worked on. Raises StoreError."""
@@ -113,6 +118,10 @@ class Requests:
         unanswered = (_row.caller == claim.caller, _row.key == claim.key, _row.created_at == claim.at, _row.status.is_(None))
         with self._database.writing() as connection:
             connection.execute(sa.delete(schema.idempotency).where(*unanswered))
+
+
+def _older(at: int) -> sa.Delete:
+    return sa.delete(schema.idempotency).where(_row.created_at < at - _KEPT)
 
 
 def _of(caller: str, key: str) -> sa.Update:

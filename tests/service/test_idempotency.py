@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from serving import Served
+from serving import Served, started
 
 from llmtriage.errors import StoreError
 from llmtriage.service.serving import Service
-from llmtriage.store import schema
+from llmtriage.store import keys, recording, schema
 from llmtriage.store.requests import Requests
 
 Serve = Callable[..., Served]
@@ -53,10 +55,48 @@ def test_no_ticket_text_is_kept(serve: Serve) -> None:
     """In the table."""
     served = serve()
     assert served.client.post("/classify/batch", json={"items": [LOST]}, headers=KEY).status_code == 200
-    with served.store.database.reading() as connection:
-        [row] = connection.execute(sa.select(schema.idempotency)).all()
+    [row] = _kept(served)
     assert "包裹" not in str(row)
     assert row.status == 200
+
+
+def test_no_ticket_text_is_kept_of_an_answer_taken_back(serve: Serve) -> None:
+    """Its reply says where the ticket waits, not what stands in it; asked again it says the same, and takes back no second answer."""
+    client = (served := serve()).client
+    client.post("/classify/batch", json={"items": [LOST, {**LOST, "id": "T2"}]})
+    for item in client.post("/queue/claim", json={"n": 2}).json()["items"]:
+        client.post(f"/queue/{item['entry']}/confirm", json={"token": item["token"]})
+    first, again = (client.post("/queue/undo", json={}, headers=KEY) for _ in range(2))
+    assert (first.status_code, first.json()) == (200, again.json())
+    assert "包裹" not in str(_kept(served))
+    assert client.get(f"/queue/{first.json()['entry']}").json()["content"] == LOST["content"]
+    assert client.get("/queue").json()["counts"]["entries"] == 1
+
+
+def test_a_reply_is_for_who_may_have_it(serve: Serve) -> None:
+    """A scope that was taken away is missed also by what was answered before."""
+    served = serve()
+    database = served.store.database
+    made = keys.create(database, "crm", ["classify"])
+    bearer = {"Authorization": f"Bearer {made.secret}"}
+    assert served.client.post("/classify/single", json=LOST, headers={**bearer, **KEY}).status_code == 200
+    keys.revoke(database, made.key.prefix)
+    bearer = {"Authorization": f"Bearer {keys.create(database, 'crm', ['review']).secret}"}
+    assert served.client.post("/classify/single", json=LOST, headers={**bearer, **KEY}).status_code == 403
+
+
+def test_replies_go_after_their_day_also_where_no_new_one_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service itself looks for them."""
+    with started(tmp_path) as served:
+        assert served.client.post("/classify/single", json=LOST, headers=KEY).status_code == 200
+        assert len(_kept(served)) == 1
+    monkeypatch.setattr("llmtriage.store.requests.now", lambda: recording.now() + 86_400_000_001)
+    with started(tmp_path) as served:
+        for _ in range(200):
+            if not _kept(served):
+                break
+            time.sleep(0.01)
+        assert not _kept(served)
 
 
 def test_another_request_under_the_key_is_refused(serve: Serve, decided: list[int]) -> None:
@@ -116,6 +156,11 @@ def test_of_two_at_once_one_runs(serve: Serve, decided: list[int]) -> None:
     third = served.client.post("/classify/single", json=LOST, headers=KEY)
     assert third.content == first.result().content
     assert decided == [1]
+
+
+def _kept(served: Served) -> list[Any]:
+    with served.store.database.reading() as connection:
+        return list(connection.execute(sa.select(schema.idempotency)))
 
 
 def _after(call: Callable[..., Any], begun: threading.Event, go_on: threading.Event) -> Callable[..., Any]:

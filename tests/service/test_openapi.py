@@ -61,6 +61,26 @@ def test_each_post_takes_an_idempotency_key(name: str) -> None:
     assert ("Idempotency-Key" in names) == (name not in NOT_KEPT)
 
 
+@pytest.mark.parametrize("name", CALLS)
+def test_a_reply_that_may_be_kept_holds_no_text(name: str) -> None:
+    """Of the ticket, nor of the customer: what is kept for a day would stand beside the store's own text."""
+    if "Idempotency-Key" in (one["name"] for one in CALLS[name].get("parameters", [])):
+        replies = [one for status, one in CALLS[name]["responses"].items() if status.startswith("2")]
+        assert not set(_fields(replies)) & {"title", "content", "note", "customer", "metadata"}
+
+
+def _fields(schema: Any) -> Iterator[str]:
+    """The names of all fields in it."""
+    if isinstance(schema, list):
+        for one in schema:
+            yield from _fields(one)
+    elif isinstance(schema, dict):
+        followed = _followed(schema)
+        yield from followed.get("properties", {})
+        for one in followed.values() if followed is schema else [followed]:
+            yield from _fields(one)
+
+
 def _followed(schema: dict[str, Any]) -> dict[str, Any]:
     if "$ref" not in schema:
         return schema

@@ -234,9 +234,11 @@ def test_skip_release_and_undo(serve: Serve) -> None:
     assert do(served.client, "confirm", item, "李强").status_code == 200
     undone = served.client.post("/queue/undo", json={"reviewer": "李强"}).json()
     assert undone["taken_back"]["category"] == item["suggestion"]
-    assert (undone["entry"]["round"], undone["entry"]["held_by"], undone["entry"]["state"]) == (2, "local/李强", "open")
+    again = served.client.get(f"/queue/{undone['entry']}").json()
+    assert (again["round"], again["held_by"], again["state"]) == (2, "local/李强", "open")
+    assert (undone["token"], undone["held_until"]) == (again["token"], again["held_until"])
     assert do(served.client, "confirm", item, "李强").status_code == 409
-    assert do(served.client, "confirm", undone["entry"], "李强").status_code == 200
+    assert do(served.client, "confirm", undone, "李强").status_code == 200
     nothing = served.client.post("/queue/undo", json={"reviewer": "陈静"})
     assert nothing.status_code == 422
     assert "no answer" in nothing.json()["title"]
@@ -276,7 +278,8 @@ def test_a_blind_entry_tells_nothing(serve: Serve, lane: str) -> None:
         assert (given["verdict"], given["lane"], given["category"]) == ("correct", lane, category)
         assert set(given) == {"review", "entry", "id", "reviewer", "verdict", "category", "lane", "round", "at"}
         undone = served.client.post("/queue/undo", json={"reviewer": "王芳"}).json()
-        assert (undone["entry"]["suggestion"], undone["entry"]["blind"]) == (None, True)
+        again = served.client.get(f"/queue/{undone['entry']}").json()
+        assert (again["suggestion"], again["blind"]) == (None, True)
 
 
 @pytest.mark.parametrize(

@@ -63,16 +63,16 @@ def versions(request: Request, _: Annotated[Caller, Depends(may("classify"))]) -
     return _told(service_of(request))
 
 
-@router.post("/reload", summary="Take taxonomy, calibration and examples over anew", dependencies=[Depends(once)])
-async def reload(request: Request, _: Annotated[Caller, Depends(may("admin"))]) -> VersionsOut:
+@router.post("/reload", summary="Take taxonomy, calibration and examples over anew")
+async def reload(request: Request, _: Annotated[Caller, Depends(once("admin"))]) -> VersionsOut:
     """Read taxonomy, calibration and examples anew. They decide once they are known to fit each other; else everything stays."""
     service = service_of(request)
     await service.versions.take_over()
     return _told(service)
 
 
-@router.post("/back", summary="Put the version before in place again", dependencies=[Depends(once)])
-async def back(request: Request, _: Annotated[Caller, Depends(may("admin"))]) -> VersionsOut:
+@router.post("/back", summary="Put the version before in place again")
+async def back(request: Request, _: Annotated[Caller, Depends(once("admin"))]) -> VersionsOut:
     """Put the version before in place again."""
     service = service_of(request)
     if service.versions.before is None:

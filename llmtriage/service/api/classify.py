@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from llmtriage.service.access import Caller, may
+from llmtriage.service.access import Caller
 from llmtriage.service.api.models import OUTCOME, TICKET, OutcomeOut, TicketIn, Wire
 from llmtriage.service.edge.idempotency import once
 from llmtriage.service.problems import place
@@ -61,8 +61,8 @@ class BatchOut(BaseModel):
     processing_time: float
 
 
-@router.post("/single", summary="Decide on one ticket", dependencies=[Depends(once)])
-async def single(request: Request, ticket: TicketIn, _: Annotated[Caller, Depends(may("classify"))]) -> OutcomeOut:
+@router.post("/single", summary="Decide on one ticket")
+async def single(request: Request, ticket: TicketIn, _: Annotated[Caller, Depends(once("classify"))]) -> OutcomeOut:
     """Decide on one ticket."""
     service = service_of(request)
     start = time.perf_counter()
@@ -71,8 +71,8 @@ async def single(request: Request, ticket: TicketIn, _: Annotated[Caller, Depend
     return OutcomeOut.of(outcome, version=version.id, seconds=seconds, language=service.settings.language)
 
 
-@router.post("/batch", summary="Decide on up to 1,000 tickets", dependencies=[Depends(once)])
-async def batch(request: Request, sent: Batch, _: Annotated[Caller, Depends(may("classify"))]) -> BatchOut:
+@router.post("/batch", summary="Decide on up to 1,000 tickets")
+async def batch(request: Request, sent: Batch, _: Annotated[Caller, Depends(once("classify"))]) -> BatchOut:
     """Decide on up to 1,000 tickets. An item that cannot be used is told with its errors; the others are decided."""
     service = service_of(request)
     start = time.perf_counter()

@@ -48,6 +48,7 @@ router = APIRouter(
     },
 )
 _Reviews = Annotated[Caller, Depends(may("review"))]
+_ReviewsOnce = Annotated[Caller, Depends(once("review"))]
 _InLanguage = Annotated[Language, Depends(language_of)]
 _Entry = Annotated[Number, Path(description="The number of an entry.")]
 
@@ -97,11 +98,11 @@ def claim(request: Request, wanted: ClaimIn, caller: _Reviews, language: _InLang
     return ItemsOut(items=[EntryOut.of(item, language) for item in items])
 
 
-@router.post("/undo", dependencies=[Depends(once)])
-def undo(request: Request, wanted: UndoIn, caller: _Reviews, language: _InLanguage) -> UndoneOut:
+@router.post("/undo")
+def undo(request: Request, wanted: UndoIn, caller: _ReviewsOnce) -> UndoneOut:
     """Take the person's last answer back, or that to one entry. It waits again, lent to the same person."""
     taken, item = service_of(request).store.queue.undo(answering(caller, wanted.reviewer), wanted.entry)
-    return UndoneOut(taken_back=ReviewOut.of(taken), entry=EntryOut.of(item, language))
+    return UndoneOut(taken_back=ReviewOut.of(taken), entry=item.entry, token=item.token, held_until=item.held_until)
 
 
 @router.get("/{entry:int}")
@@ -110,8 +111,8 @@ def entry(request: Request, entry: _Entry, _: _Reviews, language: _InLanguage) -
     return EntryOut.of(service_of(request).store.queue.item(entry), language)
 
 
-@router.post("/{entry:int}/confirm", dependencies=[Depends(once)])
-def confirm(request: Request, entry: _Entry, said: ConfirmIn, caller: _Reviews) -> ReviewOut:
+@router.post("/{entry:int}/confirm")
+def confirm(request: Request, entry: _Entry, said: ConfirmIn, caller: _ReviewsOnce) -> ReviewOut:
     """Say that the suggestion is right. An entry without one, as every blind one, is answered by `correct`."""
     item = _shown(request, entry, said)
     if item.suggestion is None:
@@ -119,28 +120,28 @@ def confirm(request: Request, entry: _Entry, said: ConfirmIn, caller: _Reviews) 
     return _answer(request, item, item.suggestion, said, caller, shown=True)
 
 
-@router.post("/{entry:int}/correct", dependencies=[Depends(once)])
-def correct(request: Request, entry: _Entry, said: CorrectIn, caller: _Reviews) -> ReviewOut:
+@router.post("/{entry:int}/correct")
+def correct(request: Request, entry: _Entry, said: CorrectIn, caller: _ReviewsOnce) -> ReviewOut:
     """Say which category is right; also that which was suggested."""
     return _answer(request, _shown(request, entry, said), said.category, said, caller, shown=said.shown)
 
 
-@router.post("/{entry:int}/skip", status_code=204, dependencies=[Depends(once)])
-def skip(request: Request, entry: _Entry, held: HoldIn, caller: _Reviews) -> Response:
+@router.post("/{entry:int}/skip", status_code=204)
+def skip(request: Request, entry: _Entry, held: HoldIn, caller: _ReviewsOnce) -> Response:
     """Leave an entry to others: this person does not get it again."""
     service_of(request).store.queue.skip(_shown(request, entry, held), answering(caller, held.reviewer))
     return Response(status_code=204)
 
 
-@router.post("/{entry:int}/release", status_code=204, dependencies=[Depends(once)])
-def release(request: Request, entry: _Entry, held: HoldIn, caller: _Reviews) -> Response:
+@router.post("/{entry:int}/release", status_code=204)
+def release(request: Request, entry: _Entry, held: HoldIn, caller: _ReviewsOnce) -> Response:
     """Give an entry back, for anybody."""
     item = _shown(request, entry, held)
     return _told(item, done=service_of(request).store.queue.release(item, answering(caller, held.reviewer)))
 
 
-@router.post("/{entry:int}/extend", status_code=204, dependencies=[Depends(once)])
-def extend(request: Request, entry: _Entry, held: HoldIn, caller: _Reviews) -> Response:
+@router.post("/{entry:int}/extend", status_code=204)
+def extend(request: Request, entry: _Entry, held: HoldIn, caller: _ReviewsOnce) -> Response:
     """Lend an entry to the same person for ten more minutes."""
     item = _shown(request, entry, held)
     return _told(item, done=service_of(request).store.queue.extend(item, answering(caller, held.reviewer)))

@@ -175,12 +175,14 @@ class ReviewOut(BaseModel):
 
 
 class UndoneOut(BaseModel):
-    """An answer that was taken back, and its entry, which waits again."""
+    """An answer that was taken back, and where it waits again. The ticket itself is not told: a reply that is kept holds no text."""
 
-    model_config = _example({"taken_back": _REVIEW, "entry": {**_ENTRY, "round": 2, "token": 2}})
+    model_config = _example({"taken_back": _REVIEW, "entry": 17, "token": 2, "held_until": "2026-01-05T09:12:00Z"})
 
     taken_back: ReviewOut
-    entry: EntryOut
+    entry: Annotated[int, Field(description="It waits again; GET /queue/{entry} shows it.")]
+    token: Annotated[int, Field(description="Goes back with the next answer.")]
+    held_until: datetime | None
 
 
 class FiltersIn(Wire):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from llmtriage.errors import InputError, OutdatedError, UnknownNameError
-from llmtriage.service.access import Caller, may
+from llmtriage.service.access import Caller
 from llmtriage.service.api.models import Wire
 from llmtriage.service.api.reviewers import ReviewerIn, answering
 from llmtriage.service.edge.idempotency import once
@@ -84,8 +84,8 @@ class LabelsOut(BaseModel):
     items: list[LabelOut]
 
 
-@router.post("", dependencies=[Depends(once)])
-def reviews(request: Request, sent: LabelsIn, caller: Annotated[Caller, Depends(may("review"))]) -> LabelsOut:
+@router.post("")
+def reviews(request: Request, sent: LabelsIn, caller: Annotated[Caller, Depends(once("review"))]) -> LabelsOut:
     """Keep up to 1,000 labels that people gave in the helpdesk, as answers to the current texts of their tickets.
 
     A ticket that waits because routing said so waits no longer then. They are examples, never evidence for a promise. The same label again

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Header, Request
@@ -13,16 +14,20 @@ from fastapi.responses import Response
 from starlette.datastructures import Headers
 
 from llmtriage.errors import StoreError
-from llmtriage.service.access import Caller, caller_of
+from llmtriage.service.access import Caller, Scope, may
 from llmtriage.service.problems import Problem
 from llmtriage.service.serving import service_of
 from llmtriage.store.requests import Claim, Reply, Requests, State
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from collections.abc import Awaitable, Callable
+
+    from starlette import types
+    from starlette.types import ASGIApp, Message, Receive, Send
 
 _log = logging.getLogger("llmtriage.service")
 _RENEWED = 20.0  # seconds; a claim that is not renewed for a minute is of a run that died
+_OFTEN = 3600.0  # seconds between two looks for what is too old
 _NOT_KEPT = (401, 403, 408, 413, 429)  # nothing was done, and it may go otherwise the next time
 
 Key = Annotated[
@@ -47,17 +52,25 @@ class Replayed(Exception):  # noqa: N818 - no error: the answer is known
         self.reply = reply
 
 
-async def once(request: Request, caller: Annotated[Caller, Depends(caller_of)], key: Key = None) -> None:
-    """A dependency of routes whose replies hold no ticket text: what was answered under this key is answered again.
+@cache
+def once(scope: Scope) -> Callable[..., Awaitable[Caller]]:
+    """A dependency of routes whose replies hold no ticket text: the caller, who may do this; what was answered under this key is answered again.
 
-    Raises:
+    The dependency raises:
         Replayed: With the reply of the first time.
-        Problem: 409 while the first one runs; 422 where the key was of another request.
+        Problem: As of `may`; 409 while the first one runs; 422 where the key was of another request.
         StoreError: It cannot be known.
     """
-    request.state.caller = caller.name  # for the log
-    if key is None:
-        return
+
+    async def check(request: Request, caller: Caller = Depends(may(scope)), key: Key = None) -> Caller:  # noqa: B008 - an annotation is read where no `scope` is
+        if key is not None:
+            await _claim(request, caller, key)
+        return caller
+
+    return check
+
+
+async def _claim(request: Request, caller: Caller, key: str) -> None:
     asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
     requests = Requests(service_of(request).store.database)
     found = await asyncio.to_thread(requests.claim, caller.name, key, hashlib.sha256(asked).digest())
@@ -77,6 +90,14 @@ def replay(_: Request, known: Exception) -> Response:
     return Response(reply.body, reply.status, {"Idempotent-Replayed": "true"}, reply.kind)
 
 
+async def forget_old(requests: Requests) -> None:
+    """Let go of replies after their day also where no new key comes, for as long as this runs."""
+    while True:
+        with suppress(StoreError):
+            await asyncio.to_thread(requests.forget_old)
+        await asyncio.sleep(_OFTEN)
+
+
 class KeptReplies:
     """Keeps what was answered to a request that claimed a key, before it is sent: who got an answer gets the same one again."""
 
@@ -84,7 +105,7 @@ class KeptReplies:
         """Keep them in `requests`."""
         self._app, self._requests = app, requests
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: types.Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http" or "idempotency-key" not in Headers(scope=scope):
             await self._app(scope, receive, send)
@@ -101,7 +122,7 @@ class KeptReplies:
 class _Running:
     """A request that is worked on, and its reply as far as it is known."""
 
-    def __init__(self, scope: Scope, send: Send, requests: Requests) -> None:
+    def __init__(self, scope: types.Scope, send: Send, requests: Requests) -> None:
         self._state = scope.setdefault("state", {})
         self._send, self._requests = send, requests
         self._messages: list[Message] = []
