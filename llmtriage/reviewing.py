@@ -255,6 +255,13 @@ def reviewer_name(name: str | None, *, field: str = "--reviewer") -> str:
     return chosen
 
 
+def person_name(name: str, *, field: str) -> str:
+    """The name of somebody who signs in, as `reviewer_name`. Raises InputError also where a "/" stands in it: keys speak for people so (crm/王芳)."""
+    if "/" in name:
+        raise InputError('no "/" stands in the name of a person', field=field, remedy="leave it out")
+    return reviewer_name(name, field=field)
+
+
 def _login() -> str:
     try:
         return getpass.getuser()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import sqlalchemy as sa
 
 from llmtriage.errors import InputError, UnknownNameError, short
-from llmtriage.reviewing import reviewer_name
+from llmtriage.reviewing import person_name
 from llmtriage.store import schema, sessions
 from llmtriage.store.recording import now
 
@@ -60,7 +60,7 @@ def add(database: Database, name: str, password: str, role: Role = "reviewer") -
         InputError: The name or the password is none, or somebody has this name.
         StoreError: It cannot be kept.
     """
-    name, stored = reviewer_name(name), _hashed(_fit(password))
+    name, stored = person_name(name, field="NAME"), _hashed(_fit(password))
     row = {"name": name, "password": stored, "role": role, "created_at": now(), "disabled_at": None}
     with database.writing() as connection:
         there = connection.execute(_chosen(name)).one_or_none()

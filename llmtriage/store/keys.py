@@ -159,9 +159,9 @@ def find(database: Database, secret: str) -> Key | None:
 
 def _fit(name: str) -> str:
     name = name.strip()
-    if name and name.isprintable() and len(name) <= _LONGEST_NAME:
+    if name and name.isprintable() and "/" not in name and len(name) <= _LONGEST_NAME:
         return name
-    problem = f"the name of a key is visible text on one line, at most {_LONGEST_NAME} characters"
+    problem = f'the name of a key is visible text on one line without "/", at most {_LONGEST_NAME} characters'
     raise InputError(problem, field="--name", remedy="name the program that will show it")
 
 

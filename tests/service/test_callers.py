@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from serving import Served
+from signing_in import NAME, sign_in, with_account
 
 from llmtriage.errors import InputError
 from llmtriage.service import running
@@ -110,6 +111,36 @@ def test_a_scope_allows_what_it_says(serve: Serve) -> None:
     assert served.client.post("/versions/reload", headers=bearer(make(served, "admin"))).status_code == 200
 
 
+def test_a_key_that_is_named_like_a_person_is_nobody_else(serve: Serve) -> None:
+    """It gets no ticket that the person has, no reply that the person got, and takes back none of the person's answers."""
+    served = serve(second=0)
+    assert served.client.post("/classify/single", json={"content": "退款一直没有到账"}).status_code == 200
+    person = with_account(served)
+    assert sign_in(person) == 200
+    signed = {"X-CSRF-Token": person.get("/try/me").json()["csrf"]}
+    key = bearer(keys.create(served.store.database, NAME, ["review"]).secret)
+    [item] = person.post("/queue/claim", json={}, headers=signed).json()["items"]
+    assert served.client.post("/queue/claim", json={}, headers=key).json()["items"] == []
+    path, once = f"/queue/{item['entry']}/correct", {"Idempotency-Key": "the-first"}
+    said = {"token": item["token"], "category": served.service.taxonomy.leaves[0].id}
+    given = person.post(path, json=said, headers={**signed, **once})
+    assert (given.status_code, given.json()["reviewer"]) == (200, NAME)
+    assert served.client.post(path, json=said, headers={**key, **once}).status_code == 409
+    assert served.client.post("/queue/undo", json={}, headers={**key, "Idempotency-Key": "another"}).status_code == 422
+    assert person.post("/queue/undo", json={}, headers={**signed, "Idempotency-Key": "another"}).status_code == 200
+
+
+def test_a_person_speaks_for_nobody_else(serve: Serve) -> None:
+    """Else one who is named like a key would answer for whom the key speaks for."""
+    served = serve()
+    make(served)
+    person = with_account(served)
+    assert sign_in(person) == 200
+    signed = {"X-CSRF-Token": person.get("/try/me").json()["csrf"]}
+    told = [person.post("/queue/claim", json={"reviewer": one}, headers=signed).status_code for one in ("李强", "", NAME)]
+    assert told == [422, 422, 200]
+
+
 def test_use_is_noted_once_a_day(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often a key is shown."""
     served = serve()
@@ -162,7 +193,7 @@ def test_a_key_is_nowhere_but_with_its_owner(serve: Serve, tmp_path: Path, caplo
     assert not any(secret_part[:20] in text for text in told)
 
 
-@pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 61, "\u202e"])
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 61, "\u202e", "crm/王芳"])
 def test_a_key_has_a_visible_name(no_key: SqlStore, name: str) -> None:
     """For it stands in logs and beside answers."""
     with pytest.raises(InputError, match="--name: the name of a key is visible text"):

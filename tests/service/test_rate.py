@@ -44,6 +44,16 @@ def test_a_caller_who_calls_too_often_is_told_when_to_come_again(serve: Serve) -
     assert served.client.get("/health").status_code == 200
 
 
+def test_a_key_that_is_named_like_a_person_has_a_count_of_its_own(serve: Serve) -> None:
+    """What one of them spends is not missing to the other."""
+    served = serve(per_minute=1)
+    client = with_account(served)
+    key = keys.create(served.store.database, NAME, ["review"]).secret
+    assert sign_in(client) == 200
+    headers: list[dict[str, str]] = [{}, {"Authorization": f"Bearer {key}"}]
+    assert [client.get("/queue", headers=one).status_code for one in headers * 2] == [200, 200, 429, 429]
+
+
 def test_what_came_back_may_be_used(serve: Serve) -> None:
     """A request every half minute goes on for ever; a minute's worth is the most at once."""
     clock = Clock()

@@ -299,6 +299,16 @@ def test_a_password_has_a_length(serve: Serve, word: str) -> None:
     assert not accounts.exist(served.store.database)
 
 
+def test_the_name_of_a_person_is_none_that_a_key_speaks_for(serve: Serve) -> None:
+    """Whether it has an account, is enough alone, or comes from a proxy."""
+    served = serve()
+    assert with_pages(served).post("/try/in", data={"name": "crm/王芳"}).status_code == 422
+    with pytest.raises(InputError, match='no "/" stands in the name of a person'):
+        accounts.add(served.store.database, "crm/王芳", PASSWORD)
+    client = behind(serve(user_header="X-User", trusted_proxies=("10.1.2.3",)), "10.1.2.3")
+    assert client.get("/try/me", headers={b"X-User": "crm/王芳".encode()}).status_code == 400
+
+
 def test_a_name_is_taken_once(serve: Serve) -> None:
     """And unknown ones are told with the nearest."""
     served = serve()

@@ -120,7 +120,7 @@ def test_text_is_for_those_who_may_review(serve: Serve) -> None:
     served.client.post(f"/queue/{item['entry']}/confirm", json={"token": item["token"], "note": "清楚"})
     known = told(served, text=True)
     assert (known["title"], known["content"], known["answers"][0]["note"]) == (LOST["title"], LOST["content"], "清楚")
-    served.client.app.dependency_overrides[caller_of] = lambda: Caller("crm", frozenset({"classify"}))  # type: ignore[attr-defined]
+    served.client.app.dependency_overrides[caller_of] = lambda: Caller("key", "crm", frozenset({"classify"}))  # type: ignore[attr-defined]
     refused = served.client.get("/tickets/T/1 中", params={"text": True})
     assert (refused.status_code, LOST["content"] in refused.text) == (403, False)
     reply = served.client.get("/tickets/T/1 中")

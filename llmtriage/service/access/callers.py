@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -30,12 +30,19 @@ class Caller:
     """Who calls.
 
     Attributes:
+        kind: What vouches for the name: a key, that somebody is signed in, or only that the call came from this machine.
         name: Of the key, or of the person.
         scopes: What the caller may do.
     """
 
+    kind: Literal["key", "person", "local"]
     name: str
     scopes: frozenset[str]
+
+    @property
+    def id(self) -> str:
+        """One caller's alone: a key may be named like a person."""
+        return f"{self.kind} {self.name}"
 
 
 def caller_of(request: Request, shown: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]) -> Caller:
@@ -47,7 +54,7 @@ def caller_of(request: Request, shown: Annotated[HTTPAuthorizationCredentials | 
     else:
         caller = _by_session(request)
     request.state.caller = caller.name
-    wait = access_of(request).rates.take(caller.name)
+    wait = access_of(request).rates.take(caller.id)
     if wait:
         seconds = str(math.ceil(wait))
         raise Problem(429, "too many requests", f"come again in {seconds} seconds", headers={"Retry-After": seconds})
@@ -72,7 +79,7 @@ def _by_key(request: Request, secret: str) -> Caller:
     if key is None:
         challenge = 'Bearer error="invalid_token"'
         raise Problem(401, "this key cannot be used", _MAKE_ONE, headers={"WWW-Authenticate": challenge})
-    return Caller(key.name, key.scopes)
+    return Caller("key", key.name, key.scopes)
 
 
 def _is_open(request: Request) -> bool:
@@ -88,7 +95,7 @@ def _at_this_machine(request: Request) -> Caller:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method not in _SAFE and has_body and kind != "application/json":
         raise Problem(415, "not sent as JSON", "send it with content-type: application/json")
-    return Caller("local", frozenset(SCOPES))
+    return Caller("local", "local", frozenset(SCOPES))
 
 
 def _by_session(request: Request) -> Caller:
@@ -101,4 +108,4 @@ def _by_session(request: Request) -> Caller:
     if request.method not in _SAFE:
         check_origin(request)
         check_token(request)
-    return Caller(person.name, frozenset({"review"}))
+    return Caller("person", person.name, frozenset({"review"}))

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from fastapi import Form, Request
 
 from llmtriage.errors import InputError
-from llmtriage.reviewing import reviewer_name
+from llmtriage.reviewing import person_name
 from llmtriage.service.access.hosts import address_of, check_origin, is_forwarded, is_https, is_trusted
 from llmtriage.service.access.state import access_of
 from llmtriage.service.problems import Problem
@@ -81,7 +81,7 @@ def sign_in(request: Request, response: Response, name: str, password: str) -> P
         Problem: Too many sign-ins failed of late (429).
         StoreError: The store cannot be used.
     """
-    service, name = service_of(request), reviewer_name(name, field="name")
+    service, name = service_of(request), person_name(name, field="name")
     if may_sign_in_without_password(request):
         person, password_hash = Person(name, "lead"), None
     else:
@@ -166,7 +166,7 @@ def _named_by_proxy(request: Request) -> str | None:
         return None
     try:
         [name] = said
-        return reviewer_name(name.encode("latin-1").decode("utf-8"), field=settings.user_header)
+        return person_name(name.encode("latin-1").decode("utf-8"), field=settings.user_header)
     except (ValueError, InputError):
         raise Problem(400, "what the proxy says is not one name", f"see the header {settings.user_header}") from None
 

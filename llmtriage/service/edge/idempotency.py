@@ -73,7 +73,7 @@ def once(scope: Scope) -> Callable[..., Awaitable[Caller]]:
 async def _claim(request: Request, caller: Caller, key: str) -> None:
     asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
     requests = Requests(service_of(request).store.database)
-    found = await asyncio.to_thread(requests.claim, caller.name, key, hashlib.sha256(asked).digest())
+    found = await asyncio.to_thread(requests.claim, caller.id, key, hashlib.sha256(asked).digest())
     if isinstance(found, Reply):
         raise Replayed(found)
     if found is State.RUNNING:
