@@ -8,18 +8,21 @@ import secrets
 import threading
 import unicodedata
 from base64 import b64decode, b64encode
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 
-from llmtriage.errors import InputError, UnknownNameError, short
+from llmtriage.errors import InputError, StoreError, UnknownNameError, short
 from llmtriage.reviewing import person_name
 from llmtriage.store import schema, sessions
 from llmtriage.store.recording import now
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from llmtriage.store.database import Database
 
 Role = Literal["reviewer", "lead"]
@@ -32,6 +35,8 @@ _N, _R, _P = 2**15, 8, 1
 _ROOM = 2  # a hash takes 128 * n * r bytes, and a little more
 _SALT_BYTES, _HASH_BYTES = 16, 32
 _AT_ONCE = threading.BoundedSemaphore(2)  # each takes 32 MiB
+_IN_LINE = threading.BoundedSemaphore(8)  # with those: each holds a thread of the service
+_PATIENCE = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +120,16 @@ def named(database: Database, name: str) -> Account | None:
 
 
 def verify(database: Database, name: str, password: str) -> Account | None:
-    """Who signs in, if name and password belong together. It takes as long where nobody has this name. Raises StoreError."""
+    """Who signs in, if name and password belong together. It takes as long where nobody has this name.
+
+    Raises:
+        StoreError: The store cannot be read, or too many sign in at this moment.
+    """
     found = named(database, name)
     if len(password) > LONGEST:
         return None
-    is_right = _is_of(password, found.password if found else _NOBODY)
+    with _turn(database):
+        is_right = _is_of(password, found.password if found else _NOBODY)
     return found if found and is_right and found.disabled is None else None
 
 
@@ -162,8 +172,18 @@ def _is_of(password: str, stored: str) -> bool:
 def _scrypt(password: str, salt: bytes, *, n: int, r: int, p: int) -> bytes:
     # The same text typed with another input method must be the same password.
     typed = unicodedata.normalize("NFKC", password).encode(errors="surrogatepass")
-    with _AT_ONCE:
-        return hashlib.scrypt(typed, salt=salt, n=n, r=r, p=p, maxmem=_ROOM * 128 * n * r, dklen=_HASH_BYTES)
+    return hashlib.scrypt(typed, salt=salt, n=n, r=r, p=p, maxmem=_ROOM * 128 * n * r, dklen=_HASH_BYTES)
+
+
+@contextmanager
+def _turn(database: Database) -> Iterator[None]:
+    """Wait for a slow hash, not long and not with many others. Raises StoreError."""
+    with ExitStack() as held:
+        for one, patience in ((_IN_LINE, 0.0), (_AT_ONCE, _PATIENCE)):
+            if not one.acquire(timeout=patience):
+                raise StoreError("too many sign in at this moment", store=database.name, remedy="try again in a few seconds")
+            held.callback(one.release)
+        yield
 
 
 def _chosen(name: str) -> sa.Select[Any]:

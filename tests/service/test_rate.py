@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 from serving import Served
-from signing_in import NAME, sign_in, with_account
+from signing_in import NAME, PASSWORD, sign_in, with_account
+from starlette.requests import HTTPConnection
 
+from llmtriage.errors import StoreError
 from llmtriage.service.access import rate
+from llmtriage.service.access.hosts import network_of
 from llmtriage.service.access.rate import Attempts, Rates
 from llmtriage.service.access.state import Access
-from llmtriage.store import keys
+from llmtriage.service.settings import ServiceSettings
+from llmtriage.store import accounts, keys
 
 Serve = Callable[..., Served]
 
@@ -111,6 +119,77 @@ def test_one_name_is_not_tried_from_many_addresses(serve: Serve) -> None:
     assert sign_in(clients[10], "ann", "wrong password") == 403
 
 
+def test_a_network_of_addresses_is_one(serve: Serve) -> None:
+    """Who has one address of IPv6 has all of its network; another network is not concerned."""
+    served = serve()
+    with_account(served)
+    ends = [f"2001:db8:0:1::{n:x}" for n in range(1, 12)] + ["2001:db8:0:2::1"]
+    clients = [TestClient(served.client.app, base_url="http://127.0.0.1:8080", client=(one, 1)) for one in ends]
+    assert [sign_in(client, f"name {n}", "wrong password") for n, client in enumerate(clients)] == [403] * 10 + [429, 403]
+
+
+@pytest.mark.parametrize(
+    ("peer", "said", "network"),
+    [
+        ("203.0.113.7", ["198.51.100.1"], "203.0.113.7"),
+        ("::ffff:203.0.113.7", [], "203.0.113.7"),
+        ("10.0.0.2", ["198.51.100.1"], "198.51.100.1"),
+        ("10.0.0.2", ["192.0.2.1, 198.51.100.1:4711"], "198.51.100.1"),
+        ("10.0.0.2", ["192.0.2.1", "198.51.100.1"], "198.51.100.1"),
+        ("10.0.0.2", ["192.0.2.1", "[2001:db8::1]:4711"], "2001:db8::/64"),
+        ("::ffff:10.0.0.2", ["192.0.2.1, 198.51.100.1, 10.0.0.3"], "198.51.100.1"),
+        ("10.0.0.2", ["192.0.2.1, unknown"], "10.0.0.2"),
+        ("10.0.0.2", [], "10.0.0.2"),
+        ("testclient", ["198.51.100.1"], "testclient"),
+        ("fe80::1%eth0", [], "fe80::/64"),
+    ],
+)
+def test_where_a_request_comes_from(peer: str, said: list[str], network: str) -> None:
+    """What the proxies that are trusted say, from the nearest on, however they write it; never what the caller wrote before them."""
+    headers = [(b"x-forwarded-for", one.encode()) for one in said]
+    request = HTTPConnection({"type": "http", "client": (peer, 1), "headers": headers})
+    assert network_of(request, ServiceSettings(trusted_proxies=("10.0.0.0/24",))) == network
+
+
+def test_sign_ins_that_cannot_be_looked_at_do_not_count(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are told to come again, and may."""
+    client = with_account(serve())
+    with monkeypatch.context() as patch:
+        patch.setattr(accounts, "_AT_ONCE", threading.Semaphore(0))
+        patch.setattr(accounts, "_PATIENCE", 0.01)
+        reply = [client.post("/try/in", data={"name": NAME, "password": PASSWORD}) for _ in range(11)][-1]
+        assert (reply.status_code, reply.json()["title"]) == (503, "too many sign in at this moment")
+        assert int(reply.headers["retry-after"]) > 0
+        page = client.post("/login", data={"name": NAME, "password": PASSWORD})
+        assert (page.status_code, "retry-after" in page.headers, page.headers["content-type"]) == (
+            503,
+            True,
+            "text/html; charset=utf-8",
+        )
+    assert sign_in(client) == 200
+
+
+@pytest.mark.timeout(60)
+def test_few_threads_wait_for_slow_hashes(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two are made at a time and six wait; whoever comes then is refused at once, so that others find a thread."""
+    served = serve()
+    with_account(served)
+    go_on, hash_it = threading.Event(), accounts._scrypt
+
+    def slow(*arguments: Any, **parameters: int) -> bytes:
+        assert go_on.wait(20)
+        return hash_it(*arguments, **parameters)
+
+    monkeypatch.setattr(accounts, "_scrypt", slow)
+    monkeypatch.setattr(accounts, "_PATIENCE", 20.0)
+    with ThreadPoolExecutor(12) as pool:
+        all_of_them = [pool.submit(accounts.verify, served.store.database, NAME, PASSWORD) for _ in range(12)]
+        refused = [one.exception() for one in itertools.islice(as_completed(all_of_them), 4)]
+        assert [type(one) for one in refused] == [StoreError] * 4
+        go_on.set()
+    assert sum(one.exception() is None for one in all_of_them) == 8
+
+
 def test_sign_ins_that_succeed_do_not_count(serve: Serve) -> None:
     """Nor do they take back those that failed."""
     clock = Clock()
@@ -130,7 +209,7 @@ def test_many_at_once_are_no_way_around() -> None:
     """An attempt counts from its beginning."""
     attempts = Attempts(3, 600, clock=Clock())
     assert [attempts.begin(["name a", "address x"]) for _ in range(4)] == [0, 0, 0, 600]
-    attempts.succeeded(["name a", "address x"])
+    attempts.take_back(["name a", "address x"])
     assert attempts.begin(["name a", "address y"]) == 0
     assert attempts.begin(["name b", "address x"]) == 0
     assert attempts.begin(["name c", "address x"]) == 600

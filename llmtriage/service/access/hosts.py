@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from llmtriage.service.settings import ServiceSettings
 
-_LONGEST_ADDRESS = 100  # characters
 _OWN = ("127.0.0.1", "::1", "localhost")
 _FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
@@ -70,11 +70,7 @@ def _is_own_page(request: HTTPConnection) -> bool:
 
 def is_trusted(request: HTTPConnection, settings: ServiceSettings) -> bool:
     """Whether who speaks to us is a reverse proxy whose headers are believed: the peer of the connection counts, no header."""
-    try:
-        peer = ipaddress.ip_address(request.client.host if request.client else "")
-    except ValueError:
-        return False
-    return any(peer in ipaddress.ip_network(one, strict=False) for one in settings.trusted_proxies)
+    return _is_proxy(_address(_peer(request)), settings)
 
 
 def is_forwarded(request: HTTPConnection) -> bool:
@@ -84,16 +80,46 @@ def is_forwarded(request: HTTPConnection) -> bool:
 
 def is_https(request: HTTPConnection, settings: ServiceSettings) -> bool:
     """Whether the browser speaks https, to us or to a trusted proxy."""
-    by_proxy = is_trusted(request, settings) and request.headers.get("x-forwarded-proto") == "https"
+    by_proxy = is_trusted(request, settings) and _said(request, "x-forwarded-proto")[-1] == "https"
     return by_proxy or request.url.scheme == "https"
 
 
-def address_of(request: HTTPConnection, settings: ServiceSettings) -> str:
-    """Where a request comes from: behind a trusted proxy, what that says last."""
-    told = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-    if told and is_trusted(request, settings):
-        return told[:_LONGEST_ADDRESS]
+def network_of(request: HTTPConnection, settings: ServiceSettings) -> str:
+    """Where a request comes from: behind trusted proxies, what they say. Of IPv6 the network, for who has one has all its addresses."""
+    address = _address(_peer(request))
+    for said in reversed(_said(request, "x-forwarded-for")):
+        told = _address(said) if _is_proxy(address, settings) else None
+        if told is None:
+            break
+        address = told
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((int(address), 64), strict=False))
+    return str(address or _peer(request))
+
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def _peer(request: HTTPConnection) -> str:
     return request.client.host if request.client else ""
+
+
+def _said(request: HTTPConnection, header: str) -> list[str]:
+    """What proxies said one after the other: each adds to the last line or writes one more, so the first ones may be the caller's own."""
+    return [one.strip() for one in ",".join(request.headers.getlist(header)).split(",")]
+
+
+def _address(text: str) -> _Address | None:
+    """An address, also with a port; None where it is none. IPv4 within IPv6 is IPv4."""
+    for one in (text, host_name(text)):
+        with suppress(ValueError):
+            found = ipaddress.ip_address(one)
+            return getattr(found, "ipv4_mapped", None) or found
+    return None
+
+
+def _is_proxy(address: _Address | None, settings: ServiceSettings) -> bool:
+    return address is not None and any(address in ipaddress.ip_network(one, strict=False) for one in settings.trusted_proxies)
 
 
 def _place(host: str) -> tuple[str, str]:

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from fastapi import Form, Request
 
-from llmtriage.errors import InputError
+from llmtriage.errors import InputError, StoreError
 from llmtriage.reviewing import person_name
-from llmtriage.service.access.hosts import address_of, check_origin, is_forwarded, is_https, is_trusted
+from llmtriage.service.access.hosts import check_origin, is_forwarded, is_https, is_trusted, network_of
 from llmtriage.service.access.state import access_of
 from llmtriage.service.problems import Problem
 from llmtriage.service.serving import service_of
@@ -145,14 +145,18 @@ def _end(request: Request) -> None:
 
 def _verified(request: Request, name: str, password: str) -> accounts.Account | None:
     service, attempts = service_of(request), access_of(request).attempts
-    keys = (f"name {name}", f"address {address_of(request, service.settings)}")
+    keys = (f"name {name}", f"address {network_of(request, service.settings)}")
     wait = attempts.begin(keys)
     if wait:
         seconds = str(math.ceil(wait))
         raise Problem(429, "too many sign-ins failed", f"try again in {seconds} seconds", headers={"Retry-After": seconds})
-    account = accounts.verify(service.store.database, name, password)
+    try:
+        account = accounts.verify(service.store.database, name, password)
+    except StoreError:
+        attempts.take_back(keys)
+        raise
     if account is not None:
-        attempts.succeeded(keys)
+        attempts.take_back(keys)
     return account
 
 

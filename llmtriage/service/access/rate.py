@@ -69,8 +69,8 @@ class Attempts:
             _forget_oldest(self._failed)
         return wait
 
-    def succeeded(self, keys: Sequence[str]) -> None:
-        """Take the last attempt of `keys` back: it did not fail."""
+    def take_back(self, keys: Sequence[str]) -> None:
+        """Take the last attempt of `keys` back: it did not fail, or was not made."""
         with self._lock:
             for key in keys:
                 if self._failed.get(key):
