@@ -14,6 +14,7 @@ from llmtriage.service.access.headers import Headers
 from llmtriage.service.api import admin, classify, health, hooks, metrics, overview, queue, reviews, tickets
 from llmtriage.service.edge.idempotency import forget_old
 from llmtriage.service.hooks.running import Hooks
+from llmtriage.service.readiness import Readiness
 from llmtriage.store.requests import Requests
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def create_app(service: Service) -> FastAPI:
 
     app = _App(title="llmtriage", version=__version__, lifespan=lifespan, redoc_url=None, responses=document.PROBLEMS)
     app.state.service = service
+    app.state.readiness = Readiness(service.store)
     app.state.hooks = Hooks(service, service.metrics.delivered)
     problems.install(app)
     access.install(app, service)

@@ -174,7 +174,8 @@ def test_few_threads_wait_for_slow_hashes(serve: Serve, monkeypatch: pytest.Monk
     """Two are made at a time and six wait; whoever comes then is refused at once, so that others find a thread."""
     served = serve()
     with_account(served)
-    go_on, hash_it = threading.Event(), accounts._scrypt
+    go_on = threading.Event()
+    hash_it: Callable[..., bytes] = accounts._scrypt
 
     def slow(*arguments: Any, **parameters: int) -> bytes:
         assert go_on.wait(20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from llmtriage.errors import StoreError
 from llmtriage.service.access.hosts import check_origin, is_forwarded
 from llmtriage.service.access.people import check_token, signed_in
 from llmtriage.service.access.state import access_of
@@ -16,6 +18,7 @@ from llmtriage.service.problems import Problem
 from llmtriage.service.serving import service_of
 from llmtriage.store import keys
 from llmtriage.store.keys import SCOPES, Scope
+from llmtriage.store.records import secret_hash
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -61,6 +64,14 @@ def caller_of(request: Request, shown: Annotated[HTTPAuthorizationCredentials | 
     return caller
 
 
+async def known_caller(request: Request) -> Caller | None:
+    """A dependency: who calls, where that can be said. Nobody is refused."""
+    try:
+        return await asyncio.to_thread(caller_of, request, await _BEARER(request))
+    except (Problem, StoreError):
+        return None
+
+
 def may(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """A dependency: the caller, who may do this. Raises Problem (401, 403, 415, 429)."""
 
@@ -75,8 +86,9 @@ def may(scope: Scope) -> Callable[..., Awaitable[Caller]]:
 
 
 def _by_key(request: Request, secret: str) -> Caller:
-    key = keys.find(service_of(request).store.database, secret)
-    if key is None:
+    database = service_of(request).store.database
+    key = access_of(request).remembered.ask(secret_hash(secret), lambda: keys.find(database, secret))
+    if key is None or not key.is_usable:
         challenge = 'Bearer error="invalid_token"'
         raise Problem(401, "this key cannot be used", _MAKE_ONE, headers={"WWW-Authenticate": challenge})
     return Caller("key", key.name, key.scopes)
@@ -85,7 +97,9 @@ def _by_key(request: Request, secret: str) -> Caller:
 def _is_open(request: Request) -> bool:
     """Whether no key is needed: on this machine alone, with no proxy before it, while none was made."""
     service = service_of(request)
-    return service.settings.is_alone and not is_forwarded(request) and not keys.exist(service.store.database)
+    if not service.settings.is_alone or is_forwarded(request):
+        return False
+    return not access_of(request).remembered.ask("keys", lambda: keys.exist(service.store.database))
 
 
 def _at_this_machine(request: Request) -> Caller:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from llmtriage.service.access.hosts import Hosts
 from llmtriage.service.access.rate import Attempts, Rates
+from llmtriage.service.access.remembered import Remembered
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -17,15 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Counts, in this process.
+    """In this process.
 
     Attributes:
         rates: Requests of callers.
         attempts: Sign-ins that failed.
+        remembered: What the store said of keys.
     """
 
     rates: Rates
     attempts: Attempts = field(default_factory=Attempts)
+    remembered: Remembered = field(default_factory=Remembered)
 
 
 def install(app: FastAPI, service: Service) -> None:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmtriage.errors import StoreError
-from llmtriage.service.access import Caller, may
+from llmtriage.service.access import Caller, known_caller, may
+from llmtriage.service.readiness import Readiness
 from llmtriage.service.serving import service_of
 from llmtriage.taxonomy import Category
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llmtriage.store import SqlStore
 
 router = APIRouter(tags=["service"])
 
 _LEAF = {"id": "shipping.lost", "name": {"en": "Lost parcel", "zh": "包裹丢失"}, "team": "logistics", "children": []}
+_WELL = ("ok", "none")
 _TREE = {"hash": "1f6c2f7d0c9b4a55", "categories": [{"id": "shipping", "name": {"en": "Shipping"}, "children": [_LEAF]}]}
 
 
@@ -30,7 +25,7 @@ def _example(reply: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
 
 
 class ReadyOut(BaseModel):
-    """What can be used; of each part "ok", or what is wrong with it."""
+    """What can be used; of each part "ok", or what is wrong with it: without a key, "failing"."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -48,7 +43,7 @@ class ReadyOut(BaseModel):
     )
 
     ready: bool
-    version: Annotated[str, Field(description="What decides now.")]
+    version: Annotated[str | None, Field(description="What decides now; null without a key.")]
     store: Annotated[str, Field(description="Whether it can be read.")]
     writable: Annotated[str, Field(description="Whether it can be written.")]
     backend: Annotated[str, Field(description="Whether the engine worked when it was last asked.")]
@@ -67,29 +62,19 @@ async def health() -> dict[str, str]:
     response_model=ReadyOut,
     responses={503: {"model": ReadyOut, "description": "Something cannot be used; the body says what."}},
 )
-async def ready(request: Request) -> JSONResponse:
-    """Whether store, backend and calibration can be used, each by itself."""
+async def ready(request: Request, caller: Annotated[Caller | None, Depends(known_caller)]) -> JSONResponse:
+    """Whether store, backend and calibration can be used, each by itself. What is wrong with it is told to those who show a key."""
     service = service_of(request)
     version = service.versions.current
-    store, writable = await asyncio.to_thread(_store, service.store)
+    readiness: Readiness = request.app.state.readiness
+    store, writable = await readiness.store()
     calibration = "none" if version.triage.calibration is None else "ok"
     parts = {"store": store, "writable": writable, "backend": service.trouble or "ok", "calibration": calibration}
-    is_ready = all(said in ("ok", "none") for said in parts.values())
-    told = ReadyOut(ready=is_ready, version=version.id, **parts)
+    is_ready = all(said in _WELL for said in parts.values())
+    if caller is None:
+        parts = {part: said if said in _WELL else "failing" for part, said in parts.items()}
+    told = ReadyOut(ready=is_ready, version=version.id if caller else None, **parts)
     return JSONResponse(told.model_dump(), 200 if is_ready else 503)
-
-
-def _store(store: SqlStore) -> tuple[str, str]:
-    """Whether it can be read, and written."""
-    return _trouble(lambda: store.check(writes=False)), _trouble(store.check)
-
-
-def _trouble(check: Callable[[], None]) -> str:
-    try:
-        check()
-    except StoreError as error:
-        return error.problem
-    return "ok"
 
 
 @router.get("/categories", summary="The tree of categories", responses=_example(_TREE))
