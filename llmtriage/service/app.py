@@ -43,7 +43,9 @@ def create_app(service: Service) -> FastAPI:
         forgetting.cancel()
         await service.versions.aclose()
 
-    app = _App(title="llmtriage", version=__version__, lifespan=lifespan, redoc_url=None, responses=document.PROBLEMS)
+    app = _App(
+        title="llmtriage", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, responses=document.PROBLEMS
+    )
     app.state.service = service
     app.state.readiness = Readiness(service.store)
     app.state.hooks = Hooks(service, service.metrics.delivered)

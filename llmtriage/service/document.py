@@ -1,4 +1,4 @@
-"""The document of the API (OpenAPI), as `/docs` shows it and as it stands in `docs/openapi.json`."""
+"""The document of the API (OpenAPI), as the page `/docs` shows it and as it stands in `docs/openapi.json`."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
 import re
@@ -92,7 +93,13 @@ def test_a_client_of_a_served_document_sees_the_same(tmp_path_factory: pytest.Te
     """And a page on which it can be read."""
     with started(tmp_path_factory.mktemp("service")) as served:
         assert served.client.get("/openapi.json").json() == DOCUMENT
-        assert served.client.get("/docs").status_code == 200
+        page = html.unescape(served.client.get("/docs?lang=zh").text)
+        for name, call in CALLS.items():
+            assert f"<code>{name}</code>" in page
+            assert call["description"] in page
+        assert "<code>filters.ticket_language</code>" in page
+        assert "<code>string | null</code>" in page
+        assert "调用以您的身份进行" in page
 
 
 @pytest.fixture(scope="module")

@@ -296,7 +296,7 @@ def test_nothing_hostile_is_more_than_text(serve: Serve) -> None:
     served = serve()
     enqueue(served, 2, title=HOSTILE, content=HOSTILE, channel=HOSTILE, language=HOSTILE[:30], id=f"A{HOSTILE}")
     enqueue(served, 2, title=HOSTILE, content=f"{HOSTILE} refund", channel=HOSTILE)
-    browser = person(served, name="<script>alert(1)</script>")
+    browser = person(served, name="<script>alert(1)<script>")
     page = browser.get("/review/next")
     following = answer(browser, page, answer="other", note=HOSTILE)
     pages = [

@@ -9,14 +9,9 @@ from starlette.datastructures import MutableHeaders
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_PAGES = (
+_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
-)
-# FastAPI's page of the API loads its program from a CDN and starts it in the page. Only this page may.
-_DOCS = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "img-src 'self' data: https://fastapi.tiangolo.com; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 _ALL = {
     "X-Content-Type-Options": "nosniff",
@@ -53,6 +48,5 @@ class Headers:
 
 
 def _wanted(path: str) -> dict[str, str]:
-    policy = _DOCS if path == "/docs" else _PAGES
     kept = {} if path.startswith(_KEPT) else {"Cache-Control": "no-store"}
-    return {"Content-Security-Policy": policy, **_ALL, **kept}
+    return {"Content-Security-Policy": _POLICY, **_ALL, **kept}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from llmtriage.service.pages import files, overview, review, signing
+from llmtriage.service.pages import api, files, overview, review, signing
 
 __all__ = ["router"]
 
 router = APIRouter()
-for _part in (files, signing, review, overview):
+for _part in (files, signing, review, overview, api):
     router.include_router(_part.router)

@@ -1,4 +1,4 @@
-"""What the pages load besides: a style sheet and two scripts, from this service alone."""
+"""What the pages load besides: style sheets and scripts, from this service alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ router = APIRouter(include_in_schema=False)
 
 _FOLDER = Path(__file__).parent / "static"
 _TYPES = {
+    "api.css": "text/css",
+    "api.js": "text/javascript",
     "app.css": "text/css",
     "overview.css": "text/css",
     "keys.js": "text/javascript",

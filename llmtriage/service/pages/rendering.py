@@ -23,17 +23,7 @@ if TYPE_CHECKING:
     from llmtriage.service.access.people import Person
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
-_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "Vary": "HX-Request, Accept-Language, Cookie",
-}
+_HEADERS = {"Vary": "HX-Request, Accept-Language, Cookie"}  # more are added to every response
 _A_YEAR = 365 * 24 * 3600  # seconds
 
 

@@ -32,6 +32,21 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "lost soon": ("This ticket is with somebody else now, or was answered.", "此工单已由他人处理或已回答。"),
     "error": ("This did not work", "未能完成"),
     "back to queue": ("To the queue", "回到队列"),
+    # the page of the API
+    "api": ("API", "API"),
+    "api about": (
+        "Each call can be tried here. It is made in your name, or with a key if you give one, and what it changes is changed.",
+        "此处可试用每个接口。调用以您的身份进行，填写密钥则使用密钥；调用会真正生效。",
+    ),
+    "api key": ("Key (lt_...), kept nowhere", "密钥（lt_...），不会保存"),
+    "api name": ("Field", "字段"),
+    "api kind": ("Kind", "类型"),
+    "api meaning": ("Meaning", "含义"),
+    "api required": ("required", "必填"),
+    "api body": ("What is sent", "发送的内容"),
+    "api call": ("Call", "调用"),
+    "api reply": ("What may come back", "返回示例"),
+    "api curl": ("As a command", "命令行"),
     # signing in
     "sign in": ("Sign in", "登录"),
     "name": ("Name", "姓名"),
