@@ -258,7 +258,9 @@ def test_a_form_is_no_call(serve: Serve, kind: str) -> None:
     assert reply.status_code == 415
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"])
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "X-Forwarded-Port", "CF-Connecting-IP", "X-Original-Host"]
+)
 def test_behind_a_proxy_nothing_is_open(serve: Serve, header: str) -> None:
     """Whoever calls through one may be anywhere."""
     assert serve().client.get("/categories", headers={header: "127.0.0.1"}).status_code == 401
@@ -286,9 +288,18 @@ def test_only_its_own_names_are_answered(serve: Serve, host: str, status: int) -
 def test_other_names_are_told(serve: Serve) -> None:
     """With --allow-host; then also where the address is not local."""
     for host in ("127.0.0.1", "10.0.0.5"):
-        client = serve(host=host, hosts=("triage.example",)).client
+        client = serve(host=host, hosts=("triage.example:8443",)).client
         assert client.get("/health", headers={"Host": "Triage.Example"}).status_code == 200
         assert client.get("/health", headers={"Host": "evil.example"}).status_code == 421
+
+
+@pytest.mark.parametrize("name", ["triage.example", "triage.example:8443", "::1", "fe80::1", "[fe80::1]:8443", "10.0.0.7"])
+def test_a_name_is_told_with_a_port_or_without(serve: Serve, name: str) -> None:
+    """And an address of IPv6 with brackets or without. What is none opens nothing."""
+    client = serve(hosts=(name, "", "a@b")).client
+    asked = name if name.startswith("[") else f"[{name}]" if "::" in name else name
+    assert client.get("/health", headers={"Host": asked}).status_code == 200
+    assert client.get("/health", headers={"Host": ""}).status_code == 421
 
 
 def test_a_service_for_others_is_called_by_any_name(serve: Serve) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from signing_in import NAME, PASSWORD, sign_in, with_account, with_pages
 
 from llmtriage.errors import InputError, UnknownNameError
 from llmtriage.service.access.people import local_path
-from llmtriage.store import accounts, recording, sessions
+from llmtriage.store import accounts, recording, schema, sessions
 
 Serve = Callable[..., Served]
 HOUR = 3_600_000_000
@@ -104,6 +105,26 @@ def test_what_the_store_has_is_no_session(serve: Serve, tmp_path: Path) -> None:
     database.close()
     assert token not in rows
     assert PASSWORD not in rows
+
+
+def test_what_ended_is_gone(serve: Serve) -> None:
+    """From the store too: at sign-out that session, with a removal all of this person, and of nobody else."""
+    served = serve()
+    client = with_account(served)
+    accounts.add(served.store.database, "ann", "another password")
+    others = [TestClient(client.app, base_url=str(client.base_url)) for _ in range(3)]
+    for one, who, word in zip([client, *others], [NAME, NAME, NAME, "ann"], [PASSWORD] * 3 + ["another password"], strict=True):
+        assert sign_in(one, who, word) == 200
+    assert client.post("/try/out", data={"csrf": client.get("/try/me").json()["csrf"]}).status_code == 200
+    assert _sessions(served) == ["ann", NAME, NAME]
+    accounts.remove(served.store.database, NAME)
+    assert _sessions(served) == ["ann"]
+    assert [is_in(one) for one in others] == [False, False, True]
+
+
+def _sessions(served: Served) -> list[str]:
+    with served.store.database.reading() as connection:
+        return sorted(connection.scalars(sa.select(schema.session.c.reviewer)))
 
 
 @pytest.mark.parametrize(("hours", "goes_on"), [([7.9, 7.9], True), ([8.1], False), ([7.0] * 24, False)])

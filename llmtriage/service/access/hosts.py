@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from llmtriage.service.settings import ServiceSettings
 
 _OWN = ("127.0.0.1", "::1", "localhost")
-_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+# Each proxy adds another one of them; what a name goes on with differs too: X-Forwarded-Port, X-Real-IP, CF-Connecting-IP.
+_FORWARDED = (
+    "forwarded",
+    "via",
+    "x-forwarded",
+    "x-real-",
+    "x-client-",
+    "x-original-",
+    "x-cluster-",
+    "true-client-",
+    "cf-connecting-",
+)
 
 
 class Hosts:
@@ -28,7 +39,7 @@ class Hosts:
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
         self._app = app
-        own = {_bare(name) for name in (*_OWN, settings.host, *settings.hosts)}
+        own = {str(_address(name) or host_name(name)) for name in (*_OWN, settings.host, *settings.hosts)} - {""}
         self._names = own if settings.is_local or settings.hosts else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +86,7 @@ def is_trusted(request: HTTPConnection, settings: ServiceSettings) -> bool:
 
 def is_forwarded(request: HTTPConnection) -> bool:
     """Whether something stands between: then a local address says nothing of who calls."""
-    return any(name in request.headers for name in _FORWARDED)
+    return any(name.startswith(_FORWARDED) for name in request.headers)
 
 
 def is_https(request: HTTPConnection, settings: ServiceSettings) -> bool:
