@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llmtriage.store import SqlStore
     from llmtriage.taxonomy import Taxonomy
     from llmtriage.tickets import Ticket
+    from llmtriage.triage import Triage
 
 
 @dataclass(slots=True)
@@ -53,19 +54,23 @@ class Service:
         Raises:
             StoreError: They cannot be kept; then nothing is decided.
         """
-        version = self.versions.current
-        outcomes: list[Outcome] = []
         start = time.perf_counter()
+        async with self.versions.using() as version:
+            outcomes = await self._decided(version.triage, tickets)
+        self.metrics.decided(outcomes, version.triage, time.perf_counter() - start)
+        return version, outcomes
+
+    async def _decided(self, triage: Triage, tickets: Sequence[Ticket]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
         try:
-            async for outcome in version.triage.aclassify_many(tickets, online=True):
+            async for outcome in triage.aclassify_many(tickets, online=True):
                 outcomes.append(outcome)  # noqa: PERF401 - those before an error count
             self._heed(outcomes)
         except BackendError as error:
             self.trouble = str(error)
             failure = Failure(reason="backend_unavailable", detail="the engine cannot work now")
-            outcomes += await version.triage.adefer(tickets[len(outcomes) :], failure)
-        self.metrics.decided(outcomes, version.triage, time.perf_counter() - start)
-        return version, outcomes
+            outcomes += await triage.adefer(tickets[len(outcomes) :], failure)
+        return outcomes
 
     def _heed(self, outcomes: Sequence[Outcome]) -> None:
         """Note whether the engine worked, where it was asked: one that was there when the service began fails ticket by ticket."""

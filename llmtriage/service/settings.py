@@ -21,9 +21,12 @@ class ServiceSettings(BaseModel):
         host: The address it listens on.
         port: The port.
         language: Of reasons and pages where nothing else is asked for.
+        form_bytes: The longest form of a page; all that somebody may send of whom nothing is known.
         body_bytes: The longest request.
         batch_bytes: The longest request of a batch.
+        bodies_bytes: All bodies together that arrive or are worked on; more are told to come again.
         body_seconds: How long a request may take to arrive.
+        arriving: Requests whose body arrives at a time; more are told to come again.
         in_flight: Requests that are worked on at a time; more are told to come again.
         per_minute: Requests a minute of one caller.
         second: The share of answers of people that a second person gives independently.
@@ -39,9 +42,12 @@ class ServiceSettings(BaseModel):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     language: Literal["en", "zh"] = "en"
+    form_bytes: Annotated[int, Field(gt=0)] = 128 * 2**10
     body_bytes: Annotated[int, Field(gt=0)] = 2 * 2**20
     batch_bytes: Annotated[int, Field(gt=0)] = 20 * 2**20
+    bodies_bytes: Annotated[int, Field(gt=0)] = 256 * 2**20
     body_seconds: Annotated[float, Field(gt=0)] = 20.0
+    arriving: Annotated[int, Field(ge=1)] = 4096
     in_flight: Annotated[int, Field(ge=1)] = 512
     per_minute: Annotated[int, Field(ge=1)] = 60_000
     second: _Share = 0.1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 from llmtriage.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from llmtriage.triage import Triage
 
@@ -43,6 +45,8 @@ class Versions:
         self._changing = asyncio.Lock()
         self._current: Version | None = None
         self._before: Version | None = None
+        self._users: Counter[Triage] = Counter()
+        self._is_over = False
 
     @property
     def current(self) -> Version:
@@ -55,8 +59,19 @@ class Versions:
         """What decided before, if there was one."""
         return self._before
 
+    @asynccontextmanager
+    async def using(self) -> AsyncIterator[Version]:
+        """What decides now, open until the block ends, also where it was replaced meanwhile."""
+        version = self.current
+        self._users[version.triage] += 1
+        try:
+            yield version
+        finally:
+            self._users[version.triage] -= 1
+            await self._let_go(version.triage)
+
     async def take_over(self) -> Version:
-        """Read everything anew; once it is known to fit it decides, and what came before the last one is let go.
+        """Read everything anew; once it is known to fit it decides, and what came before the last one is let go when nobody uses it any more.
 
         Raises:
             InputError: A file cannot be used. What decides goes on.
@@ -70,7 +85,7 @@ class Versions:
                 return self._current
             gone, self._before, self._current = self._before, self._current, new
             if gone is not None:
-                await gone.triage.aclose()
+                await self._let_go(gone.triage)
             return new
 
     async def back(self) -> Version:
@@ -83,10 +98,18 @@ class Versions:
             return before
 
     async def aclose(self) -> None:
-        """Let both go."""
+        """Let both go; one that is still used when its last user is done."""
+        self._is_over = True
         for version in (self._current, self._before):
             if version is not None:
-                await version.triage.aclose()
+                await self._let_go(version.triage)
+
+    async def _let_go(self, triage: Triage) -> None:
+        """Close it where nobody uses it, and nobody will."""
+        kept = not self._is_over and any(one is not None and one.triage is triage for one in (self._current, self._before))
+        if not kept and not self._users[triage]:
+            del self._users[triage]
+            await triage.aclose()
 
     async def _built(self) -> Version:
         triage = await asyncio.to_thread(self._build)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 from serving import Served
 
+from llmtriage import Ticket, Triage
+from llmtriage.outcomes import Pending
+from llmtriage.predictions import Failure, Prediction, Question
 from llmtriage.resources import shipped
+from llmtriage.service.serving import Service
+from llmtriage.service.settings import ServiceSettings
+from llmtriage.service.versions import Versions
+from llmtriage.store import SqlStore
 
 Serve = Callable[..., Served]
 
@@ -49,3 +57,57 @@ def test_there_is_nothing_before_the_first_version(serve: Serve) -> None:
     reply = serve().client.post("/versions/back")
     assert reply.status_code == 409
     assert "no version before" in reply.json()["title"]
+
+
+class _Waiting:
+    """An engine that answers when it is told to, and not once it is closed."""
+
+    name = "waiting"
+
+    def __init__(self, number: int) -> None:
+        self.number, self.closed = number, 0
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"model": str(self.number)}
+
+    async def predict(self, questions: AsyncIterable[Question], *, online: bool) -> AsyncIterator[Prediction | Failure]:  # noqa: ARG002
+        async for _ in questions:
+            self.asked.set()
+            await self.go_on.wait()
+            yield Failure(reason="refused", detail="open" if not self.closed else "closed")
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+async def test_what_is_used_is_closed_when_its_last_user_is_done(tmp_path: Path) -> None:
+    """However often something else was taken over meanwhile; at the end all are closed, each once."""
+    engines: list[_Waiting] = []
+
+    def build() -> Triage:
+        engines.append(_Waiting(len(engines)))
+        return Triage(backend=engines[-1])
+
+    with SqlStore(tmp_path / "service.db") as store:
+        service = Service(ServiceSettings(), store, Versions(build))
+        await service.versions.take_over()
+        slow = [asyncio.create_task(service.decide([Ticket(content="my parcel never arrived")])) for _ in range(2)]
+        await engines[0].asked.wait()
+        await service.versions.take_over()
+        await service.versions.take_over()
+        assert [one.closed for one in engines] == [0, 0, 0]
+        engines[0].go_on.set()
+        for task in slow:
+            _, [outcome] = await task
+            assert isinstance(outcome, Pending)
+            assert outcome.failure is not None
+            assert outcome.failure.detail == "open"
+        assert [one.closed for one in engines] == [1, 0, 0]
+        last = asyncio.create_task(service.decide([Ticket(content="my parcel never arrived")]))
+        await engines[2].asked.wait()
+        await service.versions.aclose()
+        assert [one.closed for one in engines] == [1, 1, 0]
+        engines[2].go_on.set()
+        await last
+        assert [one.closed for one in engines] == [1, 1, 1]

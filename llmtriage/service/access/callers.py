@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 
 from llmtriage.errors import StoreError
 from llmtriage.service.access.hosts import check_origin, is_forwarded
@@ -48,10 +49,17 @@ class Caller:
         return f"{self.kind} {self.name}"
 
 
-def caller_of(request: Request, shown: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]) -> Caller:
+def caller_of(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]) -> Caller:
     """A dependency: who calls the API, counted. Raises Problem (401, 403, 415, 429)."""
+    known: Caller | None = getattr(request.state, "known", None)
+    return known or identify(request)
+
+
+def identify(request: Request) -> Caller:
+    """Who calls, by the head of the request alone; counted. Raises Problem (401, 403, 415, 429)."""
     if "authorization" in request.headers:
-        caller = _by_key(request, shown.credentials if shown else "")
+        scheme, secret = get_authorization_scheme_param(request.headers["authorization"])
+        caller = _by_key(request, secret if scheme.lower() == "bearer" else "")
     elif _is_open(request):
         caller = _at_this_machine(request)
     else:

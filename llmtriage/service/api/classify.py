@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Annotated, Any
 
@@ -11,10 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from llmtriage.service.access import Caller
 from llmtriage.service.api.models import OUTCOME, TICKET, OutcomeOut, TicketIn, Wire
 from llmtriage.service.edge.idempotency import once
+from llmtriage.service.edge.json_body import JsonRoute
 from llmtriage.service.problems import place
 from llmtriage.service.serving import service_of
 
-router = APIRouter(prefix="/classify", tags=["classify"])
+router = APIRouter(prefix="/classify", tags=["classify"], route_class=JsonRoute)
 MOST = 1_000
 
 
@@ -76,8 +78,7 @@ async def batch(request: Request, sent: Batch, _: Annotated[Caller, Depends(once
     """Decide on up to 1,000 tickets. An item that cannot be used is told with its errors; the others are decided."""
     service = service_of(request)
     start = time.perf_counter()
-    found = [_checked(index, item) for index, item in enumerate(sent.items)]
-    found = _without_repeated(found)
+    found = await asyncio.to_thread(_all_checked, sent.items)
     tickets = [one.to_ticket() for one in found if isinstance(one, TicketIn)]
     version, outcomes = await service.decide(tickets)
     seconds = time.perf_counter() - start
@@ -91,6 +92,11 @@ async def batch(request: Request, sent: Batch, _: Annotated[Caller, Depends(once
 
 
 _Checked = TicketIn | list[dict[str, str]]
+
+
+def _all_checked(items: list[Any]) -> list[_Checked]:
+    """Long ones take a while."""
+    return _without_repeated([_checked(index, item) for index, item in enumerate(items)])
 
 
 def _checked(index: int, item: Any) -> _Checked:

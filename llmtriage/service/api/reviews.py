@@ -12,11 +12,12 @@ from llmtriage.service.access import Caller
 from llmtriage.service.api.models import Wire
 from llmtriage.service.api.reviewers import ReviewerIn, answering
 from llmtriage.service.edge.idempotency import once
+from llmtriage.service.edge.json_body import JsonRoute
 from llmtriage.service.problems import place
 from llmtriage.service.serving import service_of
 from llmtriage.store.outside_answers import Became, Told, keep
 
-router = APIRouter(prefix="/reviews", tags=["reviews"])
+router = APIRouter(prefix="/reviews", tags=["reviews"], route_class=JsonRoute)
 MOST = 1_000
 _Short = Annotated[str, Field(min_length=1, max_length=200)]
 _EXAMPLE: dict[str, JsonValue] = {"id": "T-1001", "category": "shipping.lost", "reviewer": "王芳", "at": "2026-01-05T09:02:00Z"}

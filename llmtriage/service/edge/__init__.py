@@ -23,6 +23,6 @@ def install(app: FastAPI, service: Service) -> None:
     settings = service.settings
     app.add_exception_handler(Replayed, replay)
     app.add_middleware(KeptReplies, requests=Requests(service.store.database))
-    app.add_middleware(Arriving, settings=settings)
     app.add_middleware(InFlight, most=settings.in_flight)
+    app.add_middleware(Arriving, settings=settings)
     app.add_middleware(Observing, metrics=service.metrics)

@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from fastapi import Request
+from fastapi.routing import APIRoute
 
 from llmtriage.service.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from fastapi import Response
 
 _TITLE = "the body is not JSON"
 
 
-def check(body: bytes) -> None:
-    """See that it can be read, and in one way only: of a name that comes twice two programs may take different values. Raises Problem."""
+class JsonRoute(APIRoute):
+    """A route that takes over what was read before it, for long bodies: they are read once, and beside the loop."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route, with requests that are read."""
+        handle = super().get_route_handler()
+
+        async def given(request: Request) -> Response:
+            return await handle(_Read(request.scope, request.receive))
+
+        return given
+
+
+class _Read(Request):
+    async def json(self) -> Any:
+        return self.scope["state"]["json"]
+
+
+def read(body: bytes) -> Any:
+    """What it says, if that is one thing only: of a name that comes twice two programs may take different values. Raises Problem."""
     try:
-        json.loads(body, object_pairs_hook=_named_once, parse_constant=_no_number)
+        return json.loads(body, object_pairs_hook=_named_once, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise Problem(400, _TITLE, f"it cannot be read from character {error.pos} on") from None
     except UnicodeDecodeError:
