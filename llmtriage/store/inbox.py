@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from llmtriage.store import schema
-from llmtriage.store.recording import DAY, now
+from llmtriage.store.recording import DAY, last_event, now
 from llmtriage.store.records import name, storable
 from llmtriage.tickets import Ticket
 
@@ -43,7 +43,7 @@ class Received:
 
 def put(store: SqlStore, hook: str, message: str, ticket: Ticket) -> bool:
     """Keep the ticket of a message until it is decided. On disk when this returns; False where the message came before. Raises StoreError."""
-    said = {key: value for key, value in asdict(ticket).items() if key != "numbered"}
+    said = {key: value for key, value in asdict(ticket).items() if key not in ("numbered", "as_of")}
     row = {
         "hook": hook,
         "message": name(message),
@@ -68,7 +68,8 @@ def take(store: SqlStore, most: int) -> list[Received]:
         chosen = _free(rows, at)[:most]
         held = schema.inbox.update().where(_inbox.id.in_([row.id for row in chosen]))
         connection.execute(held.values(held_until=at + HELD))
-    return [Received(row.id, row.hook, _ticket(row.ticket)) for row in chosen]
+        as_of = last_event(connection)
+    return [Received(row.id, row.hook, ticket_of(row.ticket, as_of=as_of)) for row in chosen]
 
 
 def done(store: SqlStore, ids: Sequence[int]) -> None:
@@ -127,8 +128,9 @@ def _change(store: SqlStore, ids: Sequence[int], **values: Any) -> None:
             connection.execute(schema.inbox.update().where(_inbox.id.in_(ids), _inbox.done_at.is_(None)).values(values))
 
 
-def _ticket(said: dict[str, Any]) -> Ticket:
-    return Ticket(**{key: value for key, value in said.items() if key != "source"})
+def ticket_of(said: dict[str, Any], *, as_of: int | None = None) -> Ticket:
+    """The ticket of a row."""
+    return Ticket(as_of=as_of, **{key: value for key, value in said.items() if key != "source"})
 
 
 def _storable(value: Any) -> Any:

@@ -267,6 +267,16 @@ look = Table(
 
 # -- what the service needs ------------------------------------------------------------------------
 
+erasure = Table(
+    "erasure",
+    metadata,
+    _id(),
+    Column("subject", LargeBinary, nullable=False),
+    Column("event", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index(None, "event"),
+)
+
 api_key = Table(
     "api_key",
     metadata,
@@ -341,6 +351,7 @@ delivery = Table(
     _id(),
     Column("callback", Text, ForeignKey("callback.name"), nullable=False),
     _of("event"),
+    _of("ticket"),
     Column("body", JSON, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("next_at", BigInteger),
@@ -348,6 +359,7 @@ delivery = Table(
     Column("status", Integer),
     Column("delivered_at", BigInteger),
     UniqueConstraint("callback", "event_id"),
+    Index(None, "ticket_id"),
     Index(None, "next_at"),
 )
 
@@ -377,7 +389,7 @@ POSTGRESQL_TRIGGERS = (
 )
 
 __all__ = [
-    "FINAL", "account", "api_key", "callback", "daily_count", "delivery", "event", "example_member", "example_set", "idempotency",
+    "FINAL", "account", "api_key", "callback", "daily_count", "delivery", "erasure", "event", "example_member", "example_set", "idempotency",
     "inbox", "look", "meta", "metadata", "outcome", "queue_entry", "review", "run", "session", "skip", "standing", "text", "ticket",
     "ticket_text",
 ]  # fmt: skip

@@ -43,7 +43,7 @@ def test_a_run_searches_and_never_scans(tmp_path: Path) -> None:
             record(store, decision(ticket("T2"), outcome))
             recall(store, ticket())
             recall(store, ticket("T3"))
-    assert len(found) == 4
+    assert len(found) == 5
     assert {step for steps in found.values() for step in steps if step.startswith("SCAN")} == set()
 
 

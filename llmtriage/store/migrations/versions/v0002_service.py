@@ -40,6 +40,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_callback")),
     )
     op.create_table(
+        "erasure",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("subject", sa.LargeBinary(), nullable=False),
+        sa.Column("event", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
+    )
+    op.create_index(op.f("ix_erasure_event"), "erasure", ["event"], unique=False)
+    op.create_table(
         "idempotency",
         sa.Column("caller", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
@@ -78,6 +87,7 @@ def upgrade() -> None:
         sa.Column("id", _ID, nullable=False),
         sa.Column("callback", sa.Text(), nullable=False),
         sa.Column("event_id", _ID, nullable=False),
+        sa.Column("ticket_id", _ID, nullable=False),
         sa.Column("body", sa.JSON(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("next_at", sa.BigInteger(), nullable=True),
@@ -86,9 +96,11 @@ def upgrade() -> None:
         sa.Column("delivered_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["callback"], ["callback.name"], name=op.f("fk_delivery_callback_callback")),
         sa.ForeignKeyConstraint(["event_id"], ["event.id"], name=op.f("fk_delivery_event_id_event")),
+        sa.ForeignKeyConstraint(["ticket_id"], ["ticket.id"], name=op.f("fk_delivery_ticket_id_ticket")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery")),
         sa.UniqueConstraint("callback", "event_id", name=op.f("uq_delivery_callback_event_id")),
     )
+    op.create_index(op.f("ix_delivery_ticket_id"), "delivery", ["ticket_id"], unique=False)
     op.create_index(op.f("ix_delivery_next_at"), "delivery", ["next_at"], unique=False)
 
     with op.batch_alter_table("queue_entry") as entries:
