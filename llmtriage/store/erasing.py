@@ -230,7 +230,7 @@ def _empty(connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
 def _refuse(store: SqlStore, connection: sa.Connection, whom: Iterable[tuple[str | None, str]]) -> None:
     """Who read these tickets before the newest event keeps nothing of them: `Ticket.as_of`. After a day nobody has them any more."""
     table, at = schema.erasure, now()
-    connection.execute(table.delete().where(table.c.at < at - DAY))
+    connection.execute(table.update().where(table.c.at < at - DAY, table.c.subject != b"").values(subject=b""))
     event = last_event(connection)
     rows = [{"subject": erased_subject(store.key, source, what), "event": event, "at": at} for source, what in whom]
     if rows:
