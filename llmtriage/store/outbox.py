@@ -133,7 +133,7 @@ def take(store: SqlStore, callback: str, most: int) -> list[Delivery]:
     at = now()
     due = (
         sa.select(schema.delivery)
-        .where(_delivery.callback == callback, _delivery.next_at <= at, _delivery.delivered_at.is_(None))
+        .where(_delivery.callback == callback, _delivery.next_at <= at)
         .where(sa.or_(_delivery.held_until.is_(None), _delivery.held_until < at))
         .order_by(_delivery.next_at, _delivery.id)
         .limit(most)

@@ -360,8 +360,10 @@ delivery = Table(
     Column("delivered_at", BigInteger),
     UniqueConstraint("callback", "event_id"),
     Index(None, "ticket_id"),
-    Index(None, "next_at"),
+    Index(None, "delivered_at"),
 )
+_DUE = delivery.c.next_at.is_not(None)
+Index("ix_delivery_due", delivery.c.callback, delivery.c.next_at, delivery.c.id, sqlite_where=_DUE, postgresql_where=_DUE)
 
 
 @cache

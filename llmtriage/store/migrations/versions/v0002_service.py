@@ -101,7 +101,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("callback", "event_id", name=op.f("uq_delivery_callback_event_id")),
     )
     op.create_index(op.f("ix_delivery_ticket_id"), "delivery", ["ticket_id"], unique=False)
-    op.create_index(op.f("ix_delivery_next_at"), "delivery", ["next_at"], unique=False)
+    op.create_index(op.f("ix_delivery_delivered_at"), "delivery", ["delivered_at"], unique=False)
+    due = sa.text("next_at IS NOT NULL")
+    op.create_index("ix_delivery_due", "delivery", ["callback", "next_at", "id"], sqlite_where=due, postgresql_where=due)
 
     with op.batch_alter_table("queue_entry") as entries:
         entries.drop_constraint(op.f("ck_queue_entry_lane"), type_="check")
