@@ -14,6 +14,7 @@ from drawn import SHOP
 from overseen import accept_probes, decide_probes, promised, run_under
 
 from llmtriage.store import SqlStore, outbox
+from llmtriage.store.agreement import agreement
 from llmtriage.store.overview import overview
 
 
@@ -87,6 +88,14 @@ def test_what_is_due_is_taken_in_order_from_an_index_of_a_server(server: postgre
         assert len(outbox.take(store, "crm", 9)) == 1
     assert any("ix_delivery_due" in line for line in found)
     assert not any("Sort" in line for line in found)
+
+
+def test_what_people_and_the_model_say_is_compared_by_indexes(tmp_path: Path) -> None:
+    """Of an answer to a planned sample the last outcome of its text is wanted: by its ticket, not backwards through all outcomes."""
+    with SqlStore(tmp_path / "run.db") as store, plans(store) as found:
+        agreement(store.database)
+    assert any("ix_outcome_ticket_id_id (ticket_id=?)" in step for steps in found.values() for step in steps)
+    assert not any(step.startswith("SCAN outcome") for steps in found.values() for step in steps)
 
 
 def test_an_overview_scans_neither_tickets_nor_outcomes(tmp_path: Path) -> None:
