@@ -10,16 +10,15 @@ import sqlalchemy as sa
 
 from llmtriage.errors import StoreError
 from llmtriage.store import schema
-from llmtriage.store.inbox import ticket_of
+from llmtriage.store.inbox import emptied
 from llmtriage.store.recording import DAY, last_event, now
-from llmtriage.store.records import erased_subject, name, of_customer, text_hmac, ticket_key
+from llmtriage.store.records import erased_subject, name, of_customer, storable
 from llmtriage.store.requests import Requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from llmtriage.store.store import SqlStore
-    from llmtriage.tickets import Ticket
 
 _TOGETHER = 1000  # tickets of one transaction: other writers wait no longer than a moment
 _WAIT = 0.05  # seconds between two looks at who reads
@@ -119,24 +118,19 @@ def _tickets(store: SqlStore, source: str | None, *conditions: sa.ColumnElement[
 
 def messages_named(store: SqlStore, ids: Iterable[str], source: str | None = None) -> dict[str, list[int]]:
     """The messages of the inbox about tickets with these ids that are not decided yet, as `tickets_named`. Raises StoreError."""
-    return {one: list(_messages(store, source, _said("id") == name(one))) for one in ids}
+    return {one: list(_messages(store, source, schema.inbox.c.ticket_key == f"id:{name(one)}")) for one in ids}
 
 
 def messages_of(store: SqlStore, customer: str, source: str | None = None) -> list[int]:
     """The messages of the inbox about tickets of a customer that are not decided yet, as `tickets_of`. Raises StoreError."""
-    return list(_messages(store, source, _said("customer") == name(customer)))
-
-
-def _said(field: str) -> sa.ColumnElement[str]:
-    said: sa.ColumnElement[str] = schema.inbox.c.ticket[field].as_string()
-    return said
+    return list(_messages(store, source, schema.inbox.c.ticket["customer"].as_string() == storable(customer)))
 
 
 def _messages(store: SqlStore, source: str | None, *conditions: sa.ColumnElement[bool]) -> Sequence[int]:
     table = schema.inbox.c
-    chosen = sa.select(table.id).where(table.done_at.is_(None), *conditions).order_by(table.id)
+    chosen = sa.select(table.id).where(table.next_at.is_not(None), *conditions).order_by(table.id)
     if source is not None:
-        chosen = chosen.where(_said("source") == name(source))
+        chosen = chosen.where(table.source == name(source))
     with store.database.reading() as connection:
         return connection.scalars(chosen).all()
 
@@ -164,12 +158,12 @@ def erase(store: SqlStore, tickets: Sequence[int], messages: Sequence[int] = ())
             _erase(connection, group, "erase")
             _refuse(store, connection, [(row.source, row.key) for row in keys])
     for start in range(0, len(messages), _TOGETHER):
-        which = sa.and_(inbox.id.in_(messages[start : start + _TOGETHER]), inbox.done_at.is_(None))
+        which = sa.and_(inbox.id.in_(messages[start : start + _TOGETHER]), inbox.next_at.is_not(None))
         with store.database.writing() as connection:
-            rows = connection.execute(sa.select(inbox.id, inbox.ticket).where(which)).all()
+            rows = connection.execute(sa.select(inbox.id, inbox.source, inbox.ticket_key).where(which)).all()
             _empty(connection, which)
             _note(connection, "erase", "message", [row.id for row in rows])
-            _refuse(store, connection, [(row.ticket["source"], _key(store, ticket_of(row.ticket))) for row in rows])
+            _refuse(store, connection, [(row.source, row.ticket_key) for row in rows])
     clear(store)
 
 
@@ -216,15 +210,12 @@ def _old(before: int) -> sa.Select[int]:
 def _left(before: int) -> sa.ColumnElement[bool]:
     """Messages that nobody has decided and nobody works on."""
     table = schema.inbox.c
-    return sa.and_(
-        table.received_at < before, table.done_at.is_(None), sa.or_(table.held_until.is_(None), table.held_until < now())
-    )
+    return sa.and_(table.received_at < before, table.next_at <= now())
 
 
 def _empty(connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
     """Messages that are not decided lose what they hold; that they came is still known. Returns how many."""
-    emptied = schema.inbox.update().where(which)
-    return connection.execute(emptied.values(ticket=None, held_until=None, done_at=now())).rowcount
+    return connection.execute(schema.inbox.update().where(which).values(emptied())).rowcount
 
 
 def _refuse(store: SqlStore, connection: sa.Connection, whom: Iterable[tuple[str | None, str]]) -> None:
@@ -235,10 +226,6 @@ def _refuse(store: SqlStore, connection: sa.Connection, whom: Iterable[tuple[str
     rows = [{"subject": erased_subject(store.key, source, what), "event": event, "at": at} for source, what in whom]
     if rows:
         connection.execute(table.insert(), rows)
-
-
-def _key(store: SqlStore, ticket: Ticket) -> str:
-    return ticket_key(ticket, text_hmac(store.key, ticket))
 
 
 def _erase(connection: sa.Connection, tickets: Sequence[int], kind: str) -> None:

@@ -330,13 +330,21 @@ inbox = Table(
     _id(),
     Column("hook", Text, nullable=False),
     Column("message", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("ticket_key", Text),
     Column("ticket", JSON(none_as_null=True)),
     Column("received_at", BigInteger, nullable=False),
-    Column("held_until", BigInteger),
+    Column("next_at", BigInteger),
     Column("done_at", BigInteger),
     UniqueConstraint("hook", "message"),
-    Index(None, "done_at", "id"),
+    Index(None, "done_at"),
 )
+_UNDONE = inbox.c.next_at.is_not(None)
+for _name, _columns in {
+    "ix_inbox_due": (inbox.c.source, inbox.c.next_at, inbox.c.id),
+    "ix_inbox_ticket": (inbox.c.ticket_key, inbox.c.id),
+}.items():
+    Index(_name, *_columns, sqlite_where=_UNDONE, postgresql_where=_UNDONE)
 
 callback = Table(
     "callback",

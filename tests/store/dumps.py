@@ -45,7 +45,8 @@ def _fill_for_the_service(connection: sa.Connection) -> None:
     session = {"hash": b"s", "reviewer": "王芳", "role": "lead", "created_at": 1, "seen_at": 1}
     connection.execute(schema.session.insert(), session)
     connection.execute(schema.idempotency.insert(), {"caller": "abcd", "key": "k", "request": b"r", "created_at": 1})
-    connection.execute(schema.inbox.insert(), {"hook": "zendesk", "message": "m", "ticket": {"title": "退款"}, "received_at": 1})
+    message = {"hook": "zendesk", "message": "m", "source": "", "ticket_key": "id:T5", "ticket": {"title": "退款"}}
+    connection.execute(schema.inbox.insert(), {**message, "received_at": 1, "next_at": 1})
     connection.execute(schema.callback.insert(), {"name": "crm", "last_event": 0})
     delivery = {"callback": "crm", "event_id": 1, "ticket_id": 1, "body": {}, "attempts": 0, "next_at": 1}
     connection.execute(schema.delivery.insert(), delivery)

@@ -13,7 +13,7 @@ from decided import accepted, decision, pending, recall, record, ticket
 from drawn import SHOP
 from overseen import accept_probes, decide_probes, promised, run_under
 
-from llmtriage.store import SqlStore, outbox
+from llmtriage.store import SqlStore, inbox, outbox
 from llmtriage.store.agreement import agreement
 from llmtriage.store.overview import overview
 
@@ -64,7 +64,13 @@ def test_what_is_due_is_taken_in_order_from_an_index(tmp_path: Path) -> None:
             assert len(outbox.take(store, "crm", 9)) == 1
             outbox.arrived(store, {1: 200})
             outbox.forget(store)
-    assert walks(found) == set()
+            inbox.put(store, "crm", "m1", ticket())
+            assert len(inbox.take(store, 9)) == 1
+            inbox.backlog(store)
+            inbox.forget(store)
+    assert walks(found) <= {"SCAN inbox USING INDEX ix_inbox_due", "SCAN inbox USING INDEX ix_inbox_ticket"}  # what waits alone
+    assert any("ix_inbox_due (source=? AND next_at<?)" in step for steps in found.values() for step in steps)
+    assert any("ix_inbox_ticket (ticket_key=? AND id<?)" in step for steps in found.values() for step in steps)
     assert any("ix_delivery_due (callback=? AND next_at<?)" in step for steps in found.values() for step in steps)
 
 
