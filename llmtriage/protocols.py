@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from llmtriage.predictions import Example, Failure, Prediction, Question
-    from llmtriage.remembering import Decision, Known
+    from llmtriage.remembering import Decision, Recalled
     from llmtriage.tickets import Ticket, TicketRow
 
 
@@ -64,7 +64,7 @@ class Store(Protocol):
     def name(self) -> str:
         """What people read."""
 
-    def recall(self, tickets: Sequence[tuple[Ticket, str]]) -> Sequence[Known | None]:
+    def recall(self, tickets: Sequence[tuple[Ticket, str]]) -> Recalled:
         """What is known of tickets, each with its run (`Triage.run_of`), in their order. Raises StoreError."""
 
     def record(self, decisions: Sequence[Decision]) -> Future[Sequence[bool]]:

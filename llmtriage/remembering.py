@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from llmtriage.errors import InputError
 from llmtriage.outcomes import Outcome
@@ -62,6 +62,18 @@ class Known:
     own: bool
 
 
+class Recalled(NamedTuple):
+    """What a store knows of several tickets.
+
+    Attributes:
+        known: Of each; None where it knows nothing.
+        as_of: The number of its last event then: `Ticket.as_of` of those that it is to keep.
+    """
+
+    known: Sequence[Known | None]
+    as_of: int
+
+
 class Memory:
     """A store, and the share of tickets that are drawn for a blind review."""
 
@@ -89,11 +101,12 @@ class Memory:
         """What outcomes depend on because of it."""
         return {} if self.probe is None else {"probe": f"{self.probe:g}"}
 
-    async def recall(self, tickets: Sequence[Ticket], texts: Sequence[str], run_keys: Sequence[str]) -> list[Known | None]:
+    async def recall(self, tickets: Sequence[Ticket], texts: Sequence[str], run_keys: Sequence[str]) -> Recalled:
         """What is known of each ticket, whose prepared texts are `texts`. Raises StoreError."""
         pairs = list(zip(tickets, run_keys, strict=True))
-        known = await asyncio.to_thread(self.store.recall, pairs)
-        return [one and replace(one, outcome=replace(one.outcome, text=text)) for one, text in zip(known, texts, strict=True)]
+        known, as_of = await asyncio.to_thread(self.store.recall, pairs)
+        own = [one and replace(one, outcome=replace(one.outcome, text=text)) for one, text in zip(known, texts, strict=True)]
+        return Recalled(own, as_of)
 
     def drawn(self, ticket: Ticket) -> float | None:
         """The probability with which a ticket was drawn for a blind review; None where it was not drawn."""
@@ -105,7 +118,7 @@ class Memory:
         """Keep decisions; they are on disk when it returns. Raises StoreError.
 
         Returns:
-            The outcomes that stand: where another process was first, its own.
+            The outcomes that stand: where another process was first, its own; where the ticket was erased meanwhile, what was decided.
         """
         if not decisions:
             return []
@@ -114,6 +127,7 @@ class Memory:
         if not late:
             return [one.outcome for one in decisions]
         keys = [one.run_key for one in late]
-        known = iter(await self.recall([one.ticket for one in late], [one.outcome.text for one in late], keys))
-        found = (None if is_new else next(known) for is_new in stands)
+        known, _ = await self.recall([one.ticket for one in late], [one.outcome.text for one in late], keys)
+        others = iter(known)
+        found = (None if is_new else next(others) for is_new in stands)
         return [one.outcome if other is None else other.outcome for one, other in zip(decisions, found, strict=True)]

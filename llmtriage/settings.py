@@ -215,6 +215,7 @@ class HookSettings(BaseModel):
         kind: How messages are signed: "standard" (Standard Webhooks) or "zendesk", which also brings its map of fields.
         secret_env: The environment variable that holds the secret. The secret itself never stands in a file.
         fields: Where in the message a field of the ticket stands, as names with dots: `id = "ticket.id"`; what is not named is the kind's.
+        id_prefix: Stands before the ids of its tickets, so that those of two systems which count in the same way are two tickets.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -222,6 +223,7 @@ class HookSettings(BaseModel):
     kind: Literal["standard", "zendesk"] = "standard"
     secret_env: Annotated[str, Field(min_length=1)]
     fields: dict[str, str] = {}
+    id_prefix: Annotated[str, Field(pattern=r"^[!-~]{0,40}$")] = ""
 
 
 class CallbackSettings(BaseModel):

@@ -33,6 +33,7 @@ class Ticket:
         customer: The caller's name for the customer.
         metadata: Any other fields, as text.
         numbered: Whether the id is only the number of its row in a file, which another file has too.
+        as_of: The last event of the store when this was read: of what was erased since, nothing is kept. None: it was not there yet.
     """
 
     content: str = field(repr=False)
@@ -43,6 +44,7 @@ class Ticket:
     customer: str | None = field(default=None, repr=False)
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
     numbered: bool = field(default=False, repr=False, compare=False)
+    as_of: int | None = field(default=None, repr=False, compare=False)
 
     def value(self, name: str) -> str | None:
         """The field `name` that rules may look at: channel, language, customer or any metadata, in any case."""

@@ -274,8 +274,10 @@ class Triage:
                 for slot in slots:
                     slot.run_key = self._run_of(slot.ticket, run)
                 keys = [slot.run_key for slot in slots]
-                known = await self._memory.recall([slot.ticket for slot in slots], [slot.text for slot in slots], keys)
+                known, as_of = await self._memory.recall([slot.ticket for slot in slots], [slot.text for slot in slots], keys)
                 for slot, found in zip(slots, known, strict=True):
+                    if slot.ticket.as_of is None:
+                        slot.ticket = replace(slot.ticket, as_of=as_of)
                     if found is not None:
                         slot.decided, slot.kept = found.outcome, found.own
                     yield slot
@@ -405,7 +407,7 @@ class Triage:
         """How many of these tickets the store knows no outcome of in this run; 0 without a store. Raises BackendError, StoreError."""
         if self._memory is None or not tickets:
             return 0
-        return self._memory.store.recall([(ticket, self.run_of(ticket)) for ticket in tickets]).count(None)
+        return self._memory.store.recall([(ticket, self.run_of(ticket)) for ticket in tickets]).known.count(None)
 
     def close(self) -> None:
         """Close the connections that sync calls opened, and the store if it was given by its name."""

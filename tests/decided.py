@@ -45,7 +45,7 @@ def record(store: SqlStore, *decisions: Decision) -> None:
 
 def recall(store: SqlStore, *tickets: Ticket, run: Run = RUN) -> list[Known | None]:
     """What a store knows of tickets in a run."""
-    return store.recall([(one, run.id) for one in tickets])
+    return list(store.recall([(one, run.id) for one in tickets]).known)
 
 
 def rows(store: SqlStore, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> Sequence[Any]:

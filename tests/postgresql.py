@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -70,6 +71,20 @@ class Server:
     def start(self) -> None:
         """Start it again."""
         self._call("pg_ctl", "-w", "-s", "-l", self._folder / "log", "-o", _options(self._folder), "start")
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """While the block goes on it does nothing, and ends nothing either."""
+        first = int((self._folder / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+        os.kill(first, signal.SIGSTOP)  # so that it starts no others meanwhile
+        others = Path(f"/proc/{first}/task/{first}/children").read_text(encoding="utf-8").split()
+        for process in others:
+            os.kill(int(process), signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in (*others, str(first)):
+                os.kill(int(process), signal.SIGCONT)
 
     def close(self) -> None:
         """Close the owner's connection."""

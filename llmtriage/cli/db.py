@@ -14,9 +14,8 @@ from llmtriage.cli.options import language_option, quiet_option, store_option
 from llmtriage.errors import InputError, short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from llmtriage.store import SqlStore
+    from llmtriage.store.erasing import Named
 
 _DAYS = {"d": 1, "w": 7, "y": 365}
 _MICROSECONDS = 86_400_000_000
@@ -105,14 +104,11 @@ def erase(
     if not tickets and customer is None:
         raise InputError("neither --ticket nor --customer", remedy="say what to erase")
     with _opened(store) as opened:
-        found, messages = _found(opened, tickets, customer, source)
-        n = len(found) + len(messages)
-        if not n:
-            erasing.clear(opened)  # of an erasure before, while somebody read
-            raise InputError("no ticket of this customer", file=opened.name, field="--customer", remedy="see how it is written")
+        named = erasing.Named(tickets, customer, source)
+        n = _found(opened, named)
         if not yes:
             _ask(_WORDS[language]["ask"].format(n=n, store=plain(opened.name)))
-        erasing.erase(opened, found, messages)
+        n = erasing.erase_named(opened, named)
     _tell("erased", language, quiet=quiet, n=n)
 
 
@@ -139,24 +135,19 @@ def _opened(store: str) -> SqlStore:
     return SqlStore(store, create=False)
 
 
-def _found(store: SqlStore, ids: Sequence[str], customer: str | None, source: str | None) -> tuple[list[int], list[int]]:
-    """The tickets named, and the messages about them that are not decided yet; nothing is erased where an id is not there, for it may be mistyped."""
+def _found(store: SqlStore, named: Named) -> int:
+    """How many tickets and messages there are; nothing is erased where an id is not there, for it may be mistyped."""
     from llmtriage.store import erasing
 
-    named, waiting = erasing.tickets_named(store, ids, source), erasing.messages_named(store, ids, source)
-    missing = [one for one in ids if not named[one] and not waiting[one]]
-    if missing:
-        erasing.clear(store)
-        problem = f"no ticket {short(missing[0])!r}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
-        remedy = "nothing was erased now; it may be erased already"
-        raise InputError(problem, file=store.name, field="--ticket", remedy=remedy)
-    of_customer = [] if customer is None else erasing.tickets_of(store, customer, source)
-    also = [] if customer is None else erasing.messages_of(store, customer, source)
-    return _all(of_customer, named), _all(also, waiting)
-
-
-def _all(of_customer: Sequence[int], named: Mapping[str, Sequence[int]]) -> list[int]:
-    return sorted({*of_customer, *(number for numbers in named.values() for number in numbers)})
+    found = erasing.find(store, named)
+    n = len(found.tickets) + len(found.messages)
+    if n and not found.missing:
+        return n
+    erasing.clear(store)  # of an erasure before, while somebody read
+    if not found.missing:
+        raise InputError("no ticket of this customer", file=store.name, field="--customer", remedy="see how it is written")
+    problem = f"no ticket {short(found.missing[0])!r}" + (f" and {len(found.missing) - 1} more" if found.missing[1:] else "")
+    raise InputError(problem, file=store.name, field="--ticket", remedy="nothing was erased now; it may be erased already")
 
 
 def _ask(question: str) -> None:

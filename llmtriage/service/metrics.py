@@ -16,13 +16,13 @@ from llmtriage.errors import StoreError
 from llmtriage.estimate import price_of
 from llmtriage.outcomes import Accepted
 from llmtriage.reviewing import Lane
+from llmtriage.store import inbox
 from llmtriage.store.overview import audited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from llmtriage.outcomes import Outcome
-    from llmtriage.reviewing import Counts
     from llmtriage.store import SqlStore
     from llmtriage.triage import Triage
 
@@ -66,6 +66,10 @@ class Metrics:
         self._low = Counter("llmtriage_low_confidence_tickets", f"Of these, those below {_LOW}.", registry=own)
         self._open = Gauge("llmtriage_queue_open", "Tickets that wait for a person.", ["lane"], registry=own)
         self._oldest = Gauge("llmtriage_queue_oldest_age_seconds", "Since when the oldest waits; 0: none does.", registry=own)
+        self._inbox = Gauge("llmtriage_inbox_messages", "Messages of other systems not decided yet.", registry=own)
+        self._inbox_oldest = Gauge(
+            "llmtriage_inbox_oldest_age_seconds", "Since when the oldest waits; 0: none does.", registry=own
+        )
         self._backend = Gauge("llmtriage_backend_up", "Whether the engine worked when it was last asked.", registry=own)
         self._store = Gauge("llmtriage_store_up", "Whether the store can be read.", registry=own)
         self._deliveries = Counter(
@@ -140,20 +144,24 @@ class Metrics:
     def _look(self, store: SqlStore) -> None:
         try:
             counts = store.queue.counts()
+            messages, oldest = inbox.backlog(store)
         except StoreError:
             self._store.set(0)
             self._open.clear()
-            self._oldest.set(math.nan)
+            for gauge in (self._oldest, self._inbox, self._inbox_oldest):
+                gauge.set(math.nan)
             return
         self._store.set(1)
         for lane in get_args(Lane):
             self._open.labels(lane).set(counts.lanes.get(lane, 0))
-        self._oldest.set(_age(counts))
+        self._oldest.set(_age(None if counts.oldest is None else counts.oldest.timestamp()))
+        self._inbox.set(messages)
+        self._inbox_oldest.set(_age(None if oldest is None else oldest / 1e6))
 
 
 def _reason(outcome: Outcome) -> str:
     return "" if isinstance(outcome, Accepted) else outcome.reasons[0].code
 
 
-def _age(counts: Counts) -> float:
-    return 0.0 if counts.oldest is None else max(0.0, time.time() - counts.oldest.timestamp())
+def _age(since: float | None) -> float:
+    return 0.0 if since is None else max(0.0, time.time() - since)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from llmtriage.store.database import Database
+    from llmtriage.taxonomy import Taxonomy
 
 _entry, _outcome, _review, _ticket = schema.queue_entry.c, schema.outcome.c, schema.review.c, schema.ticket.c
 
@@ -103,13 +104,21 @@ class Disagreement:
     at: datetime
 
 
-def agreement(database: Database) -> Agreement:
-    """How far people agree with each other and with the model. Raises StoreError."""
-    first, second = _pairs()
+def agreement(database: Database, taxonomy: Taxonomy | None = None) -> Agreement:
+    """How far people agree with each other and with the model.
+
+    Args:
+        database: Where.
+        taxonomy: Of now: a category that has another name since is the one it has become, whoever said it. None: as it was said.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    first, second = _pairs(taxonomy)
     grouped = sa.select(first.c.category, second.c.category, sa.func.count()).select_from(_joined(first, second))
     with database.reading() as connection:
         counted = {(a, b): n for a, b, n in connection.execute(grouped.group_by(first.c.category, second.c.category))}
-        model = {(shown, agrees): n for shown, agrees, n in connection.execute(_with_model())}
+        model = {(shown, agrees): n for shown, agrees, n in connection.execute(_with_model(taxonomy))}
     return Agreement(
         people=Share(sum(n for (a, b), n in counted.items() if a == b), sum(counted.values())),
         kappa=kappa(counted),
@@ -119,18 +128,21 @@ def agreement(database: Database) -> Agreement:
     )
 
 
-def disagreements(database: Database, *, limit: int = 50, before: int | None = None) -> list[Disagreement]:
+def disagreements(
+    database: Database, taxonomy: Taxonomy | None = None, *, limit: int = 50, before: int | None = None
+) -> list[Disagreement]:
     """Answers of two people to one text that differ, the latest second opinion first.
 
     Args:
         database: Where.
+        taxonomy: As of `agreement`.
         limit: At most so many.
         before: Go on behind this entry of an earlier call's last disagreement.
 
     Raises:
         StoreError: The store cannot be read.
     """
-    first, second = _pairs()
+    first, second = _pairs(taxonomy)
     columns = (first.c.queue_entry_id.label("entry"), _ticket.external_id, first.c.ticket_text_id, first.c.suggestion_shown)
     said = (first.c.category.label("first"), second.c.category.label("second"), second.c.created_at)
     joined = _joined(first, second).join(schema.ticket, _ticket.id == first.c.ticket_id)
@@ -168,11 +180,19 @@ def kappa(counted: Mapping[tuple[str, str], int]) -> float | None:
     return float(cohen_kappa_score(first, second, sample_weight=[counted[pair] for pair in pairs]))
 
 
-def _pairs() -> tuple[sa.Subquery, sa.Subquery]:
+def _now(category: sa.ColumnElement[Any], taxonomy: Taxonomy | None) -> sa.ColumnElement[Any]:
+    """What a stored category is called now; one of which a person has to say what it means keeps its name."""
+    renamed = {} if taxonomy is None else {former: leaf for former, leaf in taxonomy.labels.items() if former != leaf}
+    return sa.case(renamed, value=category, else_=category) if renamed else category
+
+
+def _pairs(taxonomy: Taxonomy | None) -> tuple[sa.Subquery, sa.Subquery]:
     """Answers to what waited because routing said so, and second opinions, those not taken back."""
     retraction = schema.review.alias("retraction")
     taken_back = sa.exists().where(retraction.c.retracts_id == _review.id)
-    given = sa.select(schema.review).where(_review.verdict != "retract", _review.queue_entry_id.is_not(None), ~taken_back)
+    columns = (_review.id, _review.queue_entry_id, _review.ticket_id, _review.ticket_text_id, _review.reviewer)
+    said = (_now(_review.category, taxonomy).label("category"), _review.suggestion_shown, _review.created_at)
+    given = sa.select(*columns, *said).where(_review.verdict != "retract", _review.queue_entry_id.is_not(None), ~taken_back)
     return given.where(_review.lane == "pending").subquery("first"), given.where(_review.lane == "second").subquery("second")
 
 
@@ -182,16 +202,18 @@ def _joined(first: sa.Subquery, second: sa.Subquery) -> sa.Join:
     return first.join(second, of_one_text)
 
 
-def _with_model() -> sa.Select[Any]:
+def _with_model(taxonomy: Taxonomy | None) -> sa.Select[Any]:
     """How many of the answers that stand say what the model said of the entry, by whether it was shown.
 
-    A confirmation says it also where the category has another name by now. A planned sample may have been drawn before any outcome: the last
+    A confirmation says it whatever the category is called by now. A planned sample may have been drawn before any outcome: the last
     one of the text is taken.
     """
     standing = schema.standing().where(_review.queue_entry_id.is_not(None)).subquery("standing")
-    last = sa.select(sa.func.max(_outcome.id)).where(_outcome.ticket_text_id == standing.c.ticket_text_id)
+    of_text = (_outcome.ticket_id == standing.c.ticket_id, _outcome.ticket_text_id == standing.c.ticket_text_id)
+    last = sa.select(sa.func.max(_outcome.id)).where(*of_text)  # by the ticket's index
     which = sa.func.coalesce(_entry.outcome_id, last.correlate(standing).scalar_subquery())
-    agrees = sa.or_(standing.c.verdict == "confirm", standing.c.category == _outcome.category)
+    says_the_same = _now(standing.c.category, taxonomy) == _now(_outcome.category, taxonomy)
+    agrees = sa.or_(standing.c.verdict == "confirm", says_the_same)
     joined = standing.join(schema.queue_entry, _entry.id == standing.c.queue_entry_id).join(schema.outcome, _outcome.id == which)
     columns = (standing.c.suggestion_shown, sa.case((agrees, 1), else_=0).label("agrees"))
     chosen = sa.select(*columns, sa.func.count()).select_from(joined).where(_outcome.category.is_not(None))

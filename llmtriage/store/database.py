@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sqlite3
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 _BUSY_SECONDS = 5
 _LONG_LOG = 64 * 2**20  # bytes
+_CONNECT_SECONDS = 5
+_STATEMENT_SECONDS = 30  # of PostgreSQL; an address may say otherwise: options=-cstatement_timeout=...
+_GRACE_SECONDS = 5  # more than it has itself, for a server that is stopped ends no statement
+_QUIET = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 _CACHE = 16 * 2**10  # KiB of pages that who writes keeps, so that a page that a group fills again and again is written once
 _POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?://")
 _HEADER = b"SQLite format 3\0"
@@ -87,15 +92,27 @@ class Database:
         point to it. So they are off meanwhile, and every reference is checked at the end.
         """
         with self._told(), self.writer.connect().execution_options(writes=True) as connection:
-            if self.path is not None:
-                _set(connection.connection.driver_connection, "foreign_keys=OFF")  # type: ignore[arg-type]
+            own: Any = connection.connection.driver_connection
+            with self._patient(own), connection.begin():
+                if self.path is None:
+                    connection.exec_driver_sql("set local statement_timeout = 0")
+                yield connection
+                self._check_references(connection)
+
+    @contextmanager
+    def _patient(self, own: Any) -> Iterator[None]:
+        if self.path is not None:
+            _set(own, "foreign_keys=OFF")
             try:
-                with connection.begin():
-                    yield connection
-                    self._check_references(connection)
+                yield
             finally:
-                if self.path is not None:
-                    _set(connection.connection.driver_connection, "foreign_keys=ON")  # type: ignore[arg-type]
+                _set(own, "foreign_keys=ON")
+            return
+        patience, own.patience = own.patience, math.inf
+        try:
+            yield
+        finally:
+            own.patience = patience
 
     @contextmanager
     def alone(self) -> Iterator[sa.Connection]:
@@ -237,12 +254,14 @@ _MEANINGS = {
     "42501": ("this user may not write there", "give it the rights on the schema"),
     "08": ("the server cannot be reached", "see whether it runs and the address is right"),
     "55P03": ("another program holds the store", "wait for it to end, or name another store"),
+    "57014": ("the server does not answer in time", "see whether it runs and how busy it is; nothing was changed"),
     "57P": ("the server ended the connection", "start it again and go on; what was committed is kept"),
 }
 
 
 # Who could not connect is told in words alone.
 _CONNECTING = {
+    "timeout expired|no answer in time": "57014",
     'database ".*" does not exist': "3D000",
     'authentication failed|role ".*" does not exist|no password supplied|pg_hba.conf': "28000",
     "": "08000",
@@ -330,10 +349,24 @@ def _postgresql(url: str, busy_seconds: float) -> sa.Engine:
     try:
         # Writers that took turns must see what the one before wrote, whatever the server's default is.
         engine = sa.create_engine(
-            address, isolation_level="READ COMMITTED", hide_parameters=True, json_serializer=_json, pool_pre_ping=True
+            address,
+            isolation_level="READ COMMITTED",
+            hide_parameters=True,
+            json_serializer=_json,
+            pool_pre_ping=True,
+            pool_timeout=_CONNECT_SECONDS,
         )
     except ModuleNotFoundError:
         raise MissingExtraError.of("postgres", "a store in PostgreSQL") from None
+    from llmtriage.store.patient import Connection
+
+    @sa.event.listens_for(engine, "do_connect")
+    def _connect(_: Any, __: Any, ___: Any, wanted: dict[str, Any]) -> Connection:
+        return Connection.connect(**{"connect_timeout": _CONNECT_SECONDS, **_QUIET, **wanted})
+
+    @sa.event.listens_for(engine, "connect")
+    def _connected(connection: Connection, _: Any) -> None:
+        connection.be_patient(_STATEMENT_SECONDS, grace=_GRACE_SECONDS)
 
     @sa.event.listens_for(engine, "begin")
     def _began(connection: sa.Connection) -> None:

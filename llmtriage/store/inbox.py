@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from llmtriage.store import schema
-from llmtriage.store.recording import DAY, now
-from llmtriage.store.records import name, storable
+from llmtriage.store.recording import DAY, last_event, now
+from llmtriage.store.records import name, storable, text_hmac, ticket_key
 from llmtriage.tickets import Ticket
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ HELD = 120_000_000
 KNOWN = 30 * DAY
 """Microseconds for which a message that comes again is known."""
 
-_LOOKED_AT = 4  # times as many messages as are wanted: among them are those that others hold
 _inbox = schema.inbox.c
 
 
@@ -43,12 +42,16 @@ class Received:
 
 def put(store: SqlStore, hook: str, message: str, ticket: Ticket) -> bool:
     """Keep the ticket of a message until it is decided. On disk when this returns; False where the message came before. Raises StoreError."""
-    said = {key: value for key, value in asdict(ticket).items() if key != "numbered"}
+    said = {key: value for key, value in asdict(ticket).items() if key not in ("numbered", "as_of")}
+    at = now()
     row = {
         "hook": hook,
         "message": name(message),
-        "ticket": {"source": store.source, **_storable(said)},
-        "received_at": now(),
+        "source": store.source,
+        "ticket_key": ticket_key(ticket, text_hmac(store.key, ticket)),
+        "ticket": _storable(said),
+        "received_at": at,
+        "next_at": at,
     }
     insert = store.database.insert(schema.inbox).on_conflict_do_nothing(index_elements=["hook", "message"])
     with store.database.writing() as connection:
@@ -56,36 +59,49 @@ def put(store: SqlStore, hook: str, message: str, ticket: Ticket) -> bool:
 
 
 def take(store: SqlStore, most: int) -> list[Received]:
-    """The oldest messages of the store's source that nobody holds, held from now on. Raises StoreError.
+    """Messages of the store's source whose time has come, those due first before the others; held from now on. Raises StoreError.
 
     Of several messages about one ticket the first is given out, the next once that is decided: else the older text might come last.
     """
-    if not _waiting(store):  # without the lock that writers need
-        return []
     at = now()
+    due = _due(store, at)
+    with store.database.reading() as connection:  # without the lock that writers need
+        if connection.execute(due.limit(1)).first() is None:
+            return []
     with store.database.writing() as connection:
-        rows = connection.execute(_undone(store).order_by(_inbox.id).limit(_LOOKED_AT * most)).all()
-        chosen = _free(rows, at)[:most]
-        held = schema.inbox.update().where(_inbox.id.in_([row.id for row in chosen]))
-        connection.execute(held.values(held_until=at + HELD))
-    return [Received(row.id, row.hook, _ticket(row.ticket)) for row in chosen]
+        rows = connection.execute(due.limit(most)).all()
+        held = schema.inbox.update().where(_inbox.id.in_([row.id for row in rows]))
+        connection.execute(held.values(next_at=at + HELD))
+        as_of = last_event(connection)
+    return [Received(row.id, row.hook, Ticket(**row.ticket, as_of=as_of)) for row in rows]
 
 
 def done(store: SqlStore, ids: Sequence[int]) -> None:
     """Their tickets are decided: nothing of them stays here but that they came. Raises StoreError."""
-    _change(store, ids, ticket=None, held_until=None, done_at=now())
+    _change(store, ids, **emptied())
 
 
 def give_back(store: SqlStore, ids: Sequence[int], *, seconds: float = 0) -> None:
     """Let others have them, at once or after some time. Raises StoreError."""
-    _change(store, ids, held_until=now() + round(seconds * 1e6) if seconds else None)
+    _change(store, ids, next_at=now() + round(seconds * 1e6) if seconds else _inbox.received_at)
+
+
+def emptied() -> dict[str, Any]:
+    """What a message becomes of which only that it came is still to be known."""
+    return {"ticket": None, "ticket_key": None, "next_at": None, "done_at": now()}
 
 
 def waiting(store: SqlStore) -> int:
     """How many are not decided yet, of whatever source. Raises StoreError."""
-    counted = sa.select(sa.func.count()).where(_inbox.done_at.is_(None))
+    return backlog(store)[0]
+
+
+def backlog(store: SqlStore) -> tuple[int, int | None]:
+    """How many are not decided yet, of whatever source, and when the oldest came, in microseconds since 1970. Raises StoreError."""
+    counted = sa.select(sa.func.count(), sa.func.min(_inbox.received_at)).where(_inbox.next_at.is_not(None))
     with store.database.reading() as connection:
-        return connection.execute(counted).scalar_one()
+        n, oldest = connection.execute(counted).one()
+    return n, oldest
 
 
 def forget(store: SqlStore) -> None:
@@ -98,37 +114,22 @@ def forget(store: SqlStore) -> None:
             connection.execute(schema.inbox.delete().where(_inbox.done_at < old))
 
 
-def _waiting(store: SqlStore) -> bool:
-    free = sa.or_(_inbox.held_until.is_(None), _inbox.held_until < now())
-    with store.database.reading() as connection:
-        return connection.execute(_undone(store).where(free).limit(1)).first() is not None
-
-
-def _undone(store: SqlStore) -> sa.Select[Any]:
-    return sa.select(schema.inbox).where(_inbox.done_at.is_(None), _inbox.ticket["source"].as_string() == store.source)
-
-
-def _free(rows: Sequence[Any], at: int) -> list[Any]:
-    """Those that nobody holds, and that are the first of their ticket."""
-    seen: set[str] = set()
-    found = []
-    for row in rows:
-        ticket = row.ticket["id"]
-        is_first = ticket is None or ticket not in seen
-        seen.add(ticket)
-        if is_first and (row.held_until is None or row.held_until < at):
-            found.append(row)
-    return found
+def _due(store: SqlStore, at: int) -> sa.Select[Any]:
+    earlier = schema.inbox.alias("earlier")
+    is_next = ~sa.exists().where(
+        earlier.c.ticket_key == _inbox.ticket_key,
+        earlier.c.source == _inbox.source,
+        earlier.c.id < _inbox.id,
+        earlier.c.next_at.is_not(None),
+    )
+    due = sa.select(schema.inbox).where(_inbox.source == store.source, _inbox.next_at <= at, is_next)
+    return due.order_by(_inbox.next_at, _inbox.id)
 
 
 def _change(store: SqlStore, ids: Sequence[int], **values: Any) -> None:
     if ids:
         with store.database.writing() as connection:
-            connection.execute(schema.inbox.update().where(_inbox.id.in_(ids), _inbox.done_at.is_(None)).values(values))
-
-
-def _ticket(said: dict[str, Any]) -> Ticket:
-    return Ticket(**{key: value for key, value in said.items() if key != "source"})
+            connection.execute(schema.inbox.update().where(_inbox.id.in_(ids), _inbox.next_at.is_not(None)).values(values))
 
 
 def _storable(value: Any) -> Any:

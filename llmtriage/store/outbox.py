@@ -109,8 +109,16 @@ def fill(store: SqlStore, callback: str, told: Collection[Told], team: Callable[
         events = connection.execute(_unseen(callback).order_by(_event.id).limit(_AT_ONCE)).all()
         bodies = _bodies(connection, [one for one in events if one.kind in kinds], team)
         rows = [
-            {"callback": callback, "event_id": event, "body": body, "attempts": 0, "next_at": now()}
-            for event, body in sorted(bodies.items())
+            {
+                "callback": callback,
+                "event_id": one.id,
+                "ticket_id": one.subject_id,
+                "body": bodies[one.id],
+                "attempts": 0,
+                "next_at": now(),
+            }
+            for one in events
+            if one.id in bodies
         ]
         if rows:
             connection.execute(store.database.insert(schema.delivery).on_conflict_do_nothing(), rows)
@@ -125,7 +133,7 @@ def take(store: SqlStore, callback: str, most: int) -> list[Delivery]:
     at = now()
     due = (
         sa.select(schema.delivery)
-        .where(_delivery.callback == callback, _delivery.next_at <= at, _delivery.delivered_at.is_(None))
+        .where(_delivery.callback == callback, _delivery.next_at <= at)
         .where(sa.or_(_delivery.held_until.is_(None), _delivery.held_until < at))
         .order_by(_delivery.next_at, _delivery.id)
         .limit(most)

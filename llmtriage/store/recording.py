@@ -14,6 +14,8 @@ from llmtriage.store import schema
 from llmtriage.store.records import (
     DESCRIBING,
     decided,
+    erased_subject,
+    of_customer,
     outcome_row,
     storable,
     text_columns,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from llmtriage.remembering import Decision, Run
     from llmtriage.store.database import Database
     from llmtriage.store.records import Kept
+    from llmtriage.tickets import Ticket
 
 Rows = list[dict[str, Any]]
 
@@ -39,6 +42,12 @@ _GOLDEN = 0.6180339887498949
 def now() -> int:
     """Microseconds since 1970."""
     return time.time_ns() // 1000
+
+
+def last_event(connection: sa.Connection) -> int:
+    """The number of the newest event; events grow as transactions are committed, for writers take turns."""
+    newest: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(schema.event.c.id), 0))).scalar_one()
+    return newest
 
 
 def new(column: str) -> sa.ColumnElement[Any]:
@@ -87,17 +96,41 @@ class Recorder:
     def record(self, decisions: Sequence[Decision]) -> list[bool]:
         """Keep the decisions, with their places in the queue; outcomes that are there already are left as they are. Raises StoreError.
 
+        Of a ticket that was erased since it was read nothing is kept.
+
         Returns:
-            Of each, whether its outcome stands; else another one of this ticket, text and run was there first.
+            Of each, whether its outcome stands; else another one of this ticket, text and run was there first, or it was erased.
         """
         runs = {decision.run.id: decision.run for decision in decisions}
         written: list[_Written] = []
         self.database.keep_log_short()  # before the transaction: trouble with it must not make what is committed look lost
         with self.database.writing() as connection:
+            wanted = self._without_erased(connection, decisions)
             for run in runs.values():
-                written += _Group(self, connection, run, [one for one in decisions if one.run.id == run.id]).write()
+                group = [one for one in wanted if one.run.id == run.id]
+                written += _Group(self, connection, run, group).write() if group else []
         new = {id(one.decision) for one in written}
         return [id(decision) in new for decision in decisions]
+
+    def _without_erased(self, connection: sa.Connection, decisions: Sequence[Decision]) -> Sequence[Decision]:
+        """Those whose tickets were read after all that was erased of them."""
+        known = [one.ticket.as_of for one in decisions if one.ticket.as_of is not None]
+        if not known:
+            return decisions
+        table = schema.erasure.c
+        rows = connection.execute(
+            sa.select(table.subject, table.event).where(table.event > min(known)).order_by(table.event)
+        ).all()
+        erased = {bytes(row.subject): row.event for row in rows}
+        return [one for one in decisions if not self._is_erased(one.ticket, erased)] if erased else decisions
+
+    def _is_erased(self, ticket: Ticket, erased: Mapping[bytes, int]) -> bool:
+        if ticket.as_of is None:
+            return False
+        whats = [ticket_key(ticket, text_hmac(self.key, ticket))]
+        whats += [of_customer(ticket.customer)] if ticket.customer is not None else []
+        subjects = [erased_subject(self.key, source, what) for what in whats for source in (self.source, None)]
+        return any(erased.get(subject, 0) > ticket.as_of for subject in subjects)
 
 
 class _Group:

@@ -37,6 +37,16 @@ def ticket_key(ticket: Ticket, digest: bytes) -> str:
     return f"text:{digest.hex()}" if ticket.id is None or ticket.numbered else f"id:{name(ticket.id)}"
 
 
+def erased_subject(key: bytes, source: str | None, what: str) -> bytes:
+    """A ticket (its key) or a customer from one source, or (None) from anywhere, as it is known for a day that all of it was erased."""
+    return hmac.digest(key, json.dumps(["erased", source, what]).encode(), hashlib.sha256)[:_BYTES]
+
+
+def of_customer(customer: str) -> str:
+    """A customer as a subject of an erasure."""
+    return f"customer:{name(customer)}"
+
+
 def secret_hash(secret: str) -> bytes:
     """What is stored of a secret that was drawn at random: too long to be guessed, so a plain hash is enough."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()

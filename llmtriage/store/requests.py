@@ -55,6 +55,7 @@ class State(Enum):
 
     RUNNING = "running"
     OTHER = "other"
+    EMPTIED = "emptied"
 
 
 class Requests:
@@ -89,7 +90,7 @@ class Requests:
             if bytes(known.request) != request:
                 return State.OTHER
             if known.status is not None:
-                return Reply(known.status, **known.reply)
+                return State.EMPTIED if known.reply is None else Reply(known.status, **known.reply)
             if known.created_at > at - _DEAD:
                 return State.RUNNING
             connection.execute(_of(caller, key).values(created_at=at))
@@ -112,6 +113,11 @@ class Requests:
         kept = {"kind": reply.kind, "body": reply.body}
         with self._database.writing() as connection:
             connection.execute(_held(claim).values(status=reply.status, reply=kept))
+
+    def empty(self) -> None:
+        """Let nobody have the replies of before again: none of these requests is done a second time either. Raises StoreError."""
+        with self._database.writing() as connection:
+            connection.execute(sa.update(schema.idempotency).where(_row.status.is_not(None)).values(reply=sa.null()))
 
     def let_go(self, claim: Claim) -> None:
         """Forget it: the same request may be tried again at once. Raises StoreError."""

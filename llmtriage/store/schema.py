@@ -267,6 +267,16 @@ look = Table(
 
 # -- what the service needs ------------------------------------------------------------------------
 
+erasure = Table(
+    "erasure",
+    metadata,
+    _id(),
+    Column("subject", LargeBinary, nullable=False),
+    Column("event", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index(None, "event"),
+)
+
 api_key = Table(
     "api_key",
     metadata,
@@ -320,13 +330,21 @@ inbox = Table(
     _id(),
     Column("hook", Text, nullable=False),
     Column("message", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("ticket_key", Text),
     Column("ticket", JSON(none_as_null=True)),
     Column("received_at", BigInteger, nullable=False),
-    Column("held_until", BigInteger),
+    Column("next_at", BigInteger),
     Column("done_at", BigInteger),
     UniqueConstraint("hook", "message"),
-    Index(None, "done_at", "id"),
+    Index(None, "done_at"),
 )
+_UNDONE = inbox.c.next_at.is_not(None)
+for _name, _columns in {
+    "ix_inbox_due": (inbox.c.source, inbox.c.next_at, inbox.c.id),
+    "ix_inbox_ticket": (inbox.c.ticket_key, inbox.c.id),
+}.items():
+    Index(_name, *_columns, sqlite_where=_UNDONE, postgresql_where=_UNDONE)
 
 callback = Table(
     "callback",
@@ -341,6 +359,7 @@ delivery = Table(
     _id(),
     Column("callback", Text, ForeignKey("callback.name"), nullable=False),
     _of("event"),
+    _of("ticket"),
     Column("body", JSON, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("next_at", BigInteger),
@@ -348,8 +367,11 @@ delivery = Table(
     Column("status", Integer),
     Column("delivered_at", BigInteger),
     UniqueConstraint("callback", "event_id"),
-    Index(None, "next_at"),
+    Index(None, "ticket_id"),
+    Index(None, "delivered_at"),
 )
+_DUE = delivery.c.next_at.is_not(None)
+Index("ix_delivery_due", delivery.c.callback, delivery.c.next_at, delivery.c.id, sqlite_where=_DUE, postgresql_where=_DUE)
 
 
 @cache
@@ -377,7 +399,7 @@ POSTGRESQL_TRIGGERS = (
 )
 
 __all__ = [
-    "FINAL", "account", "api_key", "callback", "daily_count", "delivery", "event", "example_member", "example_set", "idempotency",
+    "FINAL", "account", "api_key", "callback", "daily_count", "delivery", "erasure", "event", "example_member", "example_set", "idempotency",
     "inbox", "look", "meta", "metadata", "outcome", "queue_entry", "review", "run", "session", "skip", "standing", "text", "ticket",
     "ticket_text",
 ]  # fmt: skip

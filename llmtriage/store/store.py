@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import sqlalchemy as sa
 
-from llmtriage.remembering import Known
+from llmtriage.remembering import Known, Recalled
 from llmtriage.store import schema, versions
 from llmtriage.store.database import Database
 from llmtriage.store.example_sets import members
 from llmtriage.store.queue import Queue
-from llmtriage.store.recording import Recorder
+from llmtriage.store.recording import Recorder, last_event
 from llmtriage.store.records import DESCRIBING, described, draw, name, outcome_of, text_hmac, ticket_key
 from llmtriage.store.writer import Writer
 
@@ -81,10 +81,11 @@ class SqlStore:
 
     # -- what a run needs ----------------------------------------------------------------------
 
-    def recall(self, tickets: Sequence[tuple[Ticket, str]]) -> list[Known | None]:
+    def recall(self, tickets: Sequence[tuple[Ticket, str]]) -> Recalled:
         """What is known of tickets, each with its run (`Triage.run_of`): nothing need be asked about these again. Raises StoreError."""
         asked = [_Asked.of(self.key, ticket, run) for ticket, run in tickets]
         with self.database.reading() as connection:
+            as_of = last_event(connection)
             own = self._own(connection, asked)
             alike = self._alike(connection, [one for one in asked if one not in own])
         known: list[Known | None] = []
@@ -92,7 +93,7 @@ class SqlStore:
             row = own.get(one) or alike.get((one.digest, one.run))
             as_kept = one in own and _is_described_by(ticket, own[one], self.kept)
             known.append(None if row is None else Known(outcome_of(row, ticket_id=ticket.id, text=""), as_kept))
-        return known
+        return Recalled(known, as_of)
 
     def record(self, decisions: Sequence[Decision]) -> Future[Sequence[bool]]:
         """Keep decisions, those that wait with a place in the queue: all of them or none. Done when they are on disk."""

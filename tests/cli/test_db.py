@@ -13,7 +13,7 @@ from decided import accepted, decision, entries, pending, record, rows, ticket
 from support import ROOT
 
 from llmtriage import Ticket
-from llmtriage.store import SqlStore, schema
+from llmtriage.store import SqlStore, inbox, schema
 
 
 @pytest.fixture
@@ -125,6 +125,22 @@ def test_erase_asks_first(cli: Cli, filled: Path, monkeypatch: pytest.MonkeyPatc
     assert done.code == (0 if erased else 130)
     assert "永久删除 llmtriage.db 中 1 张工单的个人数据？" in done.err
     assert _texts(filled).count(None) == erased
+
+
+def test_what_is_decided_while_somebody_is_asked_is_erased_too(cli: Cli, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that was not decided when it was counted, and a ticket that was not there yet."""
+    with SqlStore(filled) as store:
+        inbox.put(store, "crm", "m1", Ticket(content="退款：电话", id="T7", customer="李雷"))
+        [held] = inbox.take(store, 9)
+
+        def decide(*_: object, **__: object) -> None:
+            record(store, decision(held.ticket, pending()), decision(ticket("又一个", "T8", customer="李雷"), pending()))
+            inbox.done(store, [held.id])
+
+        monkeypatch.setattr("llmtriage.cli.db._ask", decide)
+        done = cli("db", "erase", "--customer", "李雷")
+    assert (done.code, done.err) == (0, "4 tickets erased; outcomes and counts stay\n")
+    assert _texts(filled) == [None, None, "other", "x", None, None]
 
 
 def test_prune_keeps_a_limit_of_time(cli: Cli, filled: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +15,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving import Served
 from support import ROOT
 
+from llmtriage import Ticket
 from llmtriage.errors import StoreError
 from llmtriage.predictions import Failure, Prediction, Question, Usage
 from llmtriage.settings import Price, Settings
+from llmtriage.store import SqlStore, inbox
 
 Serve = Callable[..., Served]
 
@@ -45,6 +49,17 @@ def test_what_was_decided_is_counted(serve: Serve) -> None:
     assert 0 < found["llmtriage_queue_oldest_age_seconds"] < 60
     assert found["llmtriage_confidence_tickets_total"] >= found["llmtriage_low_confidence_tickets_total"] == 1
     assert found["llmtriage_backend_up"] == found["llmtriage_store_up"] == 1
+
+
+def test_messages_that_wait_are_counted(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With how long the oldest has waited, also those for another service."""
+    served = serve(store={"source": "shop"})
+    with SqlStore(served.store.name, source="bank") as other, monkeypatch.context() as patched:
+        patched.setattr("llmtriage.store.inbox.now", lambda: time.time_ns() // 1000 - 90_000_000)
+        inbox.put(other, "crm", "m1", Ticket(content="包裹"))
+    found = _figures(served.client)
+    assert found["llmtriage_inbox_messages"] == 1
+    assert 90 <= found["llmtriage_inbox_oldest_age_seconds"] < 150
 
 
 class _Priced:
@@ -100,6 +115,7 @@ def test_the_queue_is_looked_at_every_five_seconds_at_most(serve: Serve, monkeyp
     found = _figures(served.client)
     assert found["llmtriage_store_up"] == 0
     assert not any(name.startswith("llmtriage_queue_open") for name in found)
+    assert math.isnan(found["llmtriage_inbox_messages"])
     monkeypatch.setattr(queue, "counts", real)
     assert _figures(served.client)["llmtriage_queue_open lane=pending"] == 0
 

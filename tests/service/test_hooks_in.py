@@ -56,7 +56,7 @@ def test_a_signed_ticket_is_taken_and_decided(serve: Serve) -> None:
     assert (reply.status_code, reply.json()) == (202, {"status": "taken"})
     until(lambda: _decided(served))
     [row] = until(lambda: rows(served.store, schema.inbox, schema.inbox.c.done_at.is_not(None)))
-    assert (row.hook, row.message, row.ticket, row.held_until) == ("crm", "msg_1", None, None)
+    assert (row.hook, row.message, row.ticket, row.ticket_key, row.next_at) == ("crm", "msg_1", None, None, None)
     [ticket] = rows(served.store, schema.ticket)
     assert (ticket.external_id, ticket.source) == ("T1", "")
 
@@ -180,6 +180,18 @@ def test_fields_stand_where_the_settings_say(serve: Serve) -> None:
 
 
 HOSTILE = "<script>alert(1)</script> {{7*7}} {% raise %} =cmd|' /C calc'!A0 \u202egnp.exe ]]> '; drop table inbox;-- 我的包裹丢了"
+
+
+def test_two_systems_may_count_in_the_same_way(serve: Serve) -> None:
+    """With a prefix their tickets are two; a ticket without an id has none either way."""
+    served = serve(hooks={"crm": HOOKS["crm"], "shop": {"secret_env": "CRM_SECRET", "id_prefix": "shop-"}})
+    body = json.dumps(LOST).encode()
+    nameless = json.dumps({"content": LOST["content"]}).encode()
+    for place, message, sent in (("crm", "m1", body), ("shop", "m2", body), ("shop", "m3", nameless)):
+        assert served.client.post(f"/hooks/{place}", content=sent, headers=standard(message, sent)).status_code == 202
+    until(lambda: inbox.waiting(served.store) == 0)
+    ids = {row.external_id for row in rows(served.store, schema.ticket)}
+    assert ids == {"T1", "shop-T1", None}
 
 
 def test_hostile_text_is_text(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:

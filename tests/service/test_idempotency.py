@@ -15,7 +15,7 @@ from serving import Served, started
 
 from llmtriage.errors import StoreError
 from llmtriage.service.serving import Service
-from llmtriage.store import keys, recording, schema
+from llmtriage.store import erasing, keys, recording, schema
 from llmtriage.store.requests import Requests
 
 Serve = Callable[..., Served]
@@ -137,6 +137,16 @@ def test_a_refusal_is_answered_again_and_a_fault_is_not(serve: Serve, monkeypatc
         assert client.post("/classify/single", json=LOST, headers=key).status_code >= 500
     monkeypatch.setattr(Service, "decide", decide)
     assert client.post("/classify/single", json=LOST, headers=key).status_code == 200
+
+
+def test_a_request_whose_reply_was_erased_is_not_done_again(serve: Serve, decided: list[int]) -> None:
+    """Nor is its reply made up."""
+    served = serve()
+    assert served.client.post("/classify/single", json=LOST, headers=KEY).status_code == 200
+    erasing.erase_named(served.store, erasing.Named(["T1"]))
+    again = served.client.post("/classify/single", json=LOST, headers=KEY)
+    assert (again.status_code, again.json()["title"]) == (410, "what was answered was erased")
+    assert decided == [1]
 
 
 @pytest.mark.timeout(60)

@@ -41,12 +41,14 @@ def _fill_for_the_service(connection: sa.Connection) -> None:
     key = {"prefix": "abcd", "name": "helpdesk", "hash": b"h", "scopes": "classify", "created_at": 1}
     connection.execute(schema.api_key.insert(), key)
     connection.execute(schema.account.insert(), {"name": "王芳", "password": "p", "role": "lead", "created_at": 1})
+    connection.execute(schema.erasure.insert(), {"subject": b"s", "event": 1, "at": 1})
     session = {"hash": b"s", "reviewer": "王芳", "role": "lead", "created_at": 1, "seen_at": 1}
     connection.execute(schema.session.insert(), session)
     connection.execute(schema.idempotency.insert(), {"caller": "abcd", "key": "k", "request": b"r", "created_at": 1})
-    connection.execute(schema.inbox.insert(), {"hook": "zendesk", "message": "m", "ticket": {"title": "退款"}, "received_at": 1})
+    message = {"hook": "zendesk", "message": "m", "source": "", "ticket_key": "id:T5", "ticket": {"title": "退款"}}
+    connection.execute(schema.inbox.insert(), {**message, "received_at": 1, "next_at": 1})
     connection.execute(schema.callback.insert(), {"name": "crm", "last_event": 0})
-    delivery = {"callback": "crm", "event_id": 1, "body": {}, "attempts": 0, "next_at": 1}
+    delivery = {"callback": "crm", "event_id": 1, "ticket_id": 1, "body": {}, "attempts": 0, "next_at": 1}
     connection.execute(schema.delivery.insert(), delivery)
 
 

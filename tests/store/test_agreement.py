@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from decided import accepted, decision, pending, record, ticket
 from hypothesis import given
 from hypothesis import strategies as st
 from store.conftest import OpenStore
 from store.test_queue import TAXONOMY
 
+from llmtriage import Category, Taxonomy
 from llmtriage.reviewing import Filters
 from llmtriage.store import SqlStore
 from llmtriage.store.agreement import Share, agreement, disagreements, kappa
+from llmtriage.store.schema import review
 
 PAIRS = [("refund", "refund"), ("refund", "parcel"), ("parcel", "parcel"), ("login", "refund"), ("parcel", "parcel")]
 
@@ -118,6 +121,24 @@ def test_agreement_with_the_model_by_what_was_shown(store: SqlStore) -> None:
     say(store, "陈静", "refund", "pending")
     found = agreement(store.database)
     assert (found.shown, found.unshown) == (Share(1, 2), Share(2, 4))
+
+
+def test_a_category_that_was_renamed_is_one_category(store: SqlStore) -> None:
+    """Whether a person said it first or second, or the model did; one that was split is what it was called."""
+    for number, (first, second) in enumerate([("refund", "money_back"), ("money_back", "refund"), ("parcel", "refund")]):
+        pair(store, "refund", "refund", number, shown=False)
+        with store.database.writing() as connection:
+            given = sa.select(sa.func.max(review.c.id)).where(review.c.lane == sa.bindparam("of"))
+            for lane, category in (("pending", first), ("second", second)):
+                number_of = connection.execute(given, {"of": lane}).scalar_one()
+                connection.execute(review.update().where(review.c.id == number_of).values(category=category, verdict="correct"))
+    now = Taxonomy(categories=(Category(id="money_back", was=("refund",)), Category(id="parcel")))
+    before, after = agreement(store.database), agreement(store.database, now)
+    assert (before.people, after.people) == (Share(0, 3), Share(2, 3))
+    assert (before.unshown, after.unshown) == (Share(1, 3), Share(2, 3))
+    assert [(one.category, one.pairs) for one in after.categories] == [("money_back", 3), ("parcel", 1)]
+    assert [(one.first, one.second) for one in disagreements(store.database, now)] == [("parcel", "money_back")]
+    assert len(disagreements(store.database)) == 3
 
 
 def test_kappa_where_there_is_nothing_to_tell_apart() -> None:

@@ -8,15 +8,19 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from decided import OTHER_RUN, accepted, answer, decision, entries, pending, recall, record, rows, ticket
 
-from llmtriage import Category, Taxonomy, Ticket
+from llmtriage import Category, Pending, Taxonomy, Ticket, Triage
 from llmtriage.errors import InputError, OutdatedError, StoreError
-from llmtriage.store import SqlStore, erasing, schema
+from llmtriage.predictions import Question
+from llmtriage.store import SqlStore, erasing, inbox, schema
+from llmtriage.store.requests import Claim, Reply, Requests, State
+from llmtriage.testing import ScriptedBackend
 
 OpenStore = Callable[..., SqlStore]
 
@@ -201,6 +205,126 @@ def test_who_reads_meanwhile_is_told_of_and_the_last_to_close_takes_it_out(
         assert _traces(_held(folder), 2)
 
 
+# -- what others have in their hands ---------------------------------------------------------------
+
+
+def _read(store: SqlStore, one: Ticket) -> Ticket:
+    """A ticket as a run has it while the engine thinks."""
+    return replace(one, as_of=store.recall([(one, OTHER_RUN.id)]).as_of)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [erasing.Named(["编号1号"]), erasing.Named(["编号1号"], source="shop"), erasing.Named(customer="客户1号")],
+    ids=["id", "id and source", "customer"],
+)
+def test_who_read_a_ticket_before_it_was_erased_keeps_nothing_of_it(open_store: OpenStore, named: erasing.Named) -> None:
+    """Nor of a text that was not there yet; another ticket of the group is kept, and so is what the customer writes after that."""
+    store, other = open_store(source="shop"), open_store(source="shop")
+    record(store, decision(_private(1), pending()))
+    held = [_read(store, Ticket(content="新内容1号", id="编号1号", customer="客户1号")), _read(store, _private(2))]
+    assert erasing.erase_named(other, named) == 1
+    kept = store.record([decision(one, pending(), run=OTHER_RUN) for one in held]).result(timeout=60)
+    assert kept == [False, True]
+    assert [row.content and row.content[:5] for row in rows(store, schema.ticket_text)] == [None, "内容2号："]
+    assert len(entries(store)) == 1
+    again = _read(store, _private(1))
+    record(store, decision(again, pending(), run=OTHER_RUN))
+    assert recall(store, again, run=OTHER_RUN) != [None]
+    assert len(entries(store)) == 2
+
+
+def test_a_ticket_that_is_erased_while_the_engine_thinks_is_not_kept(open_store: OpenStore) -> None:
+    """Who waits for it is told what was decided."""
+    store, other = open_store(), open_store()
+    record(store, decision(_private(1), pending()))
+
+    def says(_: Question) -> str:
+        erasing.erase_named(other, erasing.Named(["编号1号"]))
+        return "refund"
+
+    sorter = Triage(taxonomy=_TAXONOMY, backend=ScriptedBackend(says), store=store)
+    [outcome] = list(sorter.classify_many([_private(1)]))
+    assert isinstance(outcome, Pending)
+    assert outcome.suggestion == "refund"
+    assert [row.content for row in rows(store, schema.ticket_text)] == [None]
+    assert len(rows(store, schema.outcome)) == 1
+    assert entries(store) == []
+
+
+def test_a_ticket_that_was_erased_by_its_number_is_not_kept_by_who_read_it_before(store: SqlStore) -> None:
+    """Also one without an id, which is known by its text."""
+    nameless = Ticket(content="内容1号", customer="客户1号")
+    record(store, decision(nameless, pending()))
+    held = _read(store, Ticket(content="内容1号"))
+    erasing.erase(store, erasing.tickets_of(store, "客户1号"))
+    record(store, decision(held, pending(), run=OTHER_RUN))
+    assert [row.content for row in rows(store, schema.ticket_text)] == [None]
+
+
+@pytest.mark.parametrize("named", [erasing.Named(["编号1号"]), erasing.Named(customer="客户1号")], ids=["id", "customer"])
+def test_a_message_that_somebody_works_on_is_erased_with_what_becomes_of_it(open_store: OpenStore, named: erasing.Named) -> None:
+    """Whether it is decided before the erasure or after it; a later message is a new ticket."""
+    store, other = open_store(), open_store()
+    for message, one in (("m1", _private(1)), ("m2", Ticket(content="新内容1号", customer="客户1号", id="编号1号"))):
+        inbox.put(store, "crm", message, one)
+    [first] = inbox.take(store, 9)
+    record(store, decision(first.ticket, pending()))
+    inbox.done(store, [first.id])
+    [held] = inbox.take(store, 9)
+    assert erasing.erase_named(other, named) == 2
+    record(store, decision(held.ticket, pending()))
+    inbox.done(store, [held.id])
+    assert [row.content for row in rows(store, schema.ticket_text)] == [None]
+    assert entries(store) == []
+    inbox.put(store, "crm", "m3", _private(1))
+    [new] = inbox.take(store, 9)
+    record(store, decision(new.ticket, pending()))
+    assert len(entries(store)) == 1
+
+
+def test_a_message_that_was_erased_by_its_number_is_not_kept_by_who_works_on_it(open_store: OpenStore) -> None:
+    """Another ticket, taken with it, is."""
+    store, other = open_store(), open_store()
+    inbox.put(store, "crm", "m1", _private(1))
+    inbox.put(store, "crm", "m2", _private(2))
+    held = [one.ticket for one in inbox.take(store, 9)]
+    erasing.erase(other, [], [1])
+    record(store, *(decision(one, pending()) for one in held))
+    assert [row.external_id for row in rows(store, schema.ticket)] == ["编号2号"]
+
+
+def test_of_whom_all_was_erased_is_known_for_a_day_and_not_by_name(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nobody has it in hand any more."""
+    record(store, decision(_private(1), pending()), decision(_private(2), pending()))
+    erasing.erase_named(store, erasing.Named(["编号1号"]))
+    assert "编号" not in str(rows(store, schema.erasure))
+    (*_, first) = rows(store, schema.erasure)
+    monkeypatch.setattr(erasing, "now", lambda: first.at + _DAY + 1)
+    erasing.erase_named(store, erasing.Named(["编号2号"]))
+    assert [bool(row.subject) for row in rows(store, schema.erasure)] == [
+        row.at > first.at for row in rows(store, schema.erasure)
+    ]
+
+
+def test_what_was_answered_to_requests_is_emptied_and_nothing_is_done_twice(store: SqlStore) -> None:
+    """What still runs is left alone, and its reply is kept."""
+    requests = Requests(store.database)
+    record(store, decision(_private(1), pending()))
+    done, running = (requests.claim("crm", key, b"asked") for key in "KR")
+    assert isinstance(done, Claim)
+    assert isinstance(running, Claim)
+    reply = Reply(200, "application/json", '"编号1号"')
+    requests.keep(done, reply)
+    erasing.erase_named(store, erasing.Named(["编号1号"]))
+    assert requests.claim("crm", "K", b"asked") is State.EMPTIED
+    assert requests.claim("crm", "K", b"other") is State.OTHER
+    assert requests.claim("crm", "R", b"asked") is State.RUNNING
+    assert "编号" not in str(rows(store, schema.idempotency))
+    requests.keep(running, reply)
+    assert requests.claim("crm", "R", b"asked") == reply
+
+
 # -- a limit of time -------------------------------------------------------------------------------
 
 
@@ -233,6 +357,19 @@ def test_what_is_old_loses_its_text_unless_somebody_waits_or_it_came_again(store
     assert erasing.prune(store, _limit(90)) == 0
     assert [row.category for row in rows(store, schema.review)] == ["parcel"]
     assert sum(row.n for row in rows(store, schema.daily_count)) == 7
+
+
+def test_a_second_opinion_that_never_comes_does_not_keep_a_text(open_store: OpenStore) -> None:
+    """It is asked for no longer; the first answer stands."""
+    store = open_store(second=1.0)
+    record(store, decision(_private(1), pending()))
+    (item,) = store.queue.claim("王芳")
+    store.queue.answer(item, "王芳", "refund", taxonomy=_TAXONOMY, shown=True)
+    assert [entry.lane for entry in entries(store)] == ["second"]
+    _aged(store, 100)
+    assert erasing.count_old(store, _limit(90)) == erasing.prune(store, _limit(90)) == 1
+    assert entries(store) == []
+    assert len(rows(store, schema.review)) == 1
 
 
 def test_no_byte_of_what_was_pruned_is_in_the_files(made_file: Path, tmp_path: Path) -> None:

@@ -247,6 +247,38 @@ def test_of_one_ticket_the_texts_are_decided_in_their_order(open_store: OpenStor
     assert [one.ticket.content for one in inbox.take(other, 9)] == ["text 1"]
 
 
+def test_messages_that_are_put_off_hold_up_no_others(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many they are; only what else came about their own ticket waits for them."""
+    for n in range(12):
+        _put(store, f"m{n}", ticket_id=f"T{n}")
+    put_off = inbox.take(store, 10)
+    inbox.give_back(store, [one.id for one in put_off], seconds=600)
+    _put(store, "again", "text 2", "T0")
+    assert [one.ticket.id for one in inbox.take(store, 1)] == ["T10"]
+    assert [one.ticket.id for one in inbox.take(store, 9)] == ["T11"]
+    assert inbox.take(store, 9) == []
+    _later(monkeypatch, 601_000_000)
+    assert [one.ticket.id for one in inbox.take(store, 3)] == ["T10", "T11", "T0"]  # two were held by somebody who is gone
+
+
+def test_what_is_given_back_is_taken_next(store: SqlStore) -> None:
+    """It keeps its place."""
+    for n in range(3):
+        _put(store, f"m{n}", ticket_id=f"T{n}")
+    inbox.give_back(store, [one.id for one in inbox.take(store, 2)])
+    assert [one.ticket.id for one in inbox.take(store, 9)] == ["T0", "T1", "T2"]
+
+
+def test_the_backlog_is_counted_with_its_oldest(store: SqlStore) -> None:
+    """Also what somebody works on."""
+    assert inbox.backlog(store) == (0, None)
+    for n in range(3):
+        _put(store, f"m{n}", ticket_id=f"T{n}")
+    inbox.done(store, [one.id for one in inbox.take(store, 1)])
+    inbox.take(store, 1)
+    assert inbox.backlog(store) == (2, rows(store, schema.inbox)[1].received_at)
+
+
 def test_a_service_decides_what_came_for_it(open_store: OpenStore) -> None:
     """Two services with one store and two sources do not take each other's."""
     shop, bank = open_store(source="shop"), open_store(source="bank")

@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import postgresql
 import sqlalchemy as sa
 from decided import accepted, decision, pending, recall, record, ticket
 from drawn import SHOP
 from overseen import accept_probes, decide_probes, promised, run_under
 
-from llmtriage.store import SqlStore
+from llmtriage.store import SqlStore, inbox, outbox
+from llmtriage.store.agreement import agreement
 from llmtriage.store.overview import overview
 
 
@@ -38,6 +40,11 @@ def plans(store: SqlStore) -> Iterator[dict[str, list[str]]]:
             sa.event.remove(engine, "before_cursor_execute", look)
 
 
+def walks(found: dict[str, list[str]]) -> set[str]:
+    """The steps that read a whole table, or sort what no index has in order."""
+    return {step for steps in found.values() for step in steps if step.startswith(("SCAN", "USE TEMP B-TREE"))}
+
+
 def test_a_run_searches_and_never_scans(tmp_path: Path) -> None:
     """Tickets are looked up and kept by indexes alone, also those whose text another one has."""
     with SqlStore(tmp_path / "run.db") as store, plans(store) as found:
@@ -46,8 +53,58 @@ def test_a_run_searches_and_never_scans(tmp_path: Path) -> None:
             record(store, decision(ticket("T2"), outcome))
             recall(store, ticket())
             recall(store, ticket("T3"))
-    assert len(found) == 4
-    assert {step for steps in found.values() for step in steps if step.startswith("SCAN")} == set()
+    assert len(found) == 5
+    assert walks(found) == set()
+
+
+def test_what_is_due_is_taken_in_order_from_an_index(tmp_path: Path) -> None:
+    """It is asked each second for each callback, and what has arrived stays for a month."""
+    with SqlStore(tmp_path / "run.db") as store:
+        outbox.follow(store, "crm")
+        record(store, decision(ticket(), accepted()))
+        with plans(store) as found:
+            outbox.fill(store, "crm", ["accepted"], lambda _: None)
+            assert len(outbox.take(store, "crm", 9)) == 1
+            outbox.arrived(store, {1: 200})
+            outbox.forget(store)
+            inbox.put(store, "crm", "m1", ticket())
+            assert len(inbox.take(store, 9)) == 1
+            inbox.backlog(store)
+            inbox.forget(store)
+    assert walks(found) <= {"SCAN inbox USING INDEX ix_inbox_due", "SCAN inbox USING INDEX ix_inbox_ticket"}  # what waits alone
+    assert any("ix_inbox_due (source=? AND next_at<?)" in step for steps in found.values() for step in steps)
+    assert any("ix_inbox_ticket (ticket_key=? AND id<?)" in step for steps in found.values() for step in steps)
+    assert any("ix_delivery_due (callback=? AND next_at<?)" in step for steps in found.values() for step in steps)
+
+
+def test_what_is_due_is_taken_in_order_from_an_index_of_a_server(server: postgresql.Server, made_schema: str) -> None:
+    """As soon as the table is long enough for it."""
+    server.empty(made_schema)
+    with SqlStore(server.url(schema=made_schema)) as store:
+        found: list[str] = []
+
+        def look(connection: Any, _: object, statement: str, values: Any, *__: object) -> None:
+            if statement.startswith("SELECT") and "ORDER BY" in statement:
+                cursor = connection.connection.driver_connection.cursor()
+                cursor.execute("set local enable_seqscan = off")
+                found.extend(line for (line,) in cursor.execute(f"explain {statement}", values))
+
+        sa.event.listen(store.database.engine, "before_cursor_execute", look)
+        outbox.follow(store, "crm")
+        record(store, decision(ticket(), accepted()))
+        outbox.fill(store, "crm", ["accepted"], lambda _: None)
+        found.clear()
+        assert len(outbox.take(store, "crm", 9)) == 1
+    assert any("ix_delivery_due" in line for line in found)
+    assert not any("Sort" in line for line in found)
+
+
+def test_what_people_and_the_model_say_is_compared_by_indexes(tmp_path: Path) -> None:
+    """Of an answer to a planned sample the last outcome of its text is wanted: by its ticket, not backwards through all outcomes."""
+    with SqlStore(tmp_path / "run.db") as store, plans(store) as found:
+        agreement(store.database)
+    assert any("ix_outcome_ticket_id_id (ticket_id=?)" in step for steps in found.values() for step in steps)
+    assert not any(step.startswith("SCAN outcome") for steps in found.values() for step in steps)
 
 
 def test_an_overview_scans_neither_tickets_nor_outcomes(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from llmtriage.errors import UnknownNameError
-from llmtriage.service.hooks.fields import UnusableError, ticket_in
+from llmtriage.service.hooks.fields import UnusableError
 from llmtriage.service.hooks.signing import RefusedError
 from llmtriage.service.problems import Problem
 from llmtriage.service.serving import service_of
@@ -55,7 +55,7 @@ async def receive(name: str, request: Request, response: Response) -> TakenOut:
     body = await request.body()
     try:
         message = hook.verify(body, request.headers, time.time())
-        ticket = ticket_in(body, hook.where)
+        ticket = hook.ticket(body)
     except RefusedError as error:
         raise Problem(401, "the message is not taken", str(error)) from None
     except UnusableError as error:

@@ -58,7 +58,7 @@ def once(scope: Scope) -> Callable[..., Awaitable[Caller]]:
 
     The dependency raises:
         Replayed: With the reply of the first time.
-        Problem: As of `may`; 409 while the first one runs; 422 where the key was of another request.
+        Problem: As of `may`; 409 while the first one runs; 410 where the reply was erased; 422 where the key was of another request.
         StoreError: It cannot be known.
     """
 
@@ -80,6 +80,8 @@ async def _claim(request: Request, caller: Caller, key: str) -> None:
         raise Problem(409, "this request still runs", "come again in a moment", headers={"Retry-After": "1"})
     if found is State.OTHER:
         raise Problem(422, "this Idempotency-Key was of another request", "take a new one for each request")
+    if found is State.EMPTIED:
+        raise Problem(410, "what was answered was erased", "it was done the first time, and is not done again")
     request.state.claim = found
 
 

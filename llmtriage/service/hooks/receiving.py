@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llmtriage.service.hooks.fields import paths
+from llmtriage.service.hooks.fields import paths, ticket_in
 from llmtriage.service.hooks.signing import Standard, Zendesk
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llmtriage.service.hooks.fields import Paths
     from llmtriage.service.hooks.signing import Verifier
     from llmtriage.settings import HookSettings
+    from llmtriage.tickets import Ticket
 
 _KINDS: Mapping[str, Callable[..., Verifier]] = {"standard": Standard, "zendesk": Zendesk}
 
@@ -26,10 +27,17 @@ class Hook:
     Attributes:
         verify: Knows the sender.
         where: Where in a message the ticket stands.
+        prefix: Stands before the ticket's id.
     """
 
     verify: Verifier
     where: Paths
+    prefix: str = ""
+
+    def ticket(self, body: bytes) -> Ticket:
+        """The ticket that a message holds. Raises UnusableError."""
+        found = ticket_in(body, self.where)
+        return found if found.id is None else replace(found, id=self.prefix + found.id)
 
 
 def hooks_of(settings: Mapping[str, HookSettings]) -> dict[str, Hook]:
@@ -39,4 +47,4 @@ def hooks_of(settings: Mapping[str, HookSettings]) -> dict[str, Hook]:
 
 def _hook(name: str, settings: HookSettings) -> Hook:
     verify = _KINDS[settings.kind](os.environ.get(settings.secret_env, ""), variable=settings.secret_env)
-    return Hook(verify, paths(settings.kind, settings.fields, hook=name))
+    return Hook(verify, paths(settings.kind, settings.fields, hook=name), settings.id_prefix)

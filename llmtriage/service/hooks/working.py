@@ -80,7 +80,8 @@ class Working:
         try:
             await self._decide(received)
         except asyncio.CancelledError:
-            inbox.give_back(self._store, self._left)
+            with suppress(StoreError):  # then another process has them when the time is over
+                inbox.give_back(self._store, self._left)
             raise
         self._left = []
         return True

@@ -48,6 +48,7 @@ CREATE TABLE delivery (
 	id INTEGER NOT NULL, 
 	callback TEXT NOT NULL, 
 	event_id INTEGER NOT NULL, 
+	ticket_id INTEGER NOT NULL, 
 	body JSON NOT NULL, 
 	attempts INTEGER NOT NULL, 
 	next_at BIGINT, 
@@ -57,9 +58,18 @@ CREATE TABLE delivery (
 	CONSTRAINT pk_delivery PRIMARY KEY (id), 
 	CONSTRAINT fk_delivery_callback_callback FOREIGN KEY(callback) REFERENCES callback (name), 
 	CONSTRAINT fk_delivery_event_id_event FOREIGN KEY(event_id) REFERENCES event (id), 
+	CONSTRAINT fk_delivery_ticket_id_ticket FOREIGN KEY(ticket_id) REFERENCES ticket (id), 
 	CONSTRAINT uq_delivery_callback_event_id UNIQUE (callback, event_id)
 );
-INSERT INTO "delivery" VALUES(1,'crm',1,'{}',0,1,NULL,NULL,NULL);
+INSERT INTO "delivery" VALUES(1,'crm',1,1,'{}',0,1,NULL,NULL,NULL);
+CREATE TABLE erasure (
+	id INTEGER NOT NULL, 
+	subject BLOB NOT NULL, 
+	event BIGINT NOT NULL, 
+	at BIGINT NOT NULL, 
+	CONSTRAINT pk_erasure PRIMARY KEY (id)
+);
+INSERT INTO "erasure" VALUES(1,X'73',1,1);
 CREATE TABLE event (
 	id INTEGER NOT NULL, 
 	at BIGINT NOT NULL, 
@@ -70,11 +80,11 @@ CREATE TABLE event (
 	data JSON NOT NULL, 
 	CONSTRAINT pk_event PRIMARY KEY (id)
 );
-INSERT INTO "event" VALUES(1,1795337760136293,'run','outcome','ticket',1,'{"outcome":1}');
-INSERT INTO "event" VALUES(2,1795337760136293,'run','outcome','ticket',2,'{"outcome":2}');
-INSERT INTO "event" VALUES(3,1795337760145850,'run','probe','ticket',3,'{"outcome":3}');
-INSERT INTO "event" VALUES(4,1795337760145850,'run','outcome','ticket',4,'{"outcome":4}');
-INSERT INTO "event" VALUES(5,1795337760148882,'run','outcome','ticket',4,'{"outcome":5}');
+INSERT INTO "event" VALUES(1,1795347963035407,'run','outcome','ticket',1,'{"outcome":1}');
+INSERT INTO "event" VALUES(2,1795347963035407,'run','outcome','ticket',2,'{"outcome":2}');
+INSERT INTO "event" VALUES(3,1795347963081209,'run','probe','ticket',3,'{"outcome":3}');
+INSERT INTO "event" VALUES(4,1795347963081209,'run','outcome','ticket',4,'{"outcome":4}');
+INSERT INTO "event" VALUES(5,1795347963087386,'run','outcome','ticket',4,'{"outcome":5}');
 CREATE TABLE example_member (
 	set_name TEXT NOT NULL, 
 	position INTEGER NOT NULL, 
@@ -106,14 +116,16 @@ CREATE TABLE inbox (
 	id INTEGER NOT NULL, 
 	hook TEXT NOT NULL, 
 	message TEXT NOT NULL, 
+	source TEXT NOT NULL, 
+	ticket_key TEXT, 
 	ticket JSON, 
 	received_at BIGINT NOT NULL, 
-	held_until BIGINT, 
+	next_at BIGINT, 
 	done_at BIGINT, 
 	CONSTRAINT pk_inbox PRIMARY KEY (id), 
 	CONSTRAINT uq_inbox_hook_message UNIQUE (hook, message)
 );
-INSERT INTO "inbox" VALUES(1,'zendesk','m','{"title":"退款"}',1,NULL,NULL);
+INSERT INTO "inbox" VALUES(1,'zendesk','m','','id:T5','{"title":"退款"}',1,1,NULL);
 CREATE TABLE look (
 	id INTEGER NOT NULL, 
 	sample TEXT NOT NULL, 
@@ -129,7 +141,7 @@ CREATE TABLE meta (
 	value TEXT NOT NULL, 
 	CONSTRAINT pk_meta PRIMARY KEY (name)
 );
-INSERT INTO "meta" VALUES('key','30265d98dd5dca958a0bb2d573ed84b57c0a58d9246784e1231cf1df09c9605f');
+INSERT INTO "meta" VALUES('key','19dbbf8f9df2c6e0907a349b01581471f703b471eeba350984bc5c2c6cc55bf3');
 CREATE TABLE outcome (
 	id INTEGER NOT NULL, 
 	ticket_id INTEGER NOT NULL, 
@@ -156,11 +168,11 @@ CREATE TABLE outcome (
 	CONSTRAINT fk_outcome_ticket_id_ticket FOREIGN KEY(ticket_id) REFERENCES ticket (id), 
 	CONSTRAINT fk_outcome_ticket_text_id_ticket_text FOREIGN KEY(ticket_text_id) REFERENCES ticket_text (id)
 );
-INSERT INTO "outcome" VALUES(1,1,1,'run-1','run-1',1,'pending','refund',NULL,NULL,0.4,0,'[["below_threshold",null]]','[]',NULL,'{}',1795337760136293);
-INSERT INTO "outcome" VALUES(2,2,2,'run-1','run-1',1,'accepted','parcel','sales',NULL,0.9,0,'[]','[["parcel",0.9],["parcel",0.09999999999999998]]',NULL,'{}',1795337760136293);
-INSERT INTO "outcome" VALUES(3,3,3,'run-1','run-1',1,'accepted','refund','sales',NULL,0.9,0,'[]','[["refund",0.9],["parcel",0.09999999999999998]]',0.02,'{}',1795337760145850);
-INSERT INTO "outcome" VALUES(4,4,4,'run-1','run-1',0,'pending',NULL,NULL,NULL,0.4,0,'[["timeout",null]]','[]',NULL,'{}',1795337760145850);
-INSERT INTO "outcome" VALUES(5,4,4,'run-1','run-1',1,'pending','parcel',NULL,NULL,0.4,0,'[["below_threshold",null]]','[]',NULL,'{}',1795337760148882);
+INSERT INTO "outcome" VALUES(1,1,1,'run-1','run-1',1,'pending','refund',NULL,NULL,0.4,0,'[["below_threshold",null]]','[]',NULL,'{}',1795347963035407);
+INSERT INTO "outcome" VALUES(2,2,2,'run-1','run-1',1,'accepted','parcel','sales',NULL,0.9,0,'[]','[["parcel",0.9],["parcel",0.09999999999999998]]',NULL,'{}',1795347963035407);
+INSERT INTO "outcome" VALUES(3,3,3,'run-1','run-1',1,'accepted','refund','sales',NULL,0.9,0,'[]','[["refund",0.9],["parcel",0.09999999999999998]]',0.02,'{}',1795347963081209);
+INSERT INTO "outcome" VALUES(4,4,4,'run-1','run-1',0,'pending',NULL,NULL,NULL,0.4,0,'[["timeout",null]]','[]',NULL,'{}',1795347963081209);
+INSERT INTO "outcome" VALUES(5,4,4,'run-1','run-1',1,'pending','parcel',NULL,NULL,0.4,0,'[["below_threshold",null]]','[]',NULL,'{}',1795347963087386);
 CREATE TABLE "queue_entry" (
 	id INTEGER NOT NULL, 
 	outcome_id INTEGER, 
@@ -181,18 +193,18 @@ CREATE TABLE "queue_entry" (
 	lease_until BIGINT, 
 	lease_token INTEGER NOT NULL, 
 	CONSTRAINT pk_queue_entry PRIMARY KEY (id), 
-	CONSTRAINT uq_queue_entry_outcome_id_lane UNIQUE (outcome_id, lane), 
+	CONSTRAINT uq_queue_entry_ticket_text_id_sample UNIQUE (ticket_text_id, sample), 
 	CONSTRAINT fk_queue_entry_ticket_id_ticket FOREIGN KEY(ticket_id) REFERENCES ticket (id), 
 	CONSTRAINT fk_queue_entry_outcome_id_outcome FOREIGN KEY(outcome_id) REFERENCES outcome (id), 
-	CONSTRAINT ck_queue_entry_inclusion_p CHECK (inclusion_p is null or (inclusion_p > 0 and inclusion_p <= 1)), 
-	CONSTRAINT ck_queue_entry_state CHECK (state in ('open', 'done', 'withdrawn')), 
-	CONSTRAINT uq_queue_entry_ticket_text_id_sample UNIQUE (ticket_text_id, sample), 
 	CONSTRAINT fk_queue_entry_ticket_text_id_ticket_text FOREIGN KEY(ticket_text_id) REFERENCES ticket_text (id), 
+	CONSTRAINT uq_queue_entry_outcome_id_lane UNIQUE (outcome_id, lane), 
+	CONSTRAINT ck_queue_entry_state CHECK (state in ('open', 'done', 'withdrawn')), 
+	CONSTRAINT ck_queue_entry_inclusion_p CHECK (inclusion_p is null or (inclusion_p > 0 and inclusion_p <= 1)), 
 	CONSTRAINT ck_queue_entry_lane CHECK (lane in ('pending', 'probe', 'sample', 'second'))
 );
-INSERT INTO "queue_entry" VALUES(1,1,1,1,'pending',NULL,0,NULL,'done',' below_threshold ','refund','zh',-0.6,1,1795337760136293,NULL,NULL,0);
-INSERT INTO "queue_entry" VALUES(2,3,3,3,'probe',NULL,1,0.02,'open',' probe ',NULL,NULL,-8.54101966249684707577e-01,1,1795337760145850,NULL,NULL,0);
-INSERT INTO "queue_entry" VALUES(3,5,4,4,'pending',NULL,0,NULL,'open',' below_threshold ','parcel',NULL,-0.6,1,1795337760145850,NULL,NULL,1);
+INSERT INTO "queue_entry" VALUES(1,1,1,1,'pending',NULL,0,NULL,'done',' below_threshold ','refund','zh',-0.6,1,1795347963035407,NULL,NULL,0);
+INSERT INTO "queue_entry" VALUES(2,3,3,3,'probe',NULL,1,0.02,'open',' probe ',NULL,NULL,-8.54101966249684707577e-01,1,1795347963081209,NULL,NULL,0);
+INSERT INTO "queue_entry" VALUES(3,5,4,4,'pending',NULL,0,NULL,'open',' below_threshold ','parcel',NULL,-0.6,1,1795347963081209,NULL,NULL,1);
 CREATE TABLE review (
 	id INTEGER NOT NULL, 
 	queue_entry_id INTEGER, 
@@ -230,7 +242,7 @@ CREATE TABLE run (
 	started_at BIGINT NOT NULL, 
 	CONSTRAINT pk_run PRIMARY KEY (id)
 );
-INSERT INTO "run" VALUES('run-1','toy','{"backend":"toy","policy":"p1"}','0.1.0',1795337760136293);
+INSERT INTO "run" VALUES('run-1','toy','{"backend":"toy","policy":"p1"}','0.1.0',1795347963035407);
 CREATE TABLE session (
 	hash BLOB NOT NULL, 
 	reviewer TEXT NOT NULL, 
@@ -262,10 +274,10 @@ CREATE TABLE ticket (
 	CONSTRAINT pk_ticket PRIMARY KEY (id), 
 	CONSTRAINT uq_ticket_source_key UNIQUE (source, "key")
 );
-INSERT INTO "ticket" VALUES(1,'','id:T1','T1','chat','zh','李雷','{"订单":"A-17"}',1795337760136293,NULL);
-INSERT INTO "ticket" VALUES(2,'','id:T2','T2',NULL,NULL,NULL,'{}',1795337760136293,NULL);
-INSERT INTO "ticket" VALUES(3,'','id:T3','T3',NULL,NULL,NULL,'{}',1795337760145850,NULL);
-INSERT INTO "ticket" VALUES(4,'','id:T4','T4',NULL,NULL,NULL,'{}',1795337760145850,NULL);
+INSERT INTO "ticket" VALUES(1,'','id:T1','T1','chat','zh','李雷','{"订单":"A-17"}',1795347963035407,NULL);
+INSERT INTO "ticket" VALUES(2,'','id:T2','T2',NULL,NULL,NULL,'{}',1795347963035407,NULL);
+INSERT INTO "ticket" VALUES(3,'','id:T3','T3',NULL,NULL,NULL,'{}',1795347963081209,NULL);
+INSERT INTO "ticket" VALUES(4,'','id:T4','T4',NULL,NULL,NULL,'{}',1795347963081209,NULL);
 CREATE TABLE ticket_text (
 	id INTEGER NOT NULL, 
 	ticket_id INTEGER NOT NULL, 
@@ -279,10 +291,10 @@ CREATE TABLE ticket_text (
 	CONSTRAINT fk_ticket_text_ticket_id_ticket FOREIGN KEY(ticket_id) REFERENCES ticket (id), 
 	CONSTRAINT uq_ticket_text_ticket_id_hmac UNIQUE (ticket_id, hmac)
 );
-INSERT INTO "ticket_text" VALUES(1,1,'退款','我的耳机还没有退款',X'AC098EE770583F48B80EB6DDE7D7B4E6','original',1795337760136293);
-INSERT INTO "ticket_text" VALUES(2,2,'','where is my parcel',X'A658755BEB7EE5C25F3E26E2DB9B1A73','original',1795337760136293);
-INSERT INTO "ticket_text" VALUES(3,3,'','drawn',X'B8C7581CA3717C81367019BCC74E7ECE','original',1795337760145850);
-INSERT INTO "ticket_text" VALUES(4,4,'','second',X'118B0F90065EF43E688385DCB5E7012C','original',1795337760145850);
+INSERT INTO "ticket_text" VALUES(1,1,'退款','我的耳机还没有退款',X'06F9A29D59BE657C3DBC5B13C4DDD05B','original',1795347963035407);
+INSERT INTO "ticket_text" VALUES(2,2,'','where is my parcel',X'68A18FE111422BBC7D81192BA696BC25','original',1795347963035407);
+INSERT INTO "ticket_text" VALUES(3,3,'','drawn',X'003BD5F13B4E26062790BF9100FB3D15','original',1795347963081209);
+INSERT INTO "ticket_text" VALUES(4,4,'','second',X'2C97D53E41370D41AA80076E0929DEA4','original',1795347963081209);
 CREATE INDEX ix_look_sample ON look (sample);
 CREATE INDEX ix_ticket_customer ON ticket (customer);
 CREATE INDEX ix_ticket_external_id ON ticket (external_id);
@@ -295,13 +307,18 @@ CREATE INDEX ix_review_ticket_id ON review (ticket_id);
 CREATE INDEX ix_review_ticket_text_id ON review (ticket_text_id);
 CREATE TRIGGER event_no_update before update on event begin select raise(abort, 'the event log only grows'); end;
 CREATE TRIGGER event_no_delete before delete on event begin select raise(abort, 'the event log only grows'); end;
+CREATE INDEX ix_erasure_event ON erasure (event);
 CREATE INDEX ix_idempotency_created_at ON idempotency (created_at);
-CREATE INDEX ix_inbox_done_at_id ON inbox (done_at, id);
+CREATE INDEX ix_inbox_done_at ON inbox (done_at);
+CREATE INDEX ix_inbox_due ON inbox (source, next_at, id) WHERE next_at IS NOT NULL;
+CREATE INDEX ix_inbox_ticket ON inbox (ticket_key, id) WHERE next_at IS NOT NULL;
 CREATE INDEX ix_session_reviewer ON session (reviewer);
-CREATE INDEX ix_delivery_next_at ON delivery (next_at);
-CREATE INDEX ix_queue_entry_open_lane ON queue_entry (lane, id) WHERE state = 'open';
+CREATE INDEX ix_delivery_ticket_id ON delivery (ticket_id);
+CREATE INDEX ix_delivery_delivered_at ON delivery (delivered_at);
+CREATE INDEX ix_delivery_due ON delivery (callback, next_at, id) WHERE next_at IS NOT NULL;
 CREATE INDEX ix_queue_entry_open_category ON queue_entry (category, id) WHERE state = 'open';
 CREATE INDEX ix_queue_entry_open ON queue_entry (id) WHERE state = 'open';
 CREATE INDEX ix_queue_entry_open_rank ON queue_entry (rank, id) WHERE state = 'open';
+CREATE INDEX ix_queue_entry_open_lane ON queue_entry (lane, id) WHERE state = 'open';
 CREATE INDEX ix_queue_entry_ticket_id ON queue_entry (ticket_id);
 COMMIT;

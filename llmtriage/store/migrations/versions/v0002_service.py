@@ -6,6 +6,7 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
+_DUE = sa.text("next_at IS NOT NULL")
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -40,6 +41,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_callback")),
     )
     op.create_table(
+        "erasure",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("subject", sa.LargeBinary(), nullable=False),
+        sa.Column("event", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
+    )
+    op.create_index(op.f("ix_erasure_event"), "erasure", ["event"], unique=False)
+    op.create_table(
         "idempotency",
         sa.Column("caller", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
@@ -55,14 +65,18 @@ def upgrade() -> None:
         sa.Column("id", _ID, nullable=False),
         sa.Column("hook", sa.Text(), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("ticket_key", sa.Text(), nullable=True),
         sa.Column("ticket", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
-        sa.Column("held_until", sa.BigInteger(), nullable=True),
+        sa.Column("next_at", sa.BigInteger(), nullable=True),
         sa.Column("done_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox")),
         sa.UniqueConstraint("hook", "message", name=op.f("uq_inbox_hook_message")),
     )
-    op.create_index(op.f("ix_inbox_done_at_id"), "inbox", ["done_at", "id"], unique=False)
+    op.create_index(op.f("ix_inbox_done_at"), "inbox", ["done_at"], unique=False)
+    op.create_index("ix_inbox_due", "inbox", ["source", "next_at", "id"], sqlite_where=_DUE, postgresql_where=_DUE)
+    op.create_index("ix_inbox_ticket", "inbox", ["ticket_key", "id"], sqlite_where=_DUE, postgresql_where=_DUE)
     op.create_table(
         "session",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
@@ -78,6 +92,7 @@ def upgrade() -> None:
         sa.Column("id", _ID, nullable=False),
         sa.Column("callback", sa.Text(), nullable=False),
         sa.Column("event_id", _ID, nullable=False),
+        sa.Column("ticket_id", _ID, nullable=False),
         sa.Column("body", sa.JSON(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("next_at", sa.BigInteger(), nullable=True),
@@ -86,10 +101,13 @@ def upgrade() -> None:
         sa.Column("delivered_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["callback"], ["callback.name"], name=op.f("fk_delivery_callback_callback")),
         sa.ForeignKeyConstraint(["event_id"], ["event.id"], name=op.f("fk_delivery_event_id_event")),
+        sa.ForeignKeyConstraint(["ticket_id"], ["ticket.id"], name=op.f("fk_delivery_ticket_id_ticket")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery")),
         sa.UniqueConstraint("callback", "event_id", name=op.f("uq_delivery_callback_event_id")),
     )
-    op.create_index(op.f("ix_delivery_next_at"), "delivery", ["next_at"], unique=False)
+    op.create_index(op.f("ix_delivery_ticket_id"), "delivery", ["ticket_id"], unique=False)
+    op.create_index(op.f("ix_delivery_delivered_at"), "delivery", ["delivered_at"], unique=False)
+    op.create_index("ix_delivery_due", "delivery", ["callback", "next_at", "id"], sqlite_where=_DUE, postgresql_where=_DUE)
 
     with op.batch_alter_table("queue_entry") as entries:
         entries.drop_constraint(op.f("ck_queue_entry_lane"), type_="check")
