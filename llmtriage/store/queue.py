@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -27,7 +28,7 @@ from llmtriage.store.recording import now
 from llmtriage.store.records import mark, name
 from llmtriage.store.second import ask, withdraw
 from llmtriage.store.similar import Similar
-from llmtriage.store.useful import Useful, first_of
+from llmtriage.store.useful import Ranked, Useful, first_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,13 +98,17 @@ class Queue:
         return Page(items=tuple(item_of(row, at) for row in rows), after=(rows[-1].rank, rows[-1].id) if more else None)
 
     def _useful_page(self, filters: Filters, start: int, limit: int) -> Page:
-        ranked, at = self._useful.ranked(filters), now()
+        ranked, at = self._ranked(filters), now()
         wanted = ranked.entries[start : start + limit]
         with self._database.reading() as connection:
             rows = connection.execute(items().where(_entry.id.in_(wanted), *conditions(filters, at)))
             found = {row.id: item_of(row, at) for row in rows}
         after = (_RANKED, start + limit) if len(ranked.entries) > start + limit else ranked.rest
         return Page(items=tuple(found[one] for one in wanted if one in found), after=after)
+
+    def _ranked(self, filters: Filters) -> Ranked:
+        """One order for all people: who may not be lent an entry of it does not get it."""
+        return self._useful.ranked(replace(filters, open_to=None))
 
     def each(self, filters: Filters = _ANYTHING, order: Order = "oldest") -> Iterator[Item]:
         """All entries that wait, read in pages. Raises StoreError."""
@@ -168,10 +173,9 @@ class Queue:
         """
         reviewer, at = reviewer_name(reviewer), now()
         mine = _entry.lease_owner == reviewer
-        skipped = sa.exists().where(schema.skip.c.queue_entry_id == _entry.id, schema.skip.c.reviewer == reviewer)
-        may = sa.select(_entry.id).where(*conditions(filters, at), sa.or_(mine, free(at)), ~skipped)
+        may = sa.select(_entry.id).where(*conditions(replace(filters, open_to=reviewer), at), sa.or_(mine, free(at)))
         may = may.with_for_update(skip_locked=True)
-        ranked = self._useful.ranked(filters).entries if order == "useful" else ()
+        ranked = self._ranked(filters).entries if order == "useful" else ()
         with self._database.writing() as connection:
             ids = first_of(connection, ranked, may, n)
             if len(ids) < n:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 LEASE = 600_000_000  # microseconds: ten minutes
-_entry, _outcome, _ticket, _text, _review = (
+_entry, _skip, _outcome, _ticket, _text, _review = (
     schema.queue_entry.c,
+    schema.skip.c,
     schema.outcome.c,
     schema.ticket.c,
     schema.ticket_text.c,
@@ -65,6 +66,9 @@ def conditions(filters: Filters, at: int) -> list[sa.ColumnElement[bool]]:
         chosen.append(_entry.enqueued_at > at - _microseconds(filters.newer_than))
     if filters.held_by is not None:
         chosen.append(sa.and_(_entry.lease_owner == filters.held_by, ~free(at)))
+    if filters.open_to is not None:
+        skipped = sa.select(_skip.queue_entry_id).where(_skip.queue_entry_id == _entry.id, _skip.reviewer == filters.open_to)
+        chosen.append(~skipped.exists())
     return chosen
 
 

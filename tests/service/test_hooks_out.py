@@ -68,7 +68,7 @@ def test_an_accepted_ticket_is_told_signed_and_without_text(serve: Serve) -> Non
 def test_what_waits_is_told_when_a_person_has_answered(serve: Serve) -> None:
     """And when the answer is taken back; never while it waits."""
     with receiver() as crm:
-        served = serve(callbacks=_callbacks(crm), second=0.0)
+        served = serve(callbacks=_callbacks(crm))
         served.client.post("/classify/single", json=LOST)
         queue, taxonomy = served.store.queue, served.service.taxonomy
         [item] = queue.claim("王芳")
@@ -243,7 +243,7 @@ def test_what_cannot_work_stops_the_start(
 def test_a_probe_is_told_to_nobody_until_it_is_answered(serve: Serve) -> None:
     """What the model said of it could lead the person who decides."""
     with receiver() as crm:
-        served = serve(triage={"threshold": 0.0, "probe": 1.0}, callbacks=_callbacks(crm), second=0.0)
+        served = serve(triage={"threshold": 0.0, "probe": 1.0}, callbacks=_callbacks(crm))
         served.client.post("/classify/single", json=LOST)
         until(lambda: rows(served.store, schema.callback, schema.callback.c.last_event > 0))
         assert _deliveries(served, over=False) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from decided import OTHER_RUN, decision, entries, pending, record, rows, ticket
@@ -14,7 +14,7 @@ from store.test_queue import TAXONOMY, Later, answer, later, names, wait
 
 from llmtriage.errors import InputError, OutdatedError
 from llmtriage.outcomes import Reason
-from llmtriage.reviewing import Filled, Filters, Item
+from llmtriage.reviewing import Filled, Filters, Item, Order
 from llmtriage.store import SqlStore, answered, erasing, example_sets, schema
 from llmtriage.store.records import draw
 
@@ -120,6 +120,19 @@ def test_nobody_gives_a_second_opinion_on_an_own_answer(store: SqlStore) -> None
     with pytest.raises(OutdatedError, match="an own answer"):
         store.queue.fill([filled], TAXONOMY)
     answer(store, item, "李强")
+
+
+def test_a_person_is_told_of_what_the_person_may_be_lent(store: SqlStore) -> None:
+    """Neither counts nor pages, in any order, tell of a second opinion on an own answer, nor of what the person skipped."""
+    first_answer(store)
+    for reviewer, n in {"王芳": 0, "李强": 1}.items():
+        own = Filters(open_to=reviewer)
+        assert store.queue.counts(own).entries == n
+        assert {len(store.queue.page(own, order).items) for order in get_args(Order)} == {n}
+        assert len(store.queue.claim(reviewer, order="useful")) == n
+    store.queue.skip(second_of(store), "李强")
+    assert store.queue.counts(Filters(open_to="李强")).oldest is None
+    assert store.queue.counts().entries == len(store.queue.page().items) == 1
 
 
 def test_answers_of_a_file_are_asked_about_too(store: SqlStore) -> None:

@@ -284,7 +284,7 @@ def _nothing(desk: Desk, said: Said) -> Response:
 
 
 def _queue(desk: Desk, said: Said) -> Response:
-    filters, now = desk.wanted.filters, datetime.now(UTC)
+    filters, now = replace(desk.wanted.filters, open_to=desk.person.name), datetime.now(UTC)
     counts, words = desk.queue.counts(filters), desk.words
     waiting = desk.queue.page(filters, limit=_LISTED).items
     return desk.show(
