@@ -277,7 +277,7 @@ class Triage:
                 known = await self._memory.recall([slot.ticket for slot in slots], [slot.text for slot in slots], keys)
                 for slot, found in zip(slots, known, strict=True):
                     if found is not None:
-                        slot.decided, slot.kept = found.outcome, found.own
+                        slot.decided, slot.kept = found.told if found.own else found.outcome, found.own
                     yield slot
 
     async def _question(self, text: str) -> Question:

@@ -256,6 +256,21 @@ def test_a_probe_is_told_to_nobody_until_it_is_answered(serve: Serve) -> None:
         assert json.dumps(LOST["content"]) not in heard.body.decode()
 
 
+def test_a_probe_that_waits_is_not_told_by_another_run_either(serve: Serve) -> None:
+    """Neither by its reply, nor by a callback, nor by what is known of the ticket."""
+    with receiver() as crm:
+        drawing = serve(triage={"threshold": 0.0, "probe": 1.0}, callbacks=_callbacks(crm))
+        drawing.client.post("/classify/single", json=LOST)
+        other = serve(triage={"threshold": 0.0}, callbacks=_callbacks(crm))
+        for _ in range(2):
+            told = other.client.post("/classify/single", json=LOST).json()
+            assert [reason["code"] for reason in told["reasons"]] == ["probe"]
+            assert (told["outcome"], told["category"], told["suggestion"], told["candidates"]) == ("pending", None, None, [])
+        assert other.client.post("/classify/single", json={**LOST, "id": "T-other"}).json()["outcome"] == "accepted"
+        [heard] = until(lambda: crm.heard)
+        assert heard.said["data"]["id"] == "T-other"
+
+
 def test_two_services_share_what_comes_and_what_is_told(serve: Serve) -> None:
     """Whichever takes a message, each ticket is decided once and told once."""
     with receiver() as crm:
