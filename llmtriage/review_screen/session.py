@@ -134,7 +134,11 @@ class Session:
             self._answered.remove(item.entry)
         with suppress(StoreError):
             self._release()
-        self._show(item, self.state.word("undone").format(taken.category))
+        message = self.state.word("undone").format(taken.category)
+        if item.state == "open" and item.held_by == self._reviewer:
+            self._show(item, message)
+        else:  # it waits no longer, or for others alone
+            self._next(message)
 
     def _similar(self, _: Wish) -> None:
         self.state = with_similar(self.state, self._queue.similar(self._item()))

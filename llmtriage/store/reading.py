@@ -41,6 +41,12 @@ _SEEN = (
 )
 
 
+def asked_again(text: sa.ColumnElement[int]) -> sa.Exists:
+    """Whether a second opinion on a text waits: whoever may give it must see neither the first answer nor what was suggested."""
+    second = schema.queue_entry.alias("second").c
+    return sa.exists().where(second.ticket_text_id == text, second.lane == "second", second.state == "open")
+
+
 def free(at: int) -> sa.ColumnElement[bool]:
     """Whether nobody holds an entry. A lease that would last far longer than one lasts was given by a clock that was set back since."""
     return sa.or_(_entry.lease_until.is_(None), _entry.lease_until < at, _entry.lease_until > at + 2 * LEASE)
@@ -79,11 +85,12 @@ def items() -> sa.Select[Any]:
         .join(schema.ticket_text, _entry.ticket_text_id == _text.id)
         .outerjoin(schema.outcome, _entry.outcome_id == _outcome.id)
     )
-    return sa.select(schema.queue_entry, *OF_TICKET, *_SEEN).select_from(joined)
+    again = sa.and_(_entry.state == "done", asked_again(_entry.ticket_text_id)).label("again")
+    return sa.select(schema.queue_entry, again, *OF_TICKET, *_SEEN).select_from(joined)
 
 
-def item_of(row: Any, at: int) -> Item:
-    """An `Item` out of a row of `items`."""
+def item_of(row: Any, at: int, *, sees_all: bool = False) -> Item:
+    """An `Item` out of a row of `items`; for who `sees_all` also what nobody may see who could be asked for a second opinion on it."""
     held = not is_free(row, at)
     common: dict[str, Any] = {
         "entry": row.id,
@@ -102,6 +109,8 @@ def item_of(row: Any, at: int) -> Item:
         return Item(**common, blind=True, reasons=(Reason(code="probe" if row.lane == "pending" else row.lane),))
     if row.state == "withdrawn":  # the same text may have been drawn since, and wait blind
         return Item(**common, blind=True)
+    if row.again and not sees_all:
+        return Item(**common, blind=True, reasons=(Reason(code="second"),))
     if row.outcome_reasons is None:
         return Item(**common, blind=False)
     return Item(

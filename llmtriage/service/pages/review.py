@@ -222,8 +222,7 @@ def act(desk: At, entry: Entry, given: Annotated[Given, Depends(given_of)]) -> R
         if desk.queue.extend(item, desk.person.name):
             return _ticket(desk, item, Said("unknown category"), note=given.note)
         said = Said("outdated")
-    lent = desk.queue.claim(desk.person.name, desk.wanted.filters)
-    return _stay(desk, lent[0], said) if lent else _nothing(desk, said)
+    return _following(desk, said)
 
 
 @router.post("/review/{entry}/extend", dependencies=[Depends(check)])
@@ -272,7 +271,14 @@ def _undo(desk: Desk, item: Item) -> Response:
     except InputError:
         return _stay(desk, item, Said("nothing to undo"))
     desk.queue.release(item, desk.person.name)
+    if again.state != "open" or again.held_by != desk.person.name:
+        return _following(desk, Said("undone", taken.category or ""))
     return _stay(desk, again, Said("undone", taken.category or ""))
+
+
+def _following(desk: Desk, said: Said) -> Response:
+    lent = desk.queue.claim(desk.person.name, desk.wanted.filters)
+    return _stay(desk, lent[0], said) if lent else _nothing(desk, said)
 
 
 def _stay(desk: Desk, item: Item, said: Said) -> Response:
