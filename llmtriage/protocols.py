@@ -70,8 +70,8 @@ class Store(Protocol):
     def record(self, decisions: Sequence[Decision]) -> Future[Sequence[bool]]:
         """Keep decisions, all of them or none.
 
-        The future is done when they outlive a kill, and says of each whether its outcome stands; else another one of this ticket, text and run
-        was there first, which `recall` knows. It may hold a StoreError.
+        The future is done when they outlive a kill, and says of each whether it may be told as it is. Else `recall` knows what is told: another
+        outcome of this ticket, text and run was there first, or the text waits for a blind review. It may hold a StoreError.
         """
 
     def examples(self, name: str) -> Sequence[TicketRow]:

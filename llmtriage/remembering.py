@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from llmtriage.errors import InputError
-from llmtriage.outcomes import Outcome
+from llmtriage.outcomes import Outcome, blind
 
 if TYPE_CHECKING:
     from llmtriage.protocols import Store
@@ -56,10 +56,17 @@ class Known:
     Attributes:
         outcome: What routing said of the same text in the same run.
         own: Whether of this very ticket as it is now: nothing is to be kept. Else another one has this text, or its fields have changed.
+        probed: Whether this very ticket waits for a blind review, whichever run drew it.
     """
 
     outcome: Outcome
     own: bool
+    probed: bool = False
+
+    @property
+    def told(self) -> Outcome:
+        """What may be told of it."""
+        return blind(self.outcome) if self.probed else self.outcome
 
 
 class Recalled(NamedTuple):
@@ -118,7 +125,8 @@ class Memory:
         """Keep decisions; they are on disk when it returns. Raises StoreError.
 
         Returns:
-            The outcomes that stand: where another process was first, its own; where the ticket was erased meanwhile, what was decided.
+            What is told of them: where another process was first, its own outcome; of a ticket that waits for a blind review nothing; where
+            the ticket was erased meanwhile, what was decided.
         """
         if not decisions:
             return []
@@ -130,4 +138,4 @@ class Memory:
         known, _ = await self.recall([one.ticket for one in late], [one.outcome.text for one in late], keys)
         others = iter(known)
         found = (None if is_new else next(others) for is_new in stands)
-        return [one.outcome if other is None else other.outcome for one, other in zip(decisions, found, strict=True)]
+        return [one.outcome if other is None else other.told for one, other in zip(decisions, found, strict=True)]

@@ -46,6 +46,7 @@ class Filters:
         lane: Those of this lane.
         sample: Those of this planned sample.
         held_by: Those that this person has before them.
+        open_to: Those that this person may be lent: not what the person skipped, nor second opinions on own answers.
     """
 
     reason: ReasonCode | None = None
@@ -56,6 +57,7 @@ class Filters:
     lane: Lane | None = None
     sample: str | None = None
     held_by: str | None = None
+    open_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -279,7 +279,7 @@ class Triage:
                     if slot.ticket.as_of is None:
                         slot.ticket = replace(slot.ticket, as_of=as_of)
                     if found is not None:
-                        slot.decided, slot.kept = found.outcome, found.own
+                        slot.decided, slot.kept = found.told if found.own else found.outcome, found.own
                     yield slot
 
     async def _question(self, text: str) -> Question:

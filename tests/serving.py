@@ -51,8 +51,8 @@ def listening(service: Service) -> Iterator[int]:
 def started(
     folder: Path, *, triage: dict[str, Any] | None = None, store: dict[str, Any] | None = None, **settings: Any
 ) -> Iterator[Served]:
-    """A service on `folder`/service.db, or where `store` says, that ends with the block."""
-    wanted = ServiceSettings(**settings)
+    """A service on `folder`/service.db, or where `store` says, that ends with the block. Second opinions, which are drawn, only for who asks."""
+    wanted = ServiceSettings(**{"second": 0.0, **settings})
     place = {"where": folder / "service.db", "newest_waits": True, "second": wanted.second, **(store or {})}
     with SqlStore(**place) as kept:
         versions = Versions(lambda: Triage(**{"store": kept, **(triage or {})}))

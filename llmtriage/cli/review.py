@@ -141,12 +141,14 @@ def review(ctx: click.Context, /, reviewer: str | None, order: Order, *, quiet: 
 def list_(
     reviewer: str | None, order: Order, limit: int, *, mine: bool, counts: bool, as_json: bool, quiet: bool, **flags: Any
 ) -> None:
-    """Show what waits, whoever has it before them. Nothing is lent."""
+    """Show what waits, for all or for --reviewer, whoever has it before them. Nothing is lent."""
     from llmtriage.cli.review_text import as_data, counted, counts_data, listed
 
     language = flags["language"]
     taxonomy = make_taxonomy(flags["taxonomy"], quiet=quiet, language=language)
-    queue, filters = _open(flags), _filters(flags, taxonomy, held_by=reviewer_name(reviewer) if mine else None)
+    who = reviewer_name(reviewer) if mine or reviewer is not None else None
+    filters = _filters(flags, taxonomy, held_by=who if mine else None, open_to=None if mine else who)
+    queue = _open(flags)
     if counts:
         found = queue.counts(filters)
         show_json(counts_data(found)) if as_json else _echo(counted(found, language))
@@ -322,12 +324,12 @@ def _open(flags: dict[str, Any]) -> Queue:
     return store.queue
 
 
-def _filters(flags: dict[str, Any], taxonomy: Taxonomy, *, held_by: str | None = None) -> Filters:
+def _filters(flags: dict[str, Any], taxonomy: Taxonomy, *, held_by: str | None = None, open_to: str | None = None) -> Filters:
     """The filters of `filter_options`."""
     given = {name: flags[name] for name in _FILTERS}
     category, language = given.pop("category"), given.pop("ticket_language")
     categories = frozenset() if category is None else below(category, taxonomy, field="--category")
-    return Filters(**given, categories=categories, language=language, held_by=held_by)
+    return Filters(**given, categories=categories, language=language, held_by=held_by, open_to=open_to)
 
 
 def _find(queue: Queue, name: str) -> Item:

@@ -58,12 +58,12 @@ class Session:
             StoreError: The store cannot be read or written.
         """
         self._queue, self._taxonomy, self._reviewer = queue, taxonomy, reviewer
-        self._filters, self._order, self._clock = filters, order, clock
+        self._filters, self._order, self._clock = replace(filters, open_to=reviewer), order, clock
         self._answered: list[int] = []  # entries whose answer of this sitting stands
         self._lent_at = 0.0
         self.ended: Why | None = None
         self.state = State(taxonomy=taxonomy, language=language)
-        waiting = queue.counts(filters).entries
+        waiting = queue.counts(self._filters).entries
         self._many = waiting if waiting > _COUNTED else None
         self._claim()
 
@@ -134,7 +134,11 @@ class Session:
             self._answered.remove(item.entry)
         with suppress(StoreError):
             self._release()
-        self._show(item, self.state.word("undone").format(taken.category))
+        message = self.state.word("undone").format(taken.category)
+        if item.state == "open" and item.held_by == self._reviewer:
+            self._show(item, message)
+        else:  # it waits no longer, or for others alone
+            self._next(message)
 
     def _similar(self, _: Wish) -> None:
         self.state = with_similar(self.state, self._queue.similar(self._item()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from llmtriage.store.answers import Answer, check, close, fill, locked, verdict_
 from llmtriage.store.reading import (
     LEASE,
     OPEN,
+    asked_again,
     conditions,
     free,
     item_of,
@@ -25,9 +27,9 @@ from llmtriage.store.reading import (
 )
 from llmtriage.store.recording import now
 from llmtriage.store.records import mark, name
-from llmtriage.store.second import ask, withdraw
+from llmtriage.store.second import ask, first_reviewers, withdraw
 from llmtriage.store.similar import Similar
-from llmtriage.store.useful import Useful, first_of
+from llmtriage.store.useful import Ranked, Useful, first_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,13 +99,17 @@ class Queue:
         return Page(items=tuple(item_of(row, at) for row in rows), after=(rows[-1].rank, rows[-1].id) if more else None)
 
     def _useful_page(self, filters: Filters, start: int, limit: int) -> Page:
-        ranked, at = self._useful.ranked(filters), now()
+        ranked, at = self._ranked(filters), now()
         wanted = ranked.entries[start : start + limit]
         with self._database.reading() as connection:
             rows = connection.execute(items().where(_entry.id.in_(wanted), *conditions(filters, at)))
             found = {row.id: item_of(row, at) for row in rows}
         after = (_RANKED, start + limit) if len(ranked.entries) > start + limit else ranked.rest
         return Page(items=tuple(found[one] for one in wanted if one in found), after=after)
+
+    def _ranked(self, filters: Filters) -> Ranked:
+        """One order for all people: who may not be lent an entry of it does not get it."""
+        return self._useful.ranked(replace(filters, open_to=None))
 
     def each(self, filters: Filters = _ANYTHING, order: Order = "oldest") -> Iterator[Item]:
         """All entries that wait, read in pages. Raises StoreError."""
@@ -113,11 +119,12 @@ class Queue:
             page = self.page(filters, order, after=page.after, limit=_ROWS)
             yield from page.items
 
-    def item(self, which: int | str) -> Item:
-        """One entry, whatever its state.
+    def item(self, which: int | str, *, sees_all: bool = False) -> Item:
+        """One entry, whatever its state. While a second opinion on it waits, it is blind.
 
         Args:
             which: The number of an entry, or the id of a ticket as text: then its entry that waits, else its last one.
+            sees_all: Whether it is for somebody who is asked for no second opinion, and sees what was suggested all the same.
 
         Raises:
             UnknownNameError: There is none.
@@ -125,11 +132,12 @@ class Queue:
             StoreError: The store cannot be read.
         """
         with self._database.reading() as connection:
-            return self._item(connection, which)
+            return self._item(connection, which, sees_all=sees_all)
 
-    def answers_to(self, item: Item) -> tuple[Review, ...]:
-        """All that people answered to an entry, the oldest first, also what was taken back. Raises StoreError."""
+    def answers_to(self, item: Item, *, sees_all: bool = False) -> tuple[Review, ...]:
+        """What people answered to an entry, the oldest first, also what was taken back; see `item`. Raises StoreError."""
         given = reviews().where(_review.queue_entry_id == item.entry, _review.verdict != "retract").order_by(_review.id)
+        given = given if sees_all else given.where(~asked_again(_review.ticket_text_id))
         with self._database.reading() as connection:
             return tuple(review_of(row) for row in connection.execute(given))
 
@@ -168,10 +176,9 @@ class Queue:
         """
         reviewer, at = reviewer_name(reviewer), now()
         mine = _entry.lease_owner == reviewer
-        skipped = sa.exists().where(schema.skip.c.queue_entry_id == _entry.id, schema.skip.c.reviewer == reviewer)
-        may = sa.select(_entry.id).where(*conditions(filters, at), sa.or_(mine, free(at)), ~skipped)
+        may = sa.select(_entry.id).where(*conditions(replace(filters, open_to=reviewer), at), sa.or_(mine, free(at)))
         may = may.with_for_update(skip_locked=True)
-        ranked = self._useful.ranked(filters).entries if order == "useful" else ()
+        ranked = self._ranked(filters).entries if order == "useful" else ()
         with self._database.writing() as connection:
             ids = first_of(connection, ranked, may, n)
             if len(ids) < n:
@@ -269,12 +276,15 @@ class Queue:
     def undo(self, reviewer: str, entry: int | None = None) -> tuple[Review, Item]:
         """Take an own answer back: a new row says so, and the entry waits again, lent to the same person.
 
+        It is withdrawn instead where it would not wait any more: where the ticket has been decided about with a newer text since, and a second
+        opinion where no first answer stands. A second opinion on what is this person's own answer by now waits for others.
+
         Args:
             reviewer: Who takes back.
             entry: The entry; None: that of the last answer.
 
         Returns:
-            The answer that was taken back, and its entry in the next round.
+            The answer that was taken back, and its entry as it is then.
 
         Raises:
             InputError: There is no such answer, or the ticket was erased since.
@@ -298,19 +308,32 @@ class Queue:
             write(connection, self._database, [back])
             if row.lane == "pending":
                 withdraw(connection, row.ticket_text_id)
-            lent = {"lease_owner": reviewer, "lease_until": now() + LEASE, "lease_token": _entry.lease_token + 1}
             again = schema.queue_entry.update().where(_entry.id == taken.entry)
-            connection.execute(again.values(**lent, state="open", round=_entry.round + 1))
+            after = self._after(connection, row, reviewer)
+            connection.execute(again.values(**after, lease_token=_entry.lease_token + 1, round=_entry.round + 1))
             return taken, self._item(connection, taken.entry)
 
     # -- inside a transaction ------------------------------------------------------------------
 
-    def _item(self, connection: sa.Connection, which: int | str) -> Item:
+    def _after(self, connection: sa.Connection, row: Any, reviewer: str) -> dict[str, Any]:
+        """What becomes of an entry whose answer was taken back."""
+        lent = {"state": "open", "lease_owner": reviewer, "lease_until": now() + LEASE}
+        given_back = {"lease_owner": None, "lease_until": None}
+        if row.lane == "pending":
+            return {**given_back, "state": "withdrawn"} if _is_outdated(connection, row) else lent
+        if row.lane == "second":
+            firsts = first_reviewers(connection, row.ticket_text_id)
+            if reviewer not in firsts and firsts:
+                return lent
+            return {**given_back, "state": "open" if firsts else "withdrawn"}
+        return lent
+
+    def _item(self, connection: sa.Connection, which: int | str, *, sees_all: bool = False) -> Item:
         if isinstance(which, int):
             row = connection.execute(items().where(_entry.id == min(which, _LARGEST))).one_or_none()
             if row is None:
                 raise UnknownNameError(f"the queue has no entry {which}", remedy="see llmtriage review list")
-            return item_of(row, now())
+            return item_of(row, now(), sees_all=sees_all)
         found = connection.execute(items().where(schema.ticket.c.external_id == name(which)).order_by(_entry.id)).all()
         if not found:
             raise UnknownNameError(f"no ticket {short(which)!r} is or was in the queue", remedy="see llmtriage review list")
@@ -320,7 +343,7 @@ class Queue:
             raise InputError(
                 f"{len(waiting)} entries of ticket {short(which)!r} wait", remedy=f"name one by its number: {numbers}"
             )
-        return item_of((waiting or found)[-1], now())
+        return item_of((waiting or found)[-1], now(), sees_all=sees_all)
 
     def _last_answer(self, connection: sa.Connection, reviewer: str, entry: int | None) -> Review:
         own = reviews().where(_review.reviewer == reviewer, _review.verdict != "retract", _review.queue_entry_id.is_not(None))
@@ -346,6 +369,17 @@ def _refuse_erased(connection: sa.Connection, ticket: int) -> None:
     """Nobody can decide again about a ticket whose text is gone. Raises InputError."""
     if connection.scalar(sa.select(schema.ticket.c.erased_at).where(schema.ticket.c.id == ticket)) is not None:
         raise InputError("the ticket of this answer was erased", remedy="the answer stands as it is")
+
+
+def _is_outdated(connection: sa.Connection, row: Any) -> bool:
+    """Whether the ticket was decided about with another text since an entry was answered: had it waited, it would have given way."""
+    outcome, answer = schema.outcome.c, sa.func.max(_review.created_at)
+    last = sa.select(outcome.ticket_text_id, outcome.created_at).where(outcome.ticket_id == row.ticket_id)
+    newest = connection.execute(last.order_by(outcome.id.desc()).limit(1)).first()
+    if newest is None or newest.ticket_text_id == row.ticket_text_id:
+        return False
+    given = sa.select(answer).where(_review.queue_entry_id == row.id, _review.verdict != "retract")
+    return bool(newest.created_at >= connection.scalar(given))
 
 
 def _first_of(entry: int) -> sa.Select[tuple[int]]:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 LEASE = 600_000_000  # microseconds: ten minutes
-_entry, _outcome, _ticket, _text, _review = (
+_entry, _skip, _outcome, _ticket, _text, _review = (
     schema.queue_entry.c,
+    schema.skip.c,
     schema.outcome.c,
     schema.ticket.c,
     schema.ticket_text.c,
@@ -38,6 +39,12 @@ _SEEN = (
     *(_outcome[name].label(f"outcome_{name}") for name in ("reasons", "candidates", "category")),
     *(_outcome[name] for name in ("confidence", "score", "calibrated")),
 )
+
+
+def asked_again(text: sa.ColumnElement[int]) -> sa.Exists:
+    """Whether a second opinion on a text waits: whoever may give it must see neither the first answer nor what was suggested."""
+    second = schema.queue_entry.alias("second").c
+    return sa.exists().where(second.ticket_text_id == text, second.lane == "second", second.state == "open")
 
 
 def free(at: int) -> sa.ColumnElement[bool]:
@@ -65,6 +72,9 @@ def conditions(filters: Filters, at: int) -> list[sa.ColumnElement[bool]]:
         chosen.append(_entry.enqueued_at > at - _microseconds(filters.newer_than))
     if filters.held_by is not None:
         chosen.append(sa.and_(_entry.lease_owner == filters.held_by, ~free(at)))
+    if filters.open_to is not None:
+        skipped = sa.select(_skip.queue_entry_id).where(_skip.queue_entry_id == _entry.id, _skip.reviewer == filters.open_to)
+        chosen.append(~skipped.exists())
     return chosen
 
 
@@ -75,11 +85,12 @@ def items() -> sa.Select[Any]:
         .join(schema.ticket_text, _entry.ticket_text_id == _text.id)
         .outerjoin(schema.outcome, _entry.outcome_id == _outcome.id)
     )
-    return sa.select(schema.queue_entry, *OF_TICKET, *_SEEN).select_from(joined)
+    again = sa.and_(_entry.state == "done", asked_again(_entry.ticket_text_id)).label("again")
+    return sa.select(schema.queue_entry, again, *OF_TICKET, *_SEEN).select_from(joined)
 
 
-def item_of(row: Any, at: int) -> Item:
-    """An `Item` out of a row of `items`."""
+def item_of(row: Any, at: int, *, sees_all: bool = False) -> Item:
+    """An `Item` out of a row of `items`; for who `sees_all` also what nobody may see who could be asked for a second opinion on it."""
     held = not is_free(row, at)
     common: dict[str, Any] = {
         "entry": row.id,
@@ -98,6 +109,8 @@ def item_of(row: Any, at: int) -> Item:
         return Item(**common, blind=True, reasons=(Reason(code="probe" if row.lane == "pending" else row.lane),))
     if row.state == "withdrawn":  # the same text may have been drawn since, and wait blind
         return Item(**common, blind=True)
+    if row.again and not sees_all:
+        return Item(**common, blind=True, reasons=(Reason(code="second"),))
     if row.outcome_reasons is None:
         return Item(**common, blind=False)
     return Item(

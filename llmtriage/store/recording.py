@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from llmtriage.store.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from llmtriage.remembering import Decision, Run
     from llmtriage.store.database import Database
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from llmtriage.tickets import Ticket
 
 Rows = list[dict[str, Any]]
+_Place = tuple[int, str]  # of an outcome: its text and its run key
 
 DAY = 86_400_000_000  # microseconds
 _GOLDEN = 0.6180339887498949
@@ -99,7 +100,8 @@ class Recorder:
         Of a ticket that was erased since it was read nothing is kept.
 
         Returns:
-            Of each, whether its outcome stands; else another one of this ticket, text and run was there first, or it was erased.
+            Of each, whether it may be told as it is. Else another outcome of this ticket, text and run was there first, or the text waits for
+            a blind review that an earlier run drew, so that nobody is told what this one decided, or the ticket was erased.
         """
         runs = {decision.run.id: decision.run for decision in decisions}
         written: list[_Written] = []
@@ -152,9 +154,10 @@ class _Group:
         texts = self._write_texts(tickets)
         places = {(texts[tickets[key], digest], run_key): one for (key, digest, run_key), one in self._decisions.items()}
         of_text = {text: ticket for (ticket, _), text in texts.items()}
-        written = self._write_outcomes(places, of_text)
+        before = self._entries_before(of_text.values())
+        written = self._write_outcomes(_as_told(places, before), of_text)
         if written:
-            self._write_entries(written)
+            self._write_entries(written, before)
             self._write_events(written)
             self._count(written)
         return written
@@ -185,7 +188,7 @@ class _Group:
         found = self._connection.execute(texts_kept(self._insert), values)
         return {(row.ticket_id, bytes(row.hmac)): row.id for row in found}
 
-    def _write_outcomes(self, places: Mapping[tuple[int, str], Decision], of_text: Mapping[int, int]) -> list[_Written]:
+    def _write_outcomes(self, places: Mapping[_Place, Decision], of_text: Mapping[int, int]) -> list[_Written]:
         """Those of the outcomes that were not there."""
         values = [
             {
@@ -220,9 +223,8 @@ class _Group:
         known = {(row.ticket_text_id, row.run_key) for row in self._connection.execute(chosen)}
         return [row for row in values if row["final"] or (row["ticket_text_id"], row["run_key"]) not in known]
 
-    def _write_entries(self, written: Sequence[_Written]) -> None:
+    def _write_entries(self, written: Sequence[_Written], before: Sequence[Any]) -> None:
         """A place in the queue for each that waits, unless a person has answered, or it is drawn already. A ticket keeps the place it has."""
-        before = self._entries_before(written)
         answered = self._answered(written)
         drawn = {entry.ticket_text_id for entry in before if entry.lane == "probe"}
         texts = {one.text: one for one in written}
@@ -270,13 +272,11 @@ class _Group:
             ended = {"lease_until": None, "lease_token": table.c.lease_token + 1}
             self._connection.execute(moved.values(ended), rows)
 
-    def _entries_before(self, written: Sequence[_Written]) -> Sequence[Any]:
+    def _entries_before(self, tickets: Iterable[int]) -> Sequence[Any]:
         entries = schema.queue_entry.c
-        tickets = {one.ticket for one in written}
-        chosen = sa.select(
-            entries.id, entries.ticket_id, entries.ticket_text_id, entries.outcome_id, entries.lane, entries.state
-        ).order_by(entries.id)
-        return self._connection.execute(chosen.where(entries.ticket_id.in_(tickets), entries.state != "withdrawn")).all()
+        names = ("id", "ticket_id", "ticket_text_id", "outcome_id", "lane", "inclusion_p", "state")
+        chosen = sa.select(*(entries[name] for name in names)).order_by(entries.id)
+        return self._connection.execute(chosen.where(entries.ticket_id.in_(set(tickets)), entries.state != "withdrawn")).all()
 
     def _answered(self, written: Sequence[_Written]) -> set[int]:
         """The texts whose category a person has told."""
@@ -330,6 +330,15 @@ class _Written:
     ticket: int
     text: int
     decision: Decision
+
+
+def _as_told(places: Mapping[_Place, Decision], before: Sequence[Any]) -> dict[_Place, Decision]:
+    """Decisions with the probability of a blind review that their texts wait for since an earlier run: it would be led by what is told now."""
+    waiting = {entry.ticket_text_id: entry.inclusion_p for entry in before if entry.lane == "probe" and entry.state == "open"}
+    return {
+        place: replace(one, probe=waiting[place[0]]) if one.probe is None and place[0] in waiting else one
+        for place, one in places.items()
+    }
 
 
 def _waits(one: _Written, answered: set[int], drawn: set[int]) -> bool:

@@ -41,6 +41,11 @@ def withdraw(connection: sa.Connection, text: int) -> None:
     connection.execute(of_text.values(**_ENDED, state="withdrawn"))
 
 
+def first_reviewers(connection: sa.Connection, text: int) -> set[str]:
+    """Who gave an answer to what waited that was not taken back: the people whom a second opinion on a text is to be independent of."""
+    return {row.reviewer for row in connection.execute(_first_answers([text]))}
+
+
 def refuse_own(connection: sa.Connection, rows: Iterable[tuple[Any, str]]) -> None:
     """See that nobody gives a second opinion on an own answer.
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 _LAST = 2**63 - 1  # no outcome has a larger number
+_entry = schema.queue_entry.c
+_PROBED = sa.exists().where(_entry.ticket_text_id == schema.ticket_text.c.id, _entry.lane == "probe", _entry.state == "open")
 
 
 class SqlStore:
@@ -92,7 +94,8 @@ class SqlStore:
         for (ticket, _), one in zip(tickets, asked, strict=True):
             row = own.get(one) or alike.get((one.digest, one.run))
             as_kept = one in own and _is_described_by(ticket, own[one], self.kept)
-            known.append(None if row is None else Known(outcome_of(row, ticket_id=ticket.id, text=""), as_kept))
+            probed = one in own and bool(own[one].probed)
+            known.append(None if row is None else Known(outcome_of(row, ticket_id=ticket.id, text=""), as_kept, probed))
         return Recalled(known, as_of)
 
     def record(self, decisions: Sequence[Decision]) -> Future[Sequence[bool]]:
@@ -131,7 +134,9 @@ class SqlStore:
         """The final outcomes of these very tickets, with what they say of themselves."""
         ticket = schema.ticket.c
         of_ticket = [ticket.key, *(ticket[name].label(f"ticket_{name}") for name in DESCRIBING)]
-        chosen = _outcomes(*of_ticket).where(ticket.source == self.source, ticket.key.in_({one.key for one in asked}))
+        chosen = _outcomes(*of_ticket, _PROBED.label("probed")).where(
+            ticket.source == self.source, ticket.key.in_({one.key for one in asked})
+        )
         rows = connection.execute(_of(chosen, asked))
         return {_Asked(row.key, bytes(row.hmac), row.run_key): row for row in rows}
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from llmtriage.errors import InputError, UnknownNameError, short
 from llmtriage.outcomes import Pending, Reason, blind
 from llmtriage.store import schema
-from llmtriage.store.reading import OF_TICKET, item_of, items, moment, review_of, reviews, ticket_of
+from llmtriage.store.reading import OF_TICKET, asked_again, item_of, items, moment, review_of, reviews, ticket_of
 from llmtriage.store.recording import now
 from llmtriage.store.records import name, outcome_of
 
@@ -87,13 +87,14 @@ class TicketHistory:
     answers: tuple[Answered, ...]
 
 
-def history(database: Database, ticket_id: str, source: str | None = None) -> TicketHistory:
+def history(database: Database, ticket_id: str, source: str | None = None, *, sees_all: bool = True) -> TicketHistory:
     """What is known of a ticket.
 
     Args:
         database: Where.
         ticket_id: Its id.
         source: Where it comes from; None: from anywhere.
+        sees_all: Whether it is for somebody who is asked for no second opinion; others see no answer while one on it waits.
 
     Raises:
         UnknownNameError: It is not known, or was erased.
@@ -108,6 +109,7 @@ def history(database: Database, ticket_id: str, source: str | None = None) -> Ti
         text_id = outcomes[0].ticket_text_id if outcomes else connection.scalar(_last_text(row.id))
         current = connection.execute(_with_text(text_id)).one()
         standing = schema.standing().where(_review.ticket_id == row.id).with_only_columns(_review.id)
+        standing = standing if sees_all else standing.where(~asked_again(_review.ticket_text_id))
         given = connection.execute(reviews().where(_review.id.in_(standing)).order_by(_review.id.desc()).limit(MOST)).all()
     lanes: dict[int, list[Lane]] = {}
     for one in waiting:

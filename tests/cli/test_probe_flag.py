@@ -50,6 +50,23 @@ def test_from_tickets_as_they_come_to_a_promise(cli: Cli, desk: Path) -> None:
     assert sum(row["category"] != gold[row["id"]] for row in accepted) <= 0.2 * len(accepted)
 
 
+def test_a_later_run_tells_nothing_of_a_probe_that_waits(cli: Cli, desk: Path) -> None:
+    """Neither the same run without the flag nor one of another threshold, as often as they come; once it is answered they do."""
+    assert cli(*RUN, "--probe", "0.2").code == 0
+    told = drawn(desk)
+    assert told
+    for _ in range(2):
+        for more in ((), ("--threshold", "0.3"), ("--probe", "0.1")):
+            assert cli(*RUN, *more).code == 0
+            assert drawn(desk) == told
+            assert {row["category"] for row in rows(desk / "out.csv") if row["id"] in told} == {""}
+    gold = {row["id"]: row["category"] for row in rows(desk / "tickets.csv")}
+    with SqlStore(desk / "llmtriage.db") as store:
+        decide_as_told(store, gold, lane="probe")
+    assert cli(*RUN).code == 0
+    assert drawn(desk) == []
+
+
 def test_the_setting_is_the_flag(cli: Cli, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `probe` in llmtriage.toml, or in the environment: the same tickets are drawn."""
     (desk / "llmtriage.toml").write_text("probe = 0.3\n", encoding="utf-8")
@@ -69,6 +86,9 @@ def test_a_smaller_share_is_part_of_a_larger_one(cli: Cli, desk: Path) -> None:
     """The draw belongs to the ticket, not to the run."""
     assert cli(*RUN, "--probe", "0.4").code == 0
     many = drawn(desk)
+    gold = {row["id"]: row["category"] for row in rows(desk / "tickets.csv")}
+    with SqlStore(desk / "llmtriage.db") as store:  # what waits is told to wait, whoever drew it
+        decide_as_told(store, gold, lane="probe")
     assert cli(*RUN, "--probe", "0.1").code == 0
     assert set(drawn(desk)) < set(many)
 

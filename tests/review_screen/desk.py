@@ -85,7 +85,13 @@ class FakeQueue:
         if not self.answers:
             raise InputError("no answer that stands")
         item, review = self.answers.pop()
-        again = waiting(item.entry, **{name: getattr(item, name) for name in _KEPT}, round=item.round + 1, token=item.token + 1)
+        again = waiting(
+            item.entry,
+            **{name: getattr(item, name) for name in _KEPT},
+            round=item.round + 1,
+            token=item.token + 1,
+            held_by=reviewer,
+        )
         self.open[item.entry] = again
         return review, again
 

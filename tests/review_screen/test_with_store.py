@@ -54,6 +54,16 @@ def test_what_is_kept_of_an_answer(store: SqlStore, shop: Taxonomy) -> None:
     assert (person.session.state.item, person.session.state.labelled, person.session.state.left) == (None, 3, 0)
 
 
+def test_second_opinions_on_own_answers_are_not_counted(tmp_path: Path, shop: Taxonomy) -> None:
+    """They are left to others."""
+    with SqlStore(tmp_path / "second.db", second=1.0) as store:
+        put(store, "T-1")
+        person = Person(store.queue, shop)
+        person.press("2")
+        assert (person.session.state.item, person.session.state.left) == (None, 0)
+        assert Person(store.queue, shop, reviewer="mei").session.state.left == 1
+
+
 def test_two_people(store: SqlStore, shop: Taxonomy) -> None:
     """Never get the same ticket, but what one skipped the other gets."""
     li, mei = Person(store.queue, shop), Person(store.queue, shop, reviewer="mei")

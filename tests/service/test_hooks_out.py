@@ -68,7 +68,7 @@ def test_an_accepted_ticket_is_told_signed_and_without_text(serve: Serve) -> Non
 def test_what_waits_is_told_when_a_person_has_answered(serve: Serve) -> None:
     """And when the answer is taken back; never while it waits."""
     with receiver() as crm:
-        served = serve(callbacks=_callbacks(crm), second=0.0)
+        served = serve(callbacks=_callbacks(crm))
         served.client.post("/classify/single", json=LOST)
         queue, taxonomy = served.store.queue, served.service.taxonomy
         [item] = queue.claim("王芳")
@@ -243,7 +243,7 @@ def test_what_cannot_work_stops_the_start(
 def test_a_probe_is_told_to_nobody_until_it_is_answered(serve: Serve) -> None:
     """What the model said of it could lead the person who decides."""
     with receiver() as crm:
-        served = serve(triage={"threshold": 0.0, "probe": 1.0}, callbacks=_callbacks(crm), second=0.0)
+        served = serve(triage={"threshold": 0.0, "probe": 1.0}, callbacks=_callbacks(crm))
         served.client.post("/classify/single", json=LOST)
         until(lambda: rows(served.store, schema.callback, schema.callback.c.last_event > 0))
         assert _deliveries(served, over=False) == []
@@ -254,6 +254,21 @@ def test_a_probe_is_told_to_nobody_until_it_is_answered(serve: Serve) -> None:
         assert heard.said["type"] == "ticket.reviewed"
         assert heard.said["data"]["score"] is None
         assert json.dumps(LOST["content"]) not in heard.body.decode()
+
+
+def test_a_probe_that_waits_is_not_told_by_another_run_either(serve: Serve) -> None:
+    """Neither by its reply, nor by a callback, nor by what is known of the ticket."""
+    with receiver() as crm:
+        drawing = serve(triage={"threshold": 0.0, "probe": 1.0}, callbacks=_callbacks(crm))
+        drawing.client.post("/classify/single", json=LOST)
+        other = serve(triage={"threshold": 0.0}, callbacks=_callbacks(crm))
+        for _ in range(2):
+            told = other.client.post("/classify/single", json=LOST).json()
+            assert [reason["code"] for reason in told["reasons"]] == ["probe"]
+            assert (told["outcome"], told["category"], told["suggestion"], told["candidates"]) == ("pending", None, None, [])
+        assert other.client.post("/classify/single", json={**LOST, "id": "T-other"}).json()["outcome"] == "accepted"
+        [heard] = until(lambda: crm.heard)
+        assert heard.said["data"]["id"] == "T-other"
 
 
 def test_two_services_share_what_comes_and_what_is_told(serve: Serve) -> None:

@@ -125,6 +125,17 @@ def test_the_last_answer_can_be_taken_back_where_nothing_waits(serve: Serve) -> 
     assert "no answer to take back" in page.text
 
 
+def test_a_person_is_told_of_no_ticket_that_only_others_can_answer(serve: Serve) -> None:
+    """A second opinion on an own answer waits for others alone."""
+    served = serve(second=1.0)
+    enqueue(served, 1)
+    browser, other = person(served), person(served, "李强")
+    assert "Nothing waits." in answer(browser, browser.get("/review/next"), answer="other").text
+    assert "1 tickets wait" in other.get("/review").text
+    last = answer(other, other.get("/review/next"), action="skip")
+    assert "Nothing waits." in last.text
+
+
 def test_own_answers_can_be_taken_back_from_their_list(serve: Serve) -> None:
     """Each once."""
     served = serve()

@@ -132,7 +132,7 @@ def test_a_cursor_that_is_none_is_told(client: TestClient) -> None:
 
 def test_an_answer_is_kept_under_both_names(serve: Serve) -> None:
     """The caller's, and behind it that of the person the caller speaks for."""
-    served = serve(second=0)
+    served = serve()
     wait(served.client, 2)
     first, second = claim(served.client, n=2)
     assert first["held_by"] == "local/王芳"
@@ -150,7 +150,7 @@ def test_an_answer_is_kept_under_both_names(serve: Serve) -> None:
 
 def test_a_caller_answers_by_its_own_name_alone(serve: Serve) -> None:
     """Where it names nobody."""
-    served = serve(second=0)
+    served = serve()
     wait(served.client)
     (item,) = served.client.post("/queue/claim", json={}).json()["items"]
     reply = served.client.post(f"/queue/{item['entry']}/correct", json={"token": item["token"], "category": leaf(served)})
@@ -159,7 +159,7 @@ def test_a_caller_answers_by_its_own_name_alone(serve: Serve) -> None:
 
 def test_who_comes_too_late_is_told(serve: Serve) -> None:
     """Who has the entry, or who answered it; nothing is kept."""
-    served = serve(second=0)
+    served = serve()
     wait(served.client)
     (item,) = claim(served.client)
     held = do(served.client, "correct", item, "李强", category=leaf(served))
@@ -176,7 +176,7 @@ def test_who_comes_too_late_is_told(serve: Serve) -> None:
 
 def test_a_token_of_an_earlier_showing_is_refused(serve: Serve) -> None:
     """The text was changed under the person's hands."""
-    served = serve(second=0)
+    served = serve()
     wait(served.client)
     (item,) = claim(served.client)
     served.client.post("/classify/single", json={"id": "T1", "content": "another text of the same ticket"})
@@ -189,7 +189,7 @@ def test_a_token_of_an_earlier_showing_is_refused(serve: Serve) -> None:
 
 def test_two_answers_at_once(serve: Serve) -> None:
     """One is kept, the other is told; never both."""
-    served = serve(second=0)
+    served = serve()
     wait(served.client, 4)
     for item in claim(served.client, "a", n=4):
         assert do(served.client, "release", item, "a").status_code == 204
@@ -206,7 +206,7 @@ def test_a_lease_that_ran_out(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> 
     passed = 0
     for module in (queue, answers):
         monkeypatch.setattr(module, "now", lambda: recording.now() + passed)
-    served = serve(second=0)
+    served = serve()
     wait(served.client, 2)
     first, second = claim(served.client, n=2)
     passed = 9 * MINUTE
@@ -221,9 +221,21 @@ def test_a_lease_that_ran_out(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> 
     assert (late.status_code, late.json()["title"]) == (409, "T2 is with local/李强 now")
 
 
+def test_each_person_is_told_what_waits_for_them(serve: Serve) -> None:
+    """A second opinion is no work of who gave the first."""
+    served = serve(second=1.0)
+    wait(served.client)
+    [item] = claim(served.client)
+    do(served.client, "correct", item, category=leaf(served))
+    for reviewer, n in {"王芳": 0, "李强": 1}.items():
+        told = served.client.get("/queue", params={"reviewer": reviewer}).json()
+        assert (len(told["items"]), told["counts"]["entries"]) == (n, n)
+    assert served.client.get("/queue", params={"reviewer": "a\nb"}).status_code == 422
+
+
 def test_skip_release_and_undo(serve: Serve) -> None:
     """What is skipped is given to others; what is released to anybody; what is taken back waits again with the same person."""
-    served = serve(second=0)
+    served = serve()
     wait(served.client)
     (item,) = claim(served.client)
     assert do(served.client, "release", item).status_code == 204

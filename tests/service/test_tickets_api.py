@@ -25,7 +25,7 @@ def told(served: Served, ticket_id: str = "T/1 中", **params: Any) -> Any:
 
 def test_a_ticket_that_waits_and_is_answered(serve: Serve) -> None:
     """Its outcome with version and time, its place in the queue, then the answer."""
-    served = serve(second=0)
+    served = serve()
     decided = served.client.post("/classify/single", json=LOST).json()
     known = told(served)
     assert (known["id"], known["source"], known["category"], known["decided_by"]) == ("T/1 中", "", None, None)
@@ -59,7 +59,7 @@ def test_a_ticket_that_was_accepted(serve: Serve) -> None:
 
 def test_an_answer_to_an_earlier_text_is_not_the_ticket_now(serve: Serve) -> None:
     """It stands for its own text."""
-    served = serve(second=0)
+    served = serve()
     served.client.post("/classify/single", json=LOST)
     (item,) = served.client.post("/queue/claim", json={}).json()["items"]
     served.client.post(f"/queue/{item['entry']}/confirm", json={"token": item["token"]})
@@ -93,6 +93,22 @@ def test_what_waits_blind_tells_nothing(serve: Serve, lane: str) -> None:
     assert blind() == (lane == "probe")
 
 
+def test_who_may_be_asked_for_a_second_opinion_sees_no_first(serve: Serve) -> None:
+    """Neither by the ticket nor by the entry; a program that acts on answers, and an admin, do."""
+    served = serve(second=1.0)
+    served.client.post("/classify/single", json=LOST)
+    (item,) = served.client.post("/queue/claim", json={}).json()["items"]
+    served.client.post(f"/queue/{item['entry']}/confirm", json={"token": item["token"]})
+    sees = {("classify",): True, ("classify", "review"): False, ("classify", "review", "admin"): True}
+    for scopes, all_of_it in sees.items():
+        served.client.app.dependency_overrides[caller_of] = lambda scopes=scopes: Caller("crm", frozenset(scopes))  # type: ignore[attr-defined]
+        known = told(served)
+        assert (known["category"] is not None, len(known["answers"])) == (all_of_it, int(all_of_it)), scopes
+        if "review" in scopes:
+            entry = served.client.get(f"/queue/{item['entry']}").json()
+            assert (entry["suggestion"] is not None, entry["blind"]) == (all_of_it, not all_of_it)
+
+
 def test_an_accepted_ticket_of_a_planned_sample_is_told(serve: Serve) -> None:
     """Others act on it; that it waits blind changes nothing about where it went."""
     served = serve(triage={"threshold": 0.0})
@@ -114,7 +130,7 @@ def test_an_accepted_ticket_of_a_planned_sample_is_told(serve: Serve) -> None:
 
 def test_text_is_for_those_who_may_review(serve: Serve) -> None:
     """Others are refused it, and see no names of people."""
-    served = serve(second=0)
+    served = serve()
     served.client.post("/classify/single", json=LOST)
     (item,) = served.client.post("/queue/claim", json={}).json()["items"]
     served.client.post(f"/queue/{item['entry']}/confirm", json={"token": item["token"], "note": "清楚"})

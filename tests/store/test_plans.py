@@ -13,6 +13,7 @@ from decided import accepted, decision, pending, recall, record, ticket
 from drawn import SHOP
 from overseen import accept_probes, decide_probes, promised, run_under
 
+from llmtriage.reviewing import Filters, Order
 from llmtriage.store import SqlStore, inbox, outbox
 from llmtriage.store.agreement import agreement
 from llmtriage.store.overview import overview
@@ -117,3 +118,20 @@ def test_an_overview_scans_neither_tickets_nor_outcomes(tmp_path: Path) -> None:
             overview(store, SHOP, calibration)
     scans = {step for steps in found.values() for step in steps if step.startswith("SCAN")}
     assert scans == {"SCAN run", "SCAN queue_entry USING INDEX ix_queue_entry_open_lane"}
+
+
+def test_what_waits_for_a_person_is_found_by_indexes(tmp_path: Path) -> None:
+    """In the order of the page, without sorting; whether the person skipped an entry is looked up."""
+    orders: list[Order] = ["oldest", "uncertain"]
+    with SqlStore(tmp_path / "run.db") as store:
+        record(store, decision(ticket(), pending()))
+        with plans(store) as found:
+            for order in orders:
+                store.queue.page(Filters(open_to="王芳"), order)
+                store.queue.claim("王芳", order=order)
+    steps = {step for steps in found.values() for step in steps}
+    assert {step for step in steps if step.startswith("SCAN") or "TEMP B-TREE" in step} == {
+        "SCAN queue_entry USING INDEX ix_queue_entry_open",
+        "SCAN queue_entry USING INDEX ix_queue_entry_open_rank",
+    }
+    assert any(step.startswith("SEARCH skip USING COVERING INDEX") for step in steps)

@@ -13,7 +13,7 @@ from sqlalchemy import exc
 
 from llmtriage import Ticket
 from llmtriage.errors import StoreError
-from llmtriage.outcomes import Reason
+from llmtriage.outcomes import Reason, blind
 from llmtriage.remembering import Decision
 from llmtriage.store import SqlStore, schema
 
@@ -254,6 +254,27 @@ def test_a_text_is_drawn_once(open_store: OpenStore) -> None:
     later = open_store()
     record(later, decision(ticket(), pending(), run=OTHER_RUN, probe=0.02))
     assert [entry.lane for entry in entries(later)] == ["probe"]
+
+
+def test_nothing_is_told_of_a_probe_that_waits(open_store: OpenStore) -> None:
+    """What a later run decides of it is kept as drawn too; known again, and of another ticket with this text, it is told as it is."""
+    drawing, later = open_store(), open_store()
+    record(drawing, decision(ticket(), accepted(), probe=0.02))
+    again = [decision(ticket(), accepted("parcel"), run=OTHER_RUN), decision(ticket(ticket_id="T2"), accepted(), run=OTHER_RUN)]
+    assert later.record(again).result(timeout=60) == [False, True]
+    for run in (RUN, OTHER_RUN):
+        (known,) = recall(later, ticket(), run=run)
+        assert known is not None
+        assert (known.own, known.probed, known.told) == (True, True, blind(known.outcome))
+    (other,) = recall(later, ticket(ticket_id="T3"))
+    assert other is not None
+    assert (other.own, other.told) == (False, replace(accepted(), ticket_id="T3"))
+    assert [(row.kind, row.probe) for row in rows(later, schema.outcome)] == [("accepted", 0.02)] * 2 + [("accepted", None)]
+    assert [row.kind for row in rows(later, schema.event)] == ["probe", "probe", "outcome"]
+    answer(later, entries(later)[0])
+    (known,) = recall(later, ticket(), run=OTHER_RUN)
+    assert known is not None
+    assert known.told == replace(accepted("parcel"), ticket_id="T1")
 
 
 def test_who_is_drawn_waits_no_longer_where_the_suggestion_shows(open_store: OpenStore) -> None:

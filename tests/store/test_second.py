@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from decided import OTHER_RUN, decision, entries, pending, record, rows, ticket
@@ -14,7 +14,7 @@ from store.test_queue import TAXONOMY, Later, answer, later, names, wait
 
 from llmtriage.errors import InputError, OutdatedError
 from llmtriage.outcomes import Reason
-from llmtriage.reviewing import Filled, Filters, Item
+from llmtriage.reviewing import Filled, Filters, Item, Order
 from llmtriage.store import SqlStore, answered, erasing, example_sets, schema
 from llmtriage.store.records import draw
 
@@ -122,6 +122,19 @@ def test_nobody_gives_a_second_opinion_on_an_own_answer(store: SqlStore) -> None
     answer(store, item, "李强")
 
 
+def test_a_person_is_told_of_what_the_person_may_be_lent(store: SqlStore) -> None:
+    """Neither counts nor pages, in any order, tell of a second opinion on an own answer, nor of what the person skipped."""
+    first_answer(store)
+    for reviewer, n in {"王芳": 0, "李强": 1}.items():
+        own = Filters(open_to=reviewer)
+        assert store.queue.counts(own).entries == n
+        assert {len(store.queue.page(own, order).items) for order in get_args(Order)} == {n}
+        assert len(store.queue.claim(reviewer, order="useful")) == n
+    store.queue.skip(second_of(store), "李强")
+    assert store.queue.counts(Filters(open_to="李强")).oldest is None
+    assert store.queue.counts().entries == len(store.queue.page().items) == 1
+
+
 def test_answers_of_a_file_are_asked_about_too(store: SqlStore) -> None:
     """As those given one by one."""
     wait(store, 3)
@@ -184,13 +197,13 @@ def test_a_second_opinion_that_was_given_is_not_asked_for_again(store: SqlStore)
 
 
 def test_who_gave_the_second_opinion_may_become_the_first(store: SqlStore) -> None:
-    """Then the second opinion is another person's, also if it was lent already."""
+    """Then the second opinion is another person's."""
     first_answer(store)
     answer(store, second_of(store), "李强", "login")
     store.queue.undo("王芳")
     store.queue.undo("李强")
     pending_item, second_item = store.queue.item(1), store.queue.item(2)
-    assert second_item.held_by == "李强"
+    assert (second_item.state, second_item.held_by) == ("withdrawn", None)
     store.queue.release(pending_item, "王芳")
     answer(store, pending_item, "李强")
     assert store.queue.claim("李强", n=2) == []
@@ -242,6 +255,66 @@ def test_a_second_opinion_leaves_a_newer_decision_alone(store: SqlStore, open_st
     assert names(store.queue.each(Filters(lane="pending"))) == ["T1"]
 
 
+def test_an_answered_entry_tells_nothing_while_a_second_opinion_waits(store: SqlStore) -> None:
+    """Neither what was suggested nor what was answered, but to who is not asked for one; with the second answer all see it."""
+    first = first_answer(store)
+    asked = store.queue.item(first.entry)
+    assert (asked.state, asked.blind, asked.suggestion, asked.candidates, asked.score) == ("done", True, None, (), None)
+    assert asked.reasons == (Reason(code="second"),)
+    assert (store.queue.answers_to(asked), store.queue.similar(asked)) == ((), ())
+    assert store.queue.item("T1", sees_all=True).entry != first.entry
+    assert store.queue.item(first.entry, sees_all=True).suggestion == "refund"
+    answer(store, second_of(store), "李强", "login")
+    told = store.queue.item(first.entry)
+    assert (told.blind, told.suggestion, [one.category for one in store.queue.answers_to(told)]) == (False, "refund", ["parcel"])
+
+
+def test_a_second_opinion_taken_back_after_the_first_waits_no_longer(store: SqlStore) -> None:
+    """There is nothing to compare it with; the first answer given again asks for it again."""
+    first = first_answer(store)
+    second = second_of(store)
+    answer(store, second, "李强", "login")
+    _, again = store.queue.undo("王芳", first.entry)
+    taken, item = store.queue.undo("李强", second.entry)
+    assert (taken.lane, item.state, item.held_by) == ("second", "withdrawn", None)
+    answer(store, again, "王芳", "parcel")
+    assert second_of(store, "赵敏").entry == second.entry
+
+
+def test_who_took_the_first_answer_over_is_not_lent_the_second(store: SqlStore) -> None:
+    """Taken back by who has given the first since, it waits for others."""
+    first = first_answer(store)
+    second = second_of(store)
+    answer(store, second, "李强", "login")
+    _, again = store.queue.undo("王芳", first.entry)
+    store.queue.release(again, "王芳")
+    answer(store, store.queue.item(first.entry), "李强", "parcel")
+    _, item = store.queue.undo("李强", second.entry)
+    assert (item.lane, item.state, item.held_by) == ("pending", "open", "李强")  # the latest answer to this ticket
+    answer(store, item, "李强", "parcel")
+    with store.database.writing() as connection:
+        connection.execute(schema.review.update().where(schema.review.c.lane == "second").values(id=99))
+    _, item = store.queue.undo("李强")
+    assert (item.lane, item.state, item.held_by) == ("second", "open", None)
+
+
+def test_an_answer_to_a_text_that_was_replaced_waits_no_more(open_store: OpenStore) -> None:
+    """Taken back it gives way to the newer text, as it would have done had it waited; a text that waited beside it does not replace it."""
+    store = open_store(newest_waits=True)
+    wait(store, 1)
+    (item,) = store.queue.claim("王芳")
+    answer(store, item)
+    record(store, decision(ticket("还有一个问题"), pending()))
+    _, old = store.queue.undo("王芳", item.entry)
+    assert (old.state, old.held_by) == ("withdrawn", None)
+    assert [entry.ticket_text_id for entry in entries(store)] == [2]
+    beside = open_store()
+    record(beside, decision(ticket("one", "B"), pending()), decision(ticket("two", "B"), pending()))
+    item = next(one for one in beside.queue.each() if one.ticket.content == "one")
+    answer(beside, item)
+    assert beside.queue.undo("王芳", item.entry)[1].state == "open"
+
+
 def test_without_a_share_nobody_is_asked(open_store: OpenStore) -> None:
     """As by default."""
     store = open_store()
@@ -275,7 +348,7 @@ def test_whatever_people_do(store: SqlStore, steps: list[tuple[str, str, str]]) 
                 answer(store, item, person, category)
         known = rows(store, schema.queue_entry, schema.queue_entry.c.language == name)
         said = {
-            entry.lane: [one for one in store.queue.answers_to(store.queue.item(entry.id)) if not one.taken_back]
+            entry.lane: [one for one in store.queue.answers_to(store.queue.item(entry.id), sees_all=True) if not one.taken_back]
             for entry in known
         }
         assert [entry.lane for entry in known] == ["pending", "second"][: len(known)]

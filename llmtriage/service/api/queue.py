@@ -32,7 +32,7 @@ from llmtriage.service.api.queue_models import (
     UndoIn,
     UndoneOut,
 )
-from llmtriage.service.api.reviewers import answering
+from llmtriage.service.api.reviewers import ReviewerIn, answering
 from llmtriage.service.edge.idempotency import once
 from llmtriage.service.language import Language, language_of
 from llmtriage.service.problems import Problem
@@ -57,8 +57,9 @@ _Entry = Annotated[Number, Path(description="The number of an entry.")]
 def page(
     request: Request,
     *,
-    _: _Reviews,
+    caller: _Reviews,
     language: _InLanguage,
+    reviewer: Annotated[ReviewerIn, Query()] = None,
     reason: ReasonCode | None = None,
     category: Annotated[Name | None, Query(description="Those with this suggestion, or one below it.")] = None,
     ticket_language: Name | None = None,
@@ -70,7 +71,7 @@ def page(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
 ) -> PageOut:
-    """What waits, whoever has it before them. Nothing is lent."""
+    """What waits for a person, whoever has it before them: not what the person skipped, nor second opinions on own answers. Nothing is lent."""
     service = service_of(request)
     given = FiltersIn(
         reason=reason,
@@ -81,7 +82,7 @@ def page(
         older_than=older_than,
         newer_than=newer_than,
     )
-    filters = _checked(lambda: given.to_filters(service.taxonomy))
+    filters = replace(_checked(lambda: given.to_filters(service.taxonomy)), open_to=answering(caller, reviewer))
     after = None if cursor is None else _read(cursor, order)
     found = service.store.queue.page(filters, order, after=after, limit=limit)
     counts = None if after else CountsOut.of(service.store.queue.counts(filters))
@@ -106,9 +107,9 @@ def undo(request: Request, wanted: UndoIn, caller: _ReviewsOnce) -> UndoneOut:
 
 
 @router.get("/{entry:int}")
-def entry(request: Request, entry: _Entry, _: _Reviews, language: _InLanguage) -> EntryOut:
-    """One entry, whatever its state."""
-    return EntryOut.of(service_of(request).store.queue.item(entry), language)
+def entry(request: Request, entry: _Entry, caller: _Reviews, language: _InLanguage) -> EntryOut:
+    """One entry, whatever its state. While a second opinion on it waits, only a caller of the scope admin sees what was suggested."""
+    return EntryOut.of(service_of(request).store.queue.item(entry, sees_all="admin" in caller.scopes), language)
 
 
 @router.post("/{entry:int}/confirm")

@@ -143,9 +143,13 @@ def ticket(
     caller: Annotated[Caller, Depends(may("classify"))],
     language: Annotated[Language, Depends(language_of)],
 ) -> TicketOut:
-    """What was decided of a ticket, its places in the queue, and the answers that stand. Of a probe nothing that a model said."""
+    """What was decided of a ticket, its places in the queue, and the answers that stand. Of a probe nothing that a model said.
+
+    While a second opinion waits, a caller who may review and has not the scope admin sees no answer to it.
+    """
     may_review = "review" in caller.scopes
     if text and not may_review:
         raise Problem(403, "a key of the scope review is needed for text", "leave ?text=true out, or use such a key")
-    known = history(service_of(request).store.database, ticket_id, source)
+    sees_all = not may_review or "admin" in caller.scopes
+    known = history(service_of(request).store.database, ticket_id, source, sees_all=sees_all)
     return TicketOut.of(ticket_id, known, language, named=may_review, text=text)

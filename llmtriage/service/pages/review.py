@@ -222,8 +222,7 @@ def act(desk: At, entry: Entry, given: Annotated[Given, Depends(given_of)]) -> R
         if desk.queue.extend(item, desk.person.name):
             return _ticket(desk, item, Said("unknown category"), note=given.note)
         said = Said("outdated")
-    lent = desk.queue.claim(desk.person.name, desk.wanted.filters)
-    return _stay(desk, lent[0], said) if lent else _nothing(desk, said)
+    return _following(desk, said)
 
 
 @router.post("/review/{entry}/extend", dependencies=[Depends(check)])
@@ -272,7 +271,14 @@ def _undo(desk: Desk, item: Item) -> Response:
     except InputError:
         return _stay(desk, item, Said("nothing to undo"))
     desk.queue.release(item, desk.person.name)
+    if again.state != "open" or again.held_by != desk.person.name:
+        return _following(desk, Said("undone", taken.category or ""))
     return _stay(desk, again, Said("undone", taken.category or ""))
+
+
+def _following(desk: Desk, said: Said) -> Response:
+    lent = desk.queue.claim(desk.person.name, desk.wanted.filters)
+    return _stay(desk, lent[0], said) if lent else _nothing(desk, said)
 
 
 def _stay(desk: Desk, item: Item, said: Said) -> Response:
@@ -284,7 +290,7 @@ def _nothing(desk: Desk, said: Said) -> Response:
 
 
 def _queue(desk: Desk, said: Said) -> Response:
-    filters, now = desk.wanted.filters, datetime.now(UTC)
+    filters, now = replace(desk.wanted.filters, open_to=desk.person.name), datetime.now(UTC)
     counts, words = desk.queue.counts(filters), desk.words
     waiting = desk.queue.page(filters, limit=_LISTED).items
     return desk.show(
