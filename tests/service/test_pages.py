@@ -18,9 +18,6 @@ from llmtriage.store import Queue
 
 STATIC = Path(rendering.__file__).parent / "static"
 HTMX = "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
-HOSTILE = (
-    "<script>alert(1)</script> <img src=x onerror=alert(1)> {{7*7}} {% raw %} =cmd|' /C calc'!A0 \u202egnp.exe\u202c \" ' &amp;"
-)
 
 
 # -- who -------------------------------------------------------------------------------------------
@@ -289,38 +286,6 @@ def test_a_probe_holds_nothing_of_the_model(serve: Serve, monkeypatch: pytest.Mo
     said = replace(item, suggestion="other")  # were it there, the page would not take it
     monkeypatch.setattr(Queue, "item", lambda *_: said)
     assert browser.get("/review/1").text == page
-
-
-def test_nothing_hostile_is_more_than_text(serve: Serve) -> None:
-    """On every page: in a ticket, its id and facts, a note, a reviewer's name, a search, an address."""
-    served = serve()
-    enqueue(served, 2, title=HOSTILE, content=HOSTILE, channel=HOSTILE, language=HOSTILE[:30], id=f"A{HOSTILE}")
-    enqueue(served, 2, title=HOSTILE, content=f"{HOSTILE} refund", channel=HOSTILE)
-    browser = person(served, name="<script>alert(1)</script>")
-    page = browser.get("/review/next")
-    following = answer(browser, page, answer="other", note=HOSTILE)
-    pages = [
-        page,
-        following,
-        browser.get("/review"),
-        browser.get("/review/history"),
-        browser.get("/review/2", params={"find": HOSTILE, "said": HOSTILE, "of": HOSTILE}),
-        browser.get("/review/2", params={"said": "saved", "of": HOSTILE}),
-        browser.get("/review/categories", params={"find": HOSTILE}),
-        browser.get("/login", params={"next": f"/{HOSTILE}", "said": HOSTILE}),
-        browser.get("/review", params={"language": HOSTILE[:35]}),
-    ]
-    for one in pages:
-        assert one.status_code == 200
-        assert "<script>" not in one.text
-        assert "<img" not in one.text
-        assert "49" not in re.sub(r'value="[0-9a-f]{64}"', "", one.text)
-        assert "\u202e" not in one.text
-        assert "default-src 'none'" in one.headers["content-security-policy"]
-        assert "unsafe" not in one.headers["content-security-policy"]
-        assert one.headers["cache-control"] == "no-store"
-    assert "{{7*7}}" in page.text
-    assert re.search(r'class="content" dir="auto">', page.text)
 
 
 # -- what they are made of -------------------------------------------------------------------------
