@@ -114,7 +114,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "none of these": ("None of these: {}", "都不是：{}"),
     "all categories": ("All categories", "全部类别"),
     "find": ("Find a category", "搜索类别"),
-    "find how": ("name, id or initials, in any language", "名称、编号或首字母，中英文均可"),
+    "find how": ("name, id or initials, in any language", "名称、编号、首字母或拼音，中英文均可"),
     "search": ("Search", "搜索"),
     "found": ("{} found", "找到 {} 个"),
     "no match": ("No category holds that.", "没有匹配的类别。"),
