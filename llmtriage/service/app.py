@@ -41,6 +41,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     app.state.hooks = Hooks(service, service.metrics.delivered)
     problems.install(app)
+    pages.install(app)
     access.install(app, service)
     edge.install(app, service)
     for part in (health, classify, queue, tickets, reviews, overview, hooks, admin, metrics, pages):
