@@ -12,12 +12,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from hooked import SECRET, receiver, standard, until
 from httpx2 import Response
 from prometheus_client.parser import text_string_to_metric_families
-from reviewing_pages import answer, field, person
+from reviewing_pages import answer, field, person, routes
 from serving import Served
 
 from llmtriage import Taxonomy, Ticket
@@ -103,23 +102,10 @@ def filled(served: Served) -> None:
     list(served.service.versions.current.triage.classify_many([old]))
 
 
-def routes(client: TestClient) -> Iterator[APIRoute]:
-    """All routes of the app; a page that somebody adds is among them."""
-
-    def flat(found: Any) -> Iterator[APIRoute]:
-        for one in found:
-            if hasattr(one, "original_router"):
-                yield from flat(one.original_router.routes)
-            elif isinstance(one, APIRoute):
-                yield one
-
-    return flat(client.app.routes)  # type: ignore[attr-defined]
-
-
 def asked(served: Served, browser: TestClient, language: str) -> Iterator[Response]:
     """Each route that can be asked: with what is there, and with hostile text in each of its parameters."""
     wait = [item.entry for item in served.store.queue.page().items]
-    for route in routes(browser):
+    for route in routes(browser.app.routes):  # type: ignore[attr-defined]
         if "GET" not in (route.methods or ()):
             continue
         paths = [re.sub(r"\{[^}]*\}", value, route.path) for value in (*map(str, wait), quote(ticket(0, "en")["id"], safe=""))]
@@ -184,7 +170,7 @@ def test_every_form_takes_it_as_text(serve: Serve) -> None:
     browser = person(served, name=NAME)
     page = browser.get("/review/next")
     usual = {name: field(page, name) for name in ("csrf", "token", "text")}
-    for route in routes(browser):
+    for route in routes(browser.app.routes):  # type: ignore[attr-defined]
         path = re.sub(r"\{[^}]*\}", page.url.path.rsplit("/", 1)[1], route.path)
         if "POST" not in (route.methods or ()) or path in ("/logout", "/versions/back", "/versions/reload"):
             continue
