@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from html import unescape
+from typing import Any
 
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from serving import URL, Served
@@ -41,3 +43,12 @@ def enqueue(served: Served, n: int = 3, **fields: str) -> None:
     for place in range(n):
         ticket = {"id": f"T{place}", "title": f"Refund {place}", "content": "我的退款还没有到账 where is my money", **fields}
         assert served.client.post("/classify/single", json=ticket).status_code == 200
+
+
+def routes(found: Iterable[Any]) -> Iterator[APIRoute]:
+    """All routes of an app or a router; one that somebody adds is among them."""
+    for one in found:
+        if hasattr(one, "original_router"):
+            yield from routes(one.original_router.routes)
+        elif isinstance(one, APIRoute):
+            yield one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from llmtriage.taxonomy import all_languages
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from llmtriage.taxonomy import Category, Taxonomy
 
 DIGITS = 9
+_CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
 def menu(taxonomy: Taxonomy, group: str | None) -> tuple[Category, ...]:
@@ -22,7 +24,10 @@ def menu(taxonomy: Taxonomy, group: str | None) -> tuple[Category, ...]:
 
 
 def found(taxonomy: Taxonomy, typed: str) -> tuple[Category, ...]:
-    """The leaves that hold all typed words in an id (also a former one), a name or the path; best ones first, all for nothing typed."""
+    """The leaves that hold all typed words in an id (also a former one), a name or the path; best ones first, all for nothing typed.
+
+    A Chinese name is also found by how it sounds: 退款 by tuikuan, tui or tk.
+    """
     words = normal(typed).split()
     ranked = [(_rank(taxonomy, leaf, words), leaf) for leaf in taxonomy.leaves]
     hits = [(rank, leaf) for rank, leaf in ranked if rank is not None]
@@ -46,9 +51,11 @@ def _rank_of(word: str, own: list[str], above: list[str]) -> int | None:
     tests = (
         any(name.startswith(word) for name in own),
         any(part.startswith(word) for name in own for part in _parts(name)),
-        any("".join(part[0] for part in _parts(name)).startswith(word) for name in own),
+        any(_initials(name).startswith(word) for name in own),
+        any(sound.startswith(word) for name in own for sound in _sounds(name)),
         any(word in name for name in own),
         any(word in name for name in above),
+        any(sound.startswith(word) for name in above for sound in _sounds(name)),
     )
     return next((rank for rank, holds in enumerate(tests) if holds), None)
 
@@ -59,3 +66,19 @@ def _names(node: Category) -> list[str]:
 
 def _parts(name: str) -> list[str]:
     return re.findall(r"[^\W_]+", name)
+
+
+def _initials(name: str) -> str:
+    return "".join(part[0] for part in _parts(name))
+
+
+@lru_cache(maxsize=4096)
+def _sounds(name: str) -> tuple[str, ...]:
+    """How a name with Chinese characters is typed by sound: from each of its syllables on, in full and by initials."""
+    if not _CHINESE.search(name):
+        return ()
+    from pypinyin import lazy_pinyin
+
+    syllables = _parts(" ".join(lazy_pinyin(name)))
+    rests = [syllables[start:] for start in range(len(syllables))]
+    return tuple("".join(rest) for rest in rests) + tuple("".join(one[0] for one in rest) for rest in rests)

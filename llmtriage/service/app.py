@@ -50,6 +50,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.readiness = Readiness(service.store)
     app.state.hooks = Hooks(service, service.metrics.delivered)
     problems.install(app)
+    pages.install(app)
     access.install(app, service)
     edge.install(app, service)
     for part in (health, classify, queue, tickets, reviews, overview, hooks, admin, metrics, pages):

@@ -88,7 +88,24 @@ def test_what_a_search_finds() -> None:
     assert {leaf.id for leaf in found(sample, "技术支持")} == {leaf.id for leaf in sample["technical"].children}
     assert {leaf.id for leaf in found(sample, "退款")} == {"refund_status", "complaint_refund"}
     assert found(sample, "refund xyz") == ()
+    assert found(sample, "uikuan") == ()
     assert found(sample, " ") == sample.leaves
+
+
+@pytest.mark.parametrize(
+    ("typed", "leaf"),
+    [
+        ("tuikuan", "refund_status"),
+        ("tk", "refund_status"),
+        ("ＴＫ jd", "refund_status"),
+        ("jindu", "refund_status"),
+        ("fp", "payment_invoice"),
+    ],
+)
+def test_a_chinese_category_is_found_by_how_it_is_typed(typed: str, leaf: str) -> None:
+    """In full or by initials, from any syllable on; a name of both languages too."""
+    assert leaf in {one.id for one in found(Taxonomy.sample(), typed)}
+    assert found(Taxonomy.from_labels(["App 重复扣款", "其他"]), "chongfu")[0].id == "App 重复扣款"
 
 
 def test_many_categories_open_by_groups(large: Taxonomy) -> None:

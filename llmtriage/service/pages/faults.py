@@ -12,12 +12,14 @@ from starlette.exceptions import HTTPException
 from llmtriage.errors import LlmtriageError
 from llmtriage.service.access.people import signed_in
 from llmtriage.service.pages.rendering import page
-from llmtriage.service.problems import Problem, problem_of
+from llmtriage.service.problems import Problem, problem_of, response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from fastapi import Request
+    from fastapi import FastAPI, Request
+
+    from llmtriage.service.access.people import Person
 
 
 class PageRoute(APIRoute):
@@ -36,14 +38,33 @@ class PageRoute(APIRoute):
         return told
 
 
+def install(app: FastAPI) -> None:
+    """Have a browser that asks for a path that is none told so on a page; other programs get a problem."""
+
+    def tell(request: Request, error: HTTPException) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return _told(request, problem_of(error))
+        return response(problem_of(error), getattr(request.state, "id", None))
+
+    app.add_exception_handler(HTTPException, tell)  # type: ignore[arg-type]
+
+
 def _told(request: Request, problem: Problem) -> Response:
     if 300 <= problem.status < 400:
         return _sent(request, problem)
-    response = page(
-        request, "error.html.j2", person=signed_in(request), status=problem.status, title=problem.title, detail=problem.detail
+    told = page(
+        request, "error.html.j2", person=_person(request), status=problem.status, title=problem.title, detail=problem.detail
     )
-    response.headers.update(problem.headers)
-    return response
+    told.headers.update(problem.headers)
+    return told
+
+
+def _person(request: Request) -> Person | None:
+    """Who is signed in, as far as that can be found out: the store may be what went wrong."""
+    try:
+        return signed_in(request)
+    except (Problem, LlmtriageError):
+        return None
 
 
 def _sent(request: Request, problem: Problem) -> Response:

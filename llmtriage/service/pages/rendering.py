@@ -70,6 +70,7 @@ def page(
         "csrf": csrf_token(request),
         "here": _here(request, words, path),
         "said": "",
+        "status": status,
         **facts,
     }
     response = HTMLResponse(environment().get_template(template).render(shown), status, _HEADERS)

@@ -34,6 +34,7 @@ Entry = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Token = Annotated[int, Form(ge=0, le=_LARGEST)]
 _FOUND = 30  # categories that a search shows
 _LISTED = 15  # tickets that the queue shows
+_LOOKING = ("find", "similar")  # what a person without script does before they answer
 
 Who = Annotated[Person, Depends(person_of)]
 Which = Annotated[Wanted, Depends(wanted_of)]
@@ -153,14 +154,14 @@ def categories(request: Request, person: Who, find: str = "") -> Response:
 
 
 @router.get("/review/{entry}")
-def ticket(desk: At, entry: Entry, find: str = "", said: str = "", of: str = "") -> Response:
+def ticket(desk: At, entry: Entry, said: str = "", of: str = "") -> Response:
     """One ticket. It is lent for ten more minutes to the person who has it; to others it is not shown."""
     try:
         item = desk.queue.item(entry)
     except UnknownNameError:
         raise Problem(404, desk.words("no entry")) from None
     if desk.queue.extend(item, desk.person.name):
-        return _ticket(desk, item, Said(said, of), find)
+        return _ticket(desk, item, Said(said, of))
     why = {"done": "answered", "withdrawn": "withdrawn"}.get(item.state, "not yours")
     return desk.show("away.html.j2", f"/review/{entry}", Said(said, of), why=why)
 
@@ -180,6 +181,7 @@ class Given:
     answer: str
     action: str
     note: str
+    find: str
     active_ms: str
 
     @property
@@ -196,10 +198,11 @@ def given_of(
     answer: Annotated[str, Form()] = "",
     action: Annotated[str, Form()] = "",
     note: Annotated[str, Form(max_length=4_000)] = "",
+    find: Annotated[str, Form(max_length=1_000)] = "",
     active_ms: Annotated[str, Form()] = "",
 ) -> Given:
     """What was sent."""
-    return Given(token, text, answer, action, note.strip(), active_ms)
+    return Given(token, text, answer, action, note.strip(), find, active_ms)
 
 
 @router.post("/review/undo", dependencies=[Depends(check)])
@@ -210,17 +213,22 @@ def take_back_last(desk: At) -> Response:
 
 @router.post("/review/{entry}", dependencies=[Depends(check)])
 def act(desk: At, entry: Entry, given: Annotated[Given, Depends(given_of)]) -> Response:
-    """Answer or skip, or take the last answer back; then comes the next ticket, in the same response where there is a script."""
+    """Answer or skip, or take the last answer back; then comes the next ticket, in the same response where there is a script.
+
+    Who has no script also searches here: what is written of a note is still there on the page that comes.
+    """
     item = replace(desk.queue.item(entry), token=given.token, text_id=given.text)
     if given.action == "undo":
         return _undo(desk, item)
+    if given.action in _LOOKING and desk.queue.extend(item, desk.person.name):
+        return _ticket(desk, item, Said(), given)
     try:
         said = _done(desk, item, given)
     except OutdatedError:
         said = Said("outdated")
     except InputError:
         if desk.queue.extend(item, desk.person.name):
-            return _ticket(desk, item, Said("unknown category"), note=given.note)
+            return _ticket(desk, item, Said("unknown category"), given)
         said = Said("outdated")
     return _following(desk, said)
 
@@ -251,6 +259,8 @@ def _done(desk: Desk, item: Item, given: Given) -> Said:
     if given.action == "skip":
         desk.queue.skip(item, desk.person.name)
         return Said("skipped")
+    if given.action in _LOOKING:
+        raise OutdatedError("somebody else has this entry")
     if not given.answer:
         raise Problem(422, "an answer names a category")
     kept = desk.queue.answer(
@@ -310,7 +320,7 @@ def _queue(desk: Desk, said: Said) -> Response:
     )
 
 
-def _ticket(desk: Desk, item: Item, said: Said, find: str = "", note: str = "") -> Response:
+def _ticket(desk: Desk, item: Item, said: Said, given: Given | None = None) -> Response:
     service, words = desk.service, desk.words
     taxonomy, language = service.taxonomy, words.language
     offered = showing.offered(taxonomy, item, language)
@@ -329,10 +339,10 @@ def _ticket(desk: Desk, item: Item, said: Said, find: str = "", note: str = "") 
         offered=offered,
         fallback=fallback and showing.choice(taxonomy, fallback, language),
         tree=showing.tree(taxonomy, language, keys=not offered),
-        similar=_similar(desk, item) if "similar" in desk.request.query_params else None,
-        note=note,
-        find=find,
-        found=_found(service, words, find),
+        similar=_similar(desk, item) if given and given.action == "similar" else None,
+        note=given.note if given else "",
+        find=given.find if given else "",
+        found=_found(service, words, given.find if given else ""),
     )
 
 

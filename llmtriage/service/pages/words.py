@@ -25,12 +25,20 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "other language": ("中文", "English"),
     "to main": ("To the content", "跳到正文"),
     "failed": ("Not saved: the service does not answer. Try again.", "未保存：服务没有响应，请重试。"),
+    "away": ("The service does not answer. What is shown may be old.", "服务没有响应，显示的内容可能已过时。"),
     "too soon": (
         "Not counted: the key came before the ticket could be read.",
         "未计入：工单刚显示就按了键。",
     ),
     "lost soon": ("This ticket is with somebody else now, or was answered.", "此工单已由他人处理或已回答。"),
     "error": ("This did not work", "未能完成"),
+    "error 403": ("Not allowed", "不允许"),
+    "error 404": ("There is nothing here", "这里没有内容"),
+    "error 409": ("This was changed meanwhile", "内容已被更改"),
+    "error 422": ("This cannot be used as it is", "内容有误"),
+    "error 429": ("Too many requests; wait a little", "请求过多，请稍候"),
+    "error 503": ("The service cannot work now; nothing was saved", "服务暂时无法工作，未保存任何内容"),
+    "try again": ("Try again", "重试"),
     "back to queue": ("To the queue", "回到队列"),
     # the page of the API
     "api": ("API", "API"),
@@ -58,9 +66,12 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "wrong password": ("Name and password do not belong together.", "姓名与密码不匹配。"),
     "bad name": ("A name is visible text on one line, of at most 100 characters.", "姓名须为单行可见文字，最多 100 个字符。"),
     # the queue
+    "one waits": ("1 ticket waits", "1 张工单等待处理"),
     "waits": ("{} tickets wait", "{} 张工单等待处理"),
     "oldest": ("the oldest for {}", "最早的已等待 {}"),
     "nothing waits": ("Nothing waits.", "没有等待处理的工单。"),
+    "nothing fits": ("Nothing waits that fits the filters.", "没有符合筛选条件的工单。"),
+    "show all": ("Show all", "显示全部"),
     "start": ("Next ticket", "下一张工单"),
     "lane": ("Lane", "队列类型"),
     "lane pending": ("to be decided", "待确认"),
@@ -129,7 +140,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "none of these": ("None of these: {}", "都不是：{}"),
     "all categories": ("All categories", "全部类别"),
     "find": ("Find a category", "搜索类别"),
-    "find how": ("name, id or initials, in any language", "名称、编号或首字母，中英文均可"),
+    "find how": ("name, id or initials, in any language", "名称、编号、首字母或拼音，中英文均可"),
     "search": ("Search", "搜索"),
     "found": ("{} found", "找到 {} 个"),
     "no match": ("No category holds that.", "没有匹配的类别。"),
@@ -143,6 +154,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "note": ("Note, saved with the answer", "备注，随答案保存"),
     "skip": ("Skip", "跳过"),
     "undo": ("Undo my last answer", "撤销上一个回答"),
+    "undo short": ("Undo", "撤销"),
     "help": ("Keys", "按键"),
     "shortcuts": ("Shortcuts are on", "快捷键已开启"),
     "shortcuts off": ("Shortcuts are off", "快捷键已关闭"),
@@ -196,6 +208,10 @@ class Words:
         """The words for `key`, with what belongs into them. Raises KeyError."""
         words = WORDS[key][self.language == "zh"]
         return words.format(*facts) if facts else words
+
+    def error(self, status: int) -> str:
+        """What went wrong in few words, by the status of HTTP."""
+        return self(f"error {status}" if f"error {status}" in WORDS else "error")
 
     def reason(self, code: str) -> str:
         """A reason in few words; the code where there are none."""

@@ -6,7 +6,7 @@
   const EXTEND = 60000; // ms between two times that a shown ticket is lent anew
   const OFF = "shortcuts-off";
   let typed = ""; // digits of a group, and of what is in it
-  let shownAt = 0;
+  let reading = 0; // the timer that ends when a key counts: #main says so by data-read
   let touchedAt = 0;
   let active = 0; // ms that somebody has worked on this ticket
 
@@ -20,10 +20,22 @@
     touchedAt = now;
   }
 
+  function read() {
+    clearTimeout(reading);
+    const main = one("#main");
+    delete main.dataset.read;
+    reading = setTimeout(() => { main.dataset.read = ""; }, TOO_SOON);
+  }
+
   function shown() {
-    shownAt = touchedAt = performance.now();
+    touchedAt = performance.now();
     active = 0;
     typed = "";
+    read();
+    buttons();
+  }
+
+  function buttons() {
     document.body.classList.toggle("no-keys", !keysAreOn());
     const button = one("#shortcuts");
     if (!button) return;
@@ -39,8 +51,8 @@
   function press(key) {
     const target = [...document.querySelectorAll("[data-key]")].find((each) => each.dataset.key === key && isVisible(each));
     if (!target) return false;
-    if (target.name && performance.now() - shownAt < TOO_SOON) {
-      shownAt = performance.now();
+    if (target.name && !("read" in one("#main").dataset)) {
+      read();
       say(document.body.dataset.tooSoon);
     } else {
       target.click();
@@ -77,12 +89,10 @@
   }
 
   function onSubmit(event) {
-    if (event.target.id === "search") { // what was found is to be chosen, not answered at once
-      const first = one("#found button");
-      if (!first) return;
+    if (event.submitter?.value === "find") { // what was found is to be chosen, not answered at once
       event.preventDefault();
       event.stopPropagation();
-      return first.focus();
+      return (one("#found button") ?? one("#find")).focus();
     }
     touch();
     const field = event.target.elements.namedItem("active_ms");
@@ -105,9 +115,7 @@
   document.addEventListener("click", (event) => {
     if (event.target.id !== "shortcuts") return;
     if (keysAreOn()) localStorage.setItem(OFF, "1"); else localStorage.removeItem(OFF);
-    const at = shownAt; const worked = active;
-    shown();
-    shownAt = at; active = worked;
+    buttons();
   });
   document.addEventListener("htmx:afterSettle", (event) => {
     if (event.detail.target.id !== "main" && event.detail.elt.id !== "main") return;
@@ -117,7 +125,9 @@
     scrollTo(0, 0);
   });
   for (const name of ["htmx:responseError", "htmx:sendError"]) {
-    document.addEventListener(name, () => say(document.body.dataset.failed));
+    document.addEventListener(name, (event) => {
+      say(event.detail.requestConfig.verb === "get" ? document.body.dataset.away : document.body.dataset.failed);
+    });
   }
   setInterval(extend, EXTEND);
   shown();
