@@ -14,13 +14,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import csv
 import json
 import os
 import platform
-import random
 import re
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -35,11 +32,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from bench import EXAMPLES, resident, table, texts
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = Path(__file__).with_suffix(".md")
-EXAMPLES = ROOT / "examples" / "tickets.csv"
-WORDS = 50
 IN_FLIGHT = 50
 RATE = 100
 BATCH = 1_000
@@ -86,8 +81,7 @@ class Running:
 
     def memory(self) -> float:
         """MiB in memory now."""
-        pages = int(Path(f"/proc/{self.process}/statm").read_text(encoding="ascii").split()[1])
-        return pages * resource.getpagesize() / 2**20
+        return resident(self.process)
 
 
 @contextmanager
@@ -124,18 +118,6 @@ def plain(folder: Path) -> tuple[str, ...]:
 
 
 # -- the client ------------------------------------------------------------------------------------
-
-
-def texts(seed: int) -> Iterator[str]:
-    """Texts of 50 words, each of a few example tickets drawn at random and joined; without end."""
-    draw = random.Random(seed)
-    with EXAMPLES.open(encoding="utf-8") as file:
-        known = [row["content"].split() for row in csv.DictReader(file) if row["content"].isascii()]
-    while True:
-        words: list[str] = []
-        while len(words) < WORDS:
-            words += draw.choice(known)
-        yield " ".join(words[:WORDS])
 
 
 class Connection:
@@ -294,11 +276,6 @@ Command:
 python benchmarks/service.py --write
 ```
 """
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
 
 
 def page(calls: int, many: int, seconds: float, folder: Path) -> str:
