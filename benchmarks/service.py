@@ -1,48 +1,50 @@
 """The service under load: how long single calls take, how many tickets go through in batches, and what it holds in memory.
 
-python benchmarks/service.py --write
-python benchmarks/service.py --calls 2000 --seconds 5
+python benchmarks/service.py --write --postgresql
+python benchmarks/service.py --calls 2000 --many 2000 --seconds 5
 
-`llmtriage serve` as a process of its own, embedded engine with the example tickets, every outcome stored on the disk before it is told. The
-client speaks HTTP/1.1 over kept connections from another process on the same machine. *In flight*: so many calls at a time, each followed by
-the next. *At a rate*: calls begin by the clock, whether the ones before are answered or not, and are timed from when they should have begun.
-Beside it, in the same run, a service as one writes it in ten lines: FastAPI around scikit-learn's TF-IDF and logistic regression, which stores
-nothing.
+`llmtriage serve` as a process of its own, embedded engine with the example tickets, every outcome stored on the disk before it is told: on SQLite,
+and on PostgreSQL (a server of its own, in a temporary folder). The client speaks HTTP/1.1 over kept connections from another process on the same
+machine. *In flight*: so many calls at a time, each followed by the next. *At a rate*: calls begin by the clock, whether the ones before are answered
+or not, and are timed from when they should have begun. Beside them, in the same run, a service as one writes it in ten lines: FastAPI around
+scikit-learn's TF-IDF and logistic regression, which stores nothing. At the end the store is asked for every ticket that was answered with 200.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import csv
 import json
 import os
 import platform
-import random
 import re
-import resource
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+import sqlalchemy as sa
+from bench import EXAMPLES, postgresql, resident, table, texts
 
-ROOT = Path(__file__).resolve().parent.parent
+from llmtriage.store import SqlStore, schema
+
 PAGE = Path(__file__).with_suffix(".md")
-EXAMPLES = ROOT / "examples" / "tickets.csv"
-WORDS = 50
 IN_FLIGHT = 50
 RATE = 100
 BATCH = 1_000
+
+Call = tuple[str, list[str], object]
+"""A path, the ids of the tickets in the body, and the body."""
 
 _PLAIN = """
 import csv, sys
@@ -86,14 +88,20 @@ class Running:
 
     def memory(self) -> float:
         """MiB in memory now."""
-        pages = int(Path(f"/proc/{self.process}/statm").read_text(encoding="ascii").split()[1])
-        return pages * resource.getpagesize() / 2**20
+        return resident(self.process)
+
+
+def _read(log: IO[str]) -> None:
+    with suppress(ValueError):  # closed with the process
+        while log.read(2**16):
+            pass
 
 
 @contextmanager
 def running(*command: str) -> Iterator[Running]:
     """A service as a process, until the block ends."""
-    with subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True) as process:
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("LLMTRIAGE_")}
+    with subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True, env=bare) as process:
         assert process.stderr is not None  # noqa: S101 - asked for above
         said = ""
         for line in process.stderr:
@@ -102,18 +110,16 @@ def running(*command: str) -> Iterator[Running]:
                 break
         else:
             raise SystemExit(said)
-        threading.Thread(
-            target=deque, args=(process.stderr, 0), daemon=True
-        ).start()  # else it would wait for a reader of its log
+        threading.Thread(target=_read, args=(process.stderr,), daemon=True).start()  # else it would wait for a reader of its log
         try:
             yield Running(int(found[1]), process.pid)
         finally:
             process.terminate()
 
 
-def ours(folder: Path) -> tuple[str, ...]:
+def ours(store: str) -> tuple[str, ...]:
     """The command line of this service."""
-    return ("-m", "llmtriage", "serve", "--port", "0", "--examples", str(EXAMPLES), "--store", str(folder / "service.db"))
+    return ("-m", "llmtriage", "serve", "--port", "0", "--examples", str(EXAMPLES), "--store", store)
 
 
 def plain(folder: Path) -> tuple[str, ...]:
@@ -124,18 +130,6 @@ def plain(folder: Path) -> tuple[str, ...]:
 
 
 # -- the client ------------------------------------------------------------------------------------
-
-
-def texts(seed: int) -> Iterator[str]:
-    """Texts of 50 words, each of a few example tickets drawn at random and joined; without end."""
-    draw = random.Random(seed)
-    with EXAMPLES.open(encoding="utf-8") as file:
-        known = [row["content"].split() for row in csv.DictReader(file) if row["content"].isascii()]
-    while True:
-        words: list[str] = []
-        while len(words) < WORDS:
-            words += draw.choice(known)
-        yield " ".join(words[:WORDS])
 
 
 class Connection:
@@ -166,9 +160,17 @@ class Connection:
 
 @dataclass(frozen=True)
 class Timed:
-    """How calls went: their seconds, how many were not answered with 200, and how long all took."""
+    """How calls went.
+
+    Attributes:
+        seconds: Of those that were answered with 200.
+        answered: The ids of their tickets.
+        failed: How many were answered otherwise.
+        all: Seconds of all of them together.
+    """
 
     seconds: Sequence[float]
+    answered: Sequence[str]
     failed: int
     all: float
 
@@ -177,29 +179,41 @@ class Timed:
         return float(np.percentile(self.seconds, share * 100)) * 1000
 
 
-async def in_flight(port: int, calls: int, at_a_time: int, bodies: Iterator[tuple[str, object]]) -> Timed:
+class _Noting:
+    """Calls, and what came of them."""
+
+    def __init__(self, calls: Iterator[Call]) -> None:
+        self._calls = calls
+        self.begun = self.failed = 0
+        self.seconds: list[float] = []
+        self.answered: list[str] = []
+
+    async def one(self, connection: Connection, due: float | None = None) -> None:
+        """The next call, timed from when it was due, or from now."""
+        self.begun += 1
+        path, ids, body = next(self._calls)
+        start = time.perf_counter() if due is None else due
+        if await connection.post(path, body) == 200:
+            self.seconds.append(time.perf_counter() - start)
+            self.answered += ids
+        else:
+            self.failed += 1
+
+
+async def in_flight(port: int, n: int, at_a_time: int, calls: Iterator[Call]) -> Timed:
     """Calls, so many at a time."""
-    seconds: list[float] = []
-    failed = 0
+    noting = _Noting(calls)
 
     async def work(connection: Connection) -> None:
-        nonlocal failed
-        while len(seconds) + failed < calls:
-            path, body = next(bodies)
-            start = time.perf_counter()
-            status = await connection.post(path, body)
-            if status == 200:
-                seconds.append(time.perf_counter() - start)
-            else:
-                failed += 1
+        while noting.begun < n:
+            await noting.one(connection)
 
-    return await _timed(port, at_a_time, [work] * at_a_time, seconds, lambda: failed)
+    return await _timed(port, at_a_time, work, noting)
 
 
-async def at_a_rate(port: int, rate: int, seconds: float, bodies: Iterator[tuple[str, object]]) -> Timed:
+async def at_a_rate(port: int, rate: int, seconds: float, calls: Iterator[Call]) -> Timed:
     """Calls that begin by the clock."""
-    taken: list[float] = []
-    failed = 0
+    noting = _Noting(calls)
     due: asyncio.Queue[float | None] = asyncio.Queue()
     workers = 4 * rate
 
@@ -213,47 +227,38 @@ async def at_a_rate(port: int, rate: int, seconds: float, bodies: Iterator[tuple
             due.put_nowait(None)
 
     async def work(connection: Connection) -> None:
-        nonlocal failed
         while (at := await due.get()) is not None:
-            path, body = next(bodies)
-            if await connection.post(path, body) == 200:
-                taken.append(time.perf_counter() - at)
-            else:
-                failed += 1
+            await noting.one(connection, at)
 
     ticking = asyncio.create_task(clock())
-    timed = await _timed(port, workers, [work] * workers, taken, lambda: failed)
+    timed = await _timed(port, workers, work, noting)
     await ticking
     return timed
 
 
-async def _timed(
-    port: int,
-    connections: int,
-    work: Sequence[Callable[[Connection], Awaitable[None]]],
-    seconds: list[float],
-    failed: Callable[[], int],
-) -> Timed:
+async def _timed(port: int, connections: int, work: Callable[[Connection], Awaitable[None]], noting: _Noting) -> Timed:
     opened = [await Connection.to(port) for _ in range(connections)]
     start = time.perf_counter()
-    await asyncio.gather(*(one(connection) for one, connection in zip(work, opened, strict=True)))
+    await asyncio.gather(*(work(connection) for connection in opened))
     took = time.perf_counter() - start
     for connection in opened:
         connection.close()
-    return Timed(seconds, failed(), took)
+    return Timed(noting.seconds, noting.answered, noting.failed, took)
 
 
-def singles(mark: str) -> Iterator[tuple[str, object]]:
+def singles(mark: str) -> Iterator[Call]:
     """Single calls, each of a new ticket."""
     for number, text in enumerate(texts(seed=1)):
-        yield "/classify/single", {"id": f"{mark}{number}", "content": text}
+        one = f"{mark}{number}"
+        yield "/classify/single", [one], {"id": one, "content": text}
 
 
-def whole_batches(mark: str) -> Iterator[tuple[str, object]]:
+def whole_batches(mark: str) -> Iterator[Call]:
     """Batches of new tickets."""
     drawn = texts(seed=2)
-    for batch in range(10**6):
-        yield "/classify/batch", {"items": [{"id": f"{mark}{batch}-{i}", "content": next(drawn)} for i in range(BATCH)]}
+    for batch in count():
+        ids = [f"{mark}{batch}-{i}" for i in range(BATCH)]
+        yield "/classify/batch", ids, {"items": [{"id": one, "content": next(drawn)} for one in ids]}
 
 
 # -- what is measured ------------------------------------------------------------------------------
@@ -268,90 +273,126 @@ class Went:
     rate: Timed
     batches: Timed
 
+    @property
+    def parts(self) -> tuple[Timed, ...]:
+        """All of it."""
+        return (self.warm, self.flight, self.rate, self.batches)
+
 
 def measured(service: Running, calls: int, seconds: float) -> Went:
-    """All that both services are asked."""
+    """All that every service is asked."""
+    port = service.port
     return Went(
-        asyncio.run(in_flight(service.port, 200, 10, singles("warm"))),
-        asyncio.run(in_flight(service.port, calls, IN_FLIGHT, singles("a"))),
-        asyncio.run(at_a_rate(service.port, RATE, seconds, singles("b"))),
-        asyncio.run(in_flight(service.port, max(4, calls // 2_000), 2, whole_batches("c"))),
+        asyncio.run(in_flight(port, 200, 10, singles("warm"))),
+        asyncio.run(in_flight(port, calls, IN_FLIGHT, singles("a"))),
+        asyncio.run(at_a_rate(port, RATE, seconds, singles("b"))),
+        asyncio.run(in_flight(port, max(4, calls // 2_000), 2, whole_batches("c"))),
     )
 
 
-def kept(store: Path) -> int:
-    """How many tickets the store holds."""
-    with closing(sqlite3.connect(store)) as connection:
-        [[n]] = connection.execute("select count(*) from outcome").fetchall()
-        return int(n)
+def remembered(service: Running, n: int) -> tuple[list[float], list[Timed]]:
+    """MiB in memory before so many single calls, after the first tenth of them, and after all; and the calls."""
+    calls, looks = singles("d"), [service.memory()]
+    parts = []
+    for part in (n // 10, n - n // 10):
+        parts.append(asyncio.run(in_flight(service.port, part, IN_FLIGHT, calls)))
+        looks.append(service.memory())
+    return looks, parts
 
+
+def lost(store: str, parts: Sequence[Timed]) -> tuple[int, int]:
+    """How many tickets were answered with 200, and of how many of these the store knows no outcome."""
+    answered = {one for part in parts for one in part.answered}
+    known = sa.select(schema.ticket.c.external_id).join(schema.outcome, schema.outcome.c.ticket_id == schema.ticket.c.id)
+    with SqlStore(store, create=False) as opened, opened.database.reading() as connection:
+        return len(answered), len(answered.difference(connection.execute(known).scalars()))
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What was measured of this service on one database."""
+
+    name: str
+    went: Went
+    looks: Sequence[float]
+    answered: int
+    lost: int
+
+
+def serving(name: str, store: str, calls: int, many: int, seconds: float) -> Ours:
+    """Measure this service on a store."""
+    with running(*ours(store)) as service:
+        went = measured(service, calls, seconds)
+        looks, more = remembered(service, many)
+    return Ours(name, went, looks, *lost(store, [*went.parts, *more]))
+
+
+# -- the page --------------------------------------------------------------------------------------
 
 HEADER = """# The service, measured
 
 Command:
 
 ```
-python benchmarks/service.py --write
+python benchmarks/service.py --write --postgresql
 ```
 """
 
+FIGURES: dict[str, Callable[[Went], float]] = {
+    f"{IN_FLIGHT} in flight: calls/s": lambda one: len(one.flight.seconds) / one.flight.all,
+    f"{IN_FLIGHT} in flight: p50, ms": lambda one: one.flight.percentile(0.5),
+    f"{IN_FLIGHT} in flight: p99, ms": lambda one: one.flight.percentile(0.99),
+    f"{RATE} calls/s: p50, ms": lambda one: one.rate.percentile(0.5),
+    f"{RATE} calls/s: p99, ms": lambda one: one.rate.percentile(0.99),
+    f"batches of {BATCH:,}: tickets/s": lambda one: len(one.batches.answered) / one.batches.all,
+    "not answered with 200": lambda one: sum(part.failed for part in one.parts),
+}
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
 
-
-def page(calls: int, many: int, seconds: float, folder: Path) -> str:
+def page(calls: int, many: int, seconds: float, folder: Path, server: str | None) -> str:
     """All tables."""
     with running(*plain(folder)) as service:
         other = measured(service, calls, seconds)
-    with running(*ours(folder)) as service:
-        own = measured(service, calls, seconds)
-        before = service.memory()
-        more = asyncio.run(in_flight(service.port, many, IN_FLIGHT, singles("d")))
-        after = service.memory()
-    answered = sum(len(one.seconds) for one in (own.warm, own.flight, own.rate, more)) + len(own.batches.seconds) * BATCH
-    rows = [
-        _row(f"{IN_FLIGHT} in flight: calls/s", *(f"{len(one.flight.seconds) / one.flight.all:,.0f}" for one in (own, other))),
-        *(_row(f"{IN_FLIGHT} in flight: {name}, ms", *_ms(share, own.flight, other.flight)) for name, share in _SHARES.items()),
-        *(_row(f"{RATE} calls/s: {name}, ms", *_ms(share, own.rate, other.rate)) for name, share in _SHARES.items()),
-        _row(
-            f"batches of {BATCH:,}: tickets/s",
-            *(f"{len(one.batches.seconds) * BATCH / one.batches.all:,.0f}" for one in (own, other)),
-        ),
-        _row("not answered with 200", *(str(one.flight.failed + one.rate.failed + one.batches.failed) for one in (own, other))),
-    ]
+    stores = {"SQLite": str(folder / "service.db"), **({"PostgreSQL": server} if server else {})}
+    found = [serving(name, store, calls, many, seconds) for name, store in stores.items()]
     facts = [
-        f"{calls:,} calls in flight, {seconds:g} s at the rate. {datetime.now(UTC).date()}; {len(os.sched_getaffinity(0))} cores shared with",
-        f"the client, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}.",
+        f"{calls:,} calls in flight, {seconds:g} s at the rate. {datetime.now(UTC).date()}; {len(os.sched_getaffinity(0))} cores, shared by",
+        f"service, client and database; Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}.",
     ]
-    memory = f"Memory: {before:,.0f} MiB before {many:,} further calls, {after:,.0f} MiB behind them."
-    stored = f"Answered with 200: {answered:,} tickets; in the store: {kept(folder / 'service.db'):,}."
-    head = ["", "`llmtriage serve`, every outcome stored", "FastAPI and scikit-learn, nothing stored"]
-    return "\n\n".join([HEADER.strip(), "\n".join(facts), table(head, rows), memory, stored])
+    names = [f"`llmtriage serve`, {one.name}" for one in found]
+    head = ["", *names, "FastAPI and scikit-learn, nothing stored", f"{found[0].name} / that"]
+    rows = [_row(name, of, [*(one.went for one in found), other]) for name, of in FIGURES.items()]
+    memory = [[one.name, *(f"{look:,.0f}" for look in one.looks), f"{one.answered:,}", str(one.lost)] for one in found]
+    held = [
+        "",
+        "MiB before",
+        f"after {many // 10:,} calls",
+        f"after {many:,}",
+        "tickets answered with 200",
+        "of these not in the store",
+    ]
+    return "\n\n".join([HEADER.strip(), "\n".join(facts), table(head, rows), table(held, memory)])
 
 
-_SHARES = {"p50": 0.5, "p99": 0.99}
-
-
-def _ms(share: float, *timed: Timed) -> list[str]:
-    return [f"{one.percentile(share):,.1f}" for one in timed]
-
-
-def _row(name: str, *cells: str) -> list[str]:
-    return [name, *cells]
+def _row(name: str, of: Callable[[Went], float], went: Sequence[Went]) -> list[str]:
+    figures = [of(one) for one in went]
+    ratio = f"{figures[0] / figures[-1]:.2f}" if figures[-1] else "-"
+    return [name, *(f"{figure:,.1f}" if name.endswith("ms") else f"{figure:,.0f}" for figure in figures), ratio]
 
 
 def main() -> None:
     """Measure, print, and write the page if asked to."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--calls", type=int, default=20_000)
-    options.add_argument("--many", type=int, default=200_000, help="calls before memory is looked at again")
+    options.add_argument("--many", type=int, default=200_000, help="calls over which memory is looked at")
     options.add_argument("--seconds", type=float, default=60, help="at the rate")
+    options.add_argument("--postgresql", action="store_true")
     options.add_argument("--write", action="store_true")
     given = options.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        made = page(given.calls, given.many, given.seconds, Path(folder))
+    with ExitStack() as ends:
+        folder = Path(ends.enter_context(tempfile.TemporaryDirectory()))
+        server = ends.enter_context(postgresql()) if given.postgresql else None
+        made = page(given.calls, given.many, given.seconds, folder, server)
     print(made)
     if given.write:
         PAGE.write_text(made + "\n", encoding="utf-8")

@@ -15,32 +15,28 @@ import argparse
 import csv
 import os
 import platform
-import pwd
-import random
-import resource
-import shutil
 import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from bench import EXAMPLES, postgresql, resident, table, texts
 
 from llmtriage import Accepted, Candidate, Pending, Reason, Ticket
 from llmtriage.remembering import Decision, Run
 from llmtriage.store import SqlStore
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = Path(__file__).with_suffix(".md")
-EXAMPLES = ROOT / "examples" / "tickets.csv"
 GROUPS = (1, 16, 256)
-WORDS = 50
 LOOKS = 100  # at rate and memory, in a run
 RUN = Run("benchmark", "lexical", {"engine": "lexical"})
 TABLES = ("ticket", "ticket_text", "outcome", "queue_entry", "event")
@@ -49,27 +45,11 @@ TABLES = ("ticket", "ticket_text", "outcome", "queue_entry", "event")
 # -- what is written -------------------------------------------------------------------------------
 
 
-def written_texts() -> list[list[str]]:
-    """The words of the English example tickets."""
-    with EXAMPLES.open(encoding="utf-8") as file:
-        return [row["content"].split() for row in csv.DictReader(file) if row["content"].isascii()]
-
-
-def texts(n: int, seed: int) -> Iterator[str]:
-    """So many texts of 50 words, each of a few example tickets drawn at random and joined."""
-    draw, known = random.Random(seed), written_texts()
-    for _ in range(n):
-        words: list[str] = []
-        while len(words) < WORDS:
-            words += draw.choice(known)
-        yield " ".join(words[:WORDS])
-
-
 def decisions(n: int) -> list[Decision]:
     """Decisions as a run makes them: two of three accepted, 50 words, five candidates."""
     candidates = tuple(Candidate(category=f"category-{i}", score=0.5 / (i + 1)) for i in range(5))
     made = []
-    for i, text in enumerate(texts(n, seed=1)):
+    for i, text in enumerate(islice(texts(seed=1), n)):
         ticket = Ticket(id=f"T{i}", content=text, channel="mail", language="en")
         common: dict[str, Any] = {"score": 0.5, "candidates": candidates, "ticket_id": ticket.id}
         if i % 3:
@@ -138,7 +118,7 @@ def write_tickets(path: Path, n: int) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "content"])
-        writer.writerows((f"T{i}", text) for i, text in enumerate(texts(n, seed=2)))
+        writer.writerows((f"T{i}", text) for i, text in enumerate(islice(texts(seed=2), n)))
 
 
 def watched(command: Sequence[str], out: Path, n: int) -> list[tuple[int, float, float]]:
@@ -158,17 +138,12 @@ def watched(command: Sequence[str], out: Path, n: int) -> list[tuple[int, float,
             while rows < n and run.poll() is None:
                 time.sleep(0.02)
                 rows += file.read().count(b"\n")
-                if rows > len(looks) * n / LOOKS and (memory := _resident(run.pid)):
+                if rows > len(looks) * n / LOOKS and (memory := resident(run.pid)):
                     looks.append((rows, time.perf_counter(), memory))
         said = run.communicate()[1].decode()
     if run.returncode:
         raise SystemExit(said)
     return looks
-
-
-def _resident(process: int) -> float:
-    pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() / 2**20
 
 
 @dataclass(frozen=True)
@@ -268,30 +243,6 @@ def _median_ms(ask: Callable[[], Any], times: int) -> float:
     return statistics.median(taken) * 1000
 
 
-# -- PostgreSQL ------------------------------------------------------------------------------------
-
-
-@contextmanager
-def postgresql() -> Iterator[str]:
-    """The address of a server of our own, which ends with the benchmark."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(shutil.which("pg_ctl") or "pg_ctl").parent]
-    as_user = {"user": "postgres"} if os.getuid() == 0 else {}
-    owner = "postgres" if as_user else pwd.getpwuid(os.getuid()).pw_name
-    with tempfile.TemporaryDirectory() as name, ExitStack() as ends:
-        folder = Path(name)
-        if as_user:
-            shutil.chown(folder, "postgres")
-
-        def call(program: str, *arguments: str) -> None:
-            subprocess.run([str(programs[-1] / program), *arguments], check=True, stdout=subprocess.DEVNULL, **as_user)  # type: ignore[call-overload]
-
-        data = str(folder / "data")
-        call("initdb", "-D", data, "-A", "trust", "-E", "UTF8", "--no-instructions")
-        call("pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", f"-k {folder} -c listen_addresses=", "start")
-        ends.callback(call, "pg_ctl", "-D", data, "-m", "immediate", "stop")
-        yield f"postgresql://{owner}@/postgres?host={folder}"
-
-
 # -- the page --------------------------------------------------------------------------------------
 
 HEADER = """# The store, measured
@@ -308,12 +259,6 @@ WRITING = """{n:,} decisions (a twentieth of them at one a transaction, a quarte
 RUNNING = """Tickets of 50 words through `llmtriage classify`, lexical engine with the example tickets, personal data looked for, one core, no
 threshold: all of them wait. A tenth is a tenth of the tickets."""
 QUEUE = "Pages of 50 of {n:,} pending tickets, medians of 25."
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
-    return "\n".join(lines)
 
 
 def written(folder: Path, n: int, server: str | None) -> str:

@@ -19,6 +19,8 @@ class Backend(Protocol):
     """Turns questions into predictions: an LLM, a lexical model, or a wrapper around another backend.
 
     One that shows `Question.examples` to a model says so with an attribute `reads_prompts = True`; for others none are chosen.
+    One that answers many questions hardly slower than one says so with `answers_together = True`: the service then asks it for several callers at
+    a time.
     One that must ask its server something before it knows its fingerprint has an async method `settle()`, which is called before that.
     """
 

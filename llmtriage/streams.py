@@ -35,23 +35,31 @@ class Puts(Generic[T]):
         self._maker.add_done_callback(lambda _: self._news.set())
 
     async def put(self, item: T) -> None:
-        """Put one item, when there is room."""
+        """Put one item, and wait until there is room for the next: whatever stops the waiting, the item is in the queue."""
+        self._items.append(item)
+        self._news.set()
         while len(self._items) >= self._size:
             self._room.clear()
             await self._room.wait()
-        self._items.append(item)
-        self._news.set()
 
     async def get(self) -> T | None:
         """The next item; None at the end. Raises what ended the coroutine."""
+        return self._items.popleft() if await self._some() else None
+
+    async def take(self, most: int) -> list[T]:
+        """The items that are there, one at least and at most so many; none at the end. Raises what ended the coroutine."""
+        return [self._items.popleft() for _ in range(min(most, len(self._items)))] if await self._some() else []
+
+    async def _some(self) -> bool:
+        """Wait for an item, and say whether there is one or the end; whoever puts may go on when it was taken."""
         while not self._items:
             if self._maker.done():
                 await self._maker
-                return None
+                return False
             self._news.clear()
             await self._news.wait()
         self._room.set()
-        return self._items.popleft()
+        return True
 
     async def close(self) -> list[T]:
         """Stop the coroutine; what was put and not taken."""

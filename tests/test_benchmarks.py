@@ -120,6 +120,23 @@ def test_what_scikit_learn_cannot_fit_is_said_before_anything_is_measured() -> N
     )
 
 
+# -- the service -----------------------------------------------------------------------------------
+
+
+def test_a_service_under_load_loses_nothing(tmp_path: Path) -> None:
+    """Every figure is there for both services, and every ticket that was answered is in the store."""
+    small = ["--calls", "60", "--many", "40", "--seconds", "0.5"]
+    command = [sys.executable, str(ROOT / "benchmarks" / "service.py"), *small]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = rows(done.stdout)
+    assert found["not answered with 200"] == ["0", "0", "-"]
+    assert all(float(figure.replace(",", "")) > 0 for name, row in found.items() if "ms" in name for figure in row)
+    *memory, answered, lost = found["SQLite"]
+    assert all(50 < float(mib) < 1000 for mib in memory)
+    assert (answered, lost) == (f"{200 + 60 + 50 + 4_000 + 40:,}", "0")
+
+
 # -- promises on made-up outputs -------------------------------------------------------------------
 
 

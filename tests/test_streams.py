@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from llmtriage.streams import WINDOW, PrivateLoop
+from llmtriage.streams import WINDOW, PrivateLoop, Puts
 
 
 async def doubled(items: AsyncIterator[int]) -> AsyncIterator[int]:
@@ -125,3 +125,19 @@ def test_leaving_early_stops_the_work(loop: PrivateLoop) -> None:
     assert next(results) == 0
     results.close()  # type: ignore[attr-defined]
     assert stopped.wait(5)
+
+
+async def test_what_is_put_is_never_lost() -> None:
+    """Also that of a coroutine which is stopped while it waits for room."""
+    held: Puts[int] = Puts(2)
+
+    async def put() -> None:
+        for item in range(10):
+            await held.put(item)
+
+    held.fill(put())
+    assert await held.take(1) == [0]
+    await asyncio.sleep(0)
+    assert await held.take(5) == [1, 2]
+    await asyncio.sleep(0)
+    assert await held.close() == [3, 4]

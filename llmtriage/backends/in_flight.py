@@ -38,12 +38,7 @@ async def in_flight(one: Callable[[T], Awaitable[R]], items: AsyncIterable[T], c
             await slots.acquire()
             if broken.is_set():
                 return
-            task = asyncio.create_task(run(item))
-            try:
-                await held.put(task)
-            except BaseException:
-                task.cancel()
-                raise
+            await held.put(asyncio.create_task(run(item)))
 
     held.fill(take())
     try:

@@ -85,6 +85,8 @@ class LexicalBackend:
         UnknownNameError: An example names a category that is no leaf.
     """
 
+    answers_together = True
+
     def __init__(
         self, taxonomy: Taxonomy, examples: Sequence[Example] = (), *, cache_dir: Path | None = None, batch_size: int = 512
     ) -> None:

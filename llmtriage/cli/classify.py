@@ -24,6 +24,7 @@ from llmtriage.cli.options import (
     overwrite_option,
     quiet_option,
     store_options,
+    tell_what_waits,
     triage_options,
 )
 from llmtriage.cli.reading import tell_reading
@@ -46,7 +47,6 @@ _WORDS = {
         "head": "id|outcome|category|team|score|text, or why it waits",
         "accepted": "accepted",
         "pending": "pending",
-        "nothing is accepted": "no calibration and no --threshold: nothing is accepted, everything waits for a person",
         "so far": "{accepted} accepted, {pending} pending",
         "sum": "{n} tickets: {accepted} accepted ({share:.0%}), {pending} pending, {seconds:.1f} s",
         "empty": "the file holds no tickets: the result is empty",
@@ -67,7 +67,6 @@ _WORDS = {
         "head": "编号|结果|类别|团队|得分|正文，或等待人工的原因",
         "accepted": "接受",
         "pending": "待人工",
-        "nothing is accepted": "没有校准，也没有 --threshold：不自动接受，全部等待人工确认",
         "so far": "接受 {accepted}，待人工 {pending}",
         "sum": "{n} 张工单：接受 {accepted}（{share:.0%}），待人工确认 {pending}，{seconds:.1f} 秒",
         "empty": "文件中没有工单：结果为空",
@@ -136,8 +135,7 @@ def classify(
         show_estimate(triage, tickets, language, as_json=as_json)
         return
     tell_reading(triage, quiet=quiet, language=language)
-    if triage.policy.threshold is None and triage.calibration is None:
-        notice(_WORDS[language]["nothing is accepted"], quiet=quiet, language=language)
+    tell_what_waits(triage, quiet=quiet, language=language)
     if out is None:
         summary = _to_terminal(triage, tickets, language, max_tickets, as_json=as_json)
     else:

@@ -30,6 +30,10 @@ _SAMPLE_IS_USED = {
     "en": "no --taxonomy and no ./taxonomy.yaml: the sample taxonomy is used",
     "zh": "没有 --taxonomy，也没有 ./taxonomy.yaml：使用示例分类体系",
 }
+_NOTHING_IS_ACCEPTED = {
+    "en": "no calibration and no --threshold: nothing is accepted, everything waits for a person",
+    "zh": "没有校准，也没有 --threshold：不自动接受，全部等待人工确认",
+}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -308,6 +312,12 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool, **mor
     )
     click.get_current_context().call_on_close(triage.close)
     return triage
+
+
+def tell_what_waits(triage: Triage, *, quiet: bool, language: str) -> None:
+    """Say so where nothing can be accepted."""
+    if triage.policy.threshold is None and triage.calibration is None:
+        notice(_NOTHING_IS_ACCEPTED[language], quiet=quiet, language=language)
 
 
 def changed_flags(flags: dict[str, Any], text: str, source: str) -> dict[str, Any]:

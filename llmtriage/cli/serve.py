@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmtriage.cli.options import make_triage, quiet_option, store_option, triage_options
+from llmtriage.cli.options import make_triage, quiet_option, store_option, tell_what_waits, triage_options
 from llmtriage.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ def serve(context: click.Context, /, *, quiet: bool, **flags: Any) -> None:
         with context.scope(cleanup=False):  # the flags of this command, in the thread that builds
             return make_triage(dict(flags), settings, quiet=quiet, store=store, probe=probe)
 
+    def told(url: str, triage: Triage) -> None:
+        decides = f"{triage.backend.name}, {len(triage.taxonomy.leaves)} categories, store {store.name}"
+        click.echo(f"llmtriage serves {url} ({decides})", err=True)
+        tell_what_waits(triage, quiet=quiet, language=flags["language"])
+
     with SqlStore(place, source=source, kept=kept, newest_waits=True, second=behaviour.second) as store:
         gc.freeze()
-        running.serve(behaviour, store, build, tell=lambda url: click.echo(f"llmtriage serves {url}", err=True))
+        running.serve(behaviour, store, build, tell=told)

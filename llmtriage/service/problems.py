@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
@@ -100,5 +101,12 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, LlmtriageError):
         status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
         headers = {"Retry-After": _LATER} if status == 503 else {}
-        return Problem(status, getattr(error, "problem", str(error)), getattr(error, "remedy", None) or "", headers=headers)
+        detail = ": ".join(filter(None, (_file(error) if status != 503 else None, getattr(error, "remedy", None))))
+        return Problem(status, getattr(error, "problem", str(error)), detail, headers=headers)
     return Problem(500, "a fault of this program")
+
+
+def _file(error: LlmtriageError) -> str | None:
+    """The file an error is about, by its name alone: where it lies is nobody's business."""
+    file, line = getattr(error, "file", None), getattr(error, "line", None)
+    return file and f"{Path(file).name}{f':{line}' if line else ''}"

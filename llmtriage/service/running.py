@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -25,14 +26,16 @@ if TYPE_CHECKING:
 _LET_FINISH = 30  # seconds for what is under way when the service is told to stop
 
 
-def serve(settings: ServiceSettings, store: SqlStore, build: Callable[[], Triage], *, tell: Callable[[str], None]) -> None:
+def serve(
+    settings: ServiceSettings, store: SqlStore, build: Callable[[], Triage], *, tell: Callable[[str, Triage], None]
+) -> None:
     """Listen until told to stop.
 
     Args:
         settings: Where, and how it behaves.
         store: What it works on.
         build: Makes a `Triage`; called again for each new version.
-        tell: Is given the address once it listens.
+        tell: Is given the address once it listens, and what decides.
 
     Raises:
         InputError: A file cannot be used, or it cannot listen there.
@@ -42,10 +45,12 @@ def serve(settings: ServiceSettings, store: SqlStore, build: Callable[[], Triage
     asyncio.run(_serve(settings, store, build, tell))
 
 
-async def _serve(settings: ServiceSettings, store: SqlStore, build: Callable[[], Triage], tell: Callable[[str], None]) -> None:
+async def _serve(
+    settings: ServiceSettings, store: SqlStore, build: Callable[[], Triage], tell: Callable[[str, Triage], None]
+) -> None:
     _must_have_key(settings, store)
     service = Service(settings, store, Versions(build))
-    await service.versions.take_over()  # what cannot work stops here, with its own error
+    decides = await service.versions.take_over()  # what cannot work stops here, with its own error
     app = create_app(service)
     listening = _listen(settings.host, settings.port)
     _log_requests()
@@ -60,7 +65,7 @@ async def _serve(settings: ServiceSettings, store: SqlStore, build: Callable[[],
     )
     with listening:
         host, port = listening.getsockname()[:2]
-        tell(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        tell(f"http://{f'[{host}]' if ':' in host else host}:{port}", decides.triage)
         await uvicorn.Server(config).serve(sockets=[listening])
 
 
@@ -83,5 +88,5 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024)
     except OSError as error:
-        problem = f"cannot listen on {host}:{port} ({error.strerror or error})"
+        problem = f"cannot listen on {host}:{port} ({os.strerror(error.errno) if error.errno and error.errno > 0 else error})"
         raise InputError(problem, field="--port", remedy="stop what listens there, or choose another port") from None

@@ -10,6 +10,7 @@ from llmtriage.errors import BackendError
 from llmtriage.outcomes import Pending
 from llmtriage.predictions import PASSING, Failure
 from llmtriage.service.metrics import Metrics
+from llmtriage.service.together import Together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,11 +43,23 @@ class Service:
     versions: Versions
     trouble: str = ""
     metrics: Metrics = field(default_factory=Metrics)
+    _together: Together = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing is decided yet."""
+        self._together = Together(self)
 
     @property
     def taxonomy(self) -> Taxonomy:
         """Where tickets go now."""
         return self.versions.current.triage.taxonomy
+
+    async def decide_one(self, ticket: Ticket) -> tuple[Version, Outcome]:
+        """`decide` for one ticket; those that come at the same time go to an engine together where it likes that. Raises StoreError."""
+        if getattr(self.versions.current.triage.backend, "answers_together", False):
+            return await self._together.decide(ticket)
+        version, [outcome] = await self.decide([ticket])
+        return version, outcome
 
     async def decide(self, tickets: Sequence[Ticket]) -> tuple[Version, list[Outcome]]:
         """Decide on tickets that somebody waits for, with what decided them. Where the engine cannot work they wait for a person.

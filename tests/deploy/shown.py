@@ -18,12 +18,17 @@ def sections(page: str) -> dict[str, list[str]]:
     """The blocks of shell commands of a page, by their heading."""
     text = (ROOT / page).read_text(encoding="utf-8")
     parts = re.split(r"^##+ (.+)$", text, flags=re.MULTILINE)
-    blocks = re.compile(r"^```bash\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+    blocks = re.compile(r"^ *```bash\n(.*?)^ *```$", flags=re.MULTILINE | re.DOTALL)
     return {title: blocks.findall(body) for title, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 class Shell:
-    """Runs blocks in a folder. A line that starts with `llmtriage serve` is started on a free port and goes on, in place of the one before."""
+    """Runs blocks in a folder. A line that starts with `llmtriage serve` is started on a free port and goes on, in place of the one before.
+
+    Attributes:
+        address: Where it listens.
+        said: What it said until then.
+    """
 
     def __init__(self, folder: Path, **variables: str) -> None:
         """Run nothing yet; `variables` are those of the environment."""
@@ -31,26 +36,33 @@ class Shell:
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
         self._environment.pop("LLMTRIAGE_NO_STORE", None)
         self._served: subprocess.Popen[str] | None = None
-        self.address = ADDRESS
+        self.address, self.said = ADDRESS, ""
 
-    def run(self, block: str) -> str:
-        """What a block writes to standard output. Fails with the block and what it said on standard error."""
+    def run(self, block: str, *, typed: str = "") -> str:
+        """What a block writes to standard output, given what somebody types. Fails with the block and what it said on standard error."""
         said, lines = "", ""
         for line in [*block.splitlines(), ""]:
             if line and not line.startswith("llmtriage serve"):
                 lines += f"{line}\n"
                 continue
-            said, lines = said + self._bash(lines), ""
+            said, lines = said + self._bash(lines, typed), ""
             if line:
                 self._serve(line)
         return said
 
-    def _bash(self, block: str) -> str:
+    def _bash(self, block: str, typed: str) -> str:
         program = f'llmtriage() {{ "{sys.executable}" -m llmtriage "$@"; }}\n'
         script = program + block.replace(ADDRESS, self.address)
         command = ["bash", "-euo", "pipefail", "-c", script]
         done = subprocess.run(
-            command, cwd=self._folder, env=self._environment, capture_output=True, text=True, check=False, timeout=100
+            command,
+            cwd=self._folder,
+            env=self._environment,
+            input=typed,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
         )
         assert done.returncode == 0, f"{block}\n{done.stderr}"
         return done.stdout
@@ -64,7 +76,7 @@ class Shell:
         for said_line in self._served.stderr:
             said += said_line
             if found := re.search(r"llmtriage serves (http://\S+)", said_line):
-                self.address = found[1]
+                self.address, self.said = found[1], said
                 return
         raise AssertionError(f"{line}\n{said}")
 

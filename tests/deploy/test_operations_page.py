@@ -7,6 +7,8 @@ import re
 import shlex
 import shutil
 import sqlite3
+import textwrap
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,21 @@ import click
 import postgresql
 import pytest
 import yaml
+from cli.conftest import TAXONOMY
+from cli.test_calibrate import rows as written
+from cli.test_calibrate import write
 from decided import decision, pending, record, rows, ticket
 from deploy.deployed import DEPLOY, check_command, loaded
 from deploy.shown import Shell, sections
+from drawn import decide_as_told
 from support import ROOT
 
 from llmtriage.store import SqlStore, schema
 
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-SQLITE_COPY, SQLITE_BACK, DUMP, RESTORE = sections("docs/operations.md")["Backup and restore"]
+SHOWN = sections("docs/operations.md")
+SQLITE_COPY, SQLITE_BACK, DUMP, RESTORE = SHOWN["Backup and restore"]
+PROMISE, [ERASE] = SHOWN["When the promise no longer holds"], SHOWN["Erasing a customer"]
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +91,37 @@ def test_a_store_in_postgresql_is_restored(tmp_path: Path, server: postgresql.Se
             connection.execute(schema.event.delete())
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_promise_is_looked_at_and_made_anew(tmp_path: Path) -> None:
+    """Calibrated, probes drawn and answered: every command of the page runs as it stands, beside settings that name the examples."""
+    (tmp_path / "taxonomy.yaml").write_text(TAXONOMY, encoding="utf-8")
+    (tmp_path / "llmtriage.toml").write_text('examples = "learn.csv"\n', encoding="utf-8")
+    for seed, (name, n) in enumerate({"learn": 60, "labelled": 300, "fresh": 240}.items()):
+        write(tmp_path / f"{name}.csv", n, seed, wrong=0.0)
+    shell = Shell(tmp_path)
+    shell.run("llmtriage calibrate labelled.csv --alpha 0.1 -o calibration.json")
+    shell.run("llmtriage classify fresh.csv --calibration calibration.json --probe 1 -o out.csv")
+    with SqlStore(tmp_path / "llmtriage.db") as store:
+        decide_as_told(store, {row["id"]: row["category"] for row in written(tmp_path / "fresh.csv")}, lane="probe")
+    look, again, anew = (textwrap.dedent(block) for block in PROMISE)
+    assert "the promise" in shell.run(look)
+    assert "<html" in (tmp_path / "audit.html").read_text(encoding="utf-8")
+    assert "labelled.csv" in shell.run(again)
+    before = (tmp_path / "calibration.json").read_bytes()
+    assert "accepts " in shell.run(anew)
+    assert (tmp_path / "calibration.json").read_bytes() != before
+
+
+@pytest.mark.slow
+def test_a_customer_is_erased(tmp_path: Path) -> None:
+    """Of the name that the page has."""
+    with SqlStore(tmp_path / "llmtriage.db") as store:
+        record(store, decision(ticket("我的耳机还没有退款", customer="李雷"), pending()))
+    Shell(tmp_path).run(ERASE)
+    assert "我的耳机".encode() not in (tmp_path / "llmtriage.db").read_bytes()
+
+
 def test_a_backup_is_a_file_of_its_own(tmp_path: Path) -> None:
     """Nothing beside it belongs to it."""
     from llmtriage.store.backup import backup
@@ -95,6 +134,29 @@ def test_a_backup_is_a_file_of_its_own(tmp_path: Path) -> None:
         assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
         assert connection.execute("select count(*) from ticket").fetchall() == [(1,)]
     connection.close()
+
+
+def test_every_block_is_run() -> None:
+    """By a test above; `console` is left to what wants root or Docker, and is checked below."""
+    assert {title for title, blocks in SHOWN.items() if blocks} == {
+        "Backup and restore",
+        "When the promise no longer holds",
+        "Erasing a customer",
+    }
+
+
+def test_the_service_of_systemd_is_installed_where_its_unit_looks() -> None:
+    """With an extra that exists, and the unit of the repository."""
+    [block] = re.findall(r"^```console\n(# .*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+    made, installed, copied, started = (line.removeprefix("# ").split() for line in block.splitlines())
+    unit = (DEPLOY / "llmtriage.service").read_text(encoding="utf-8")
+    assert f"ExecStart={made[-1]}/bin/llmtriage " in unit
+    assert installed[0] == f"{made[-1]}/bin/pip"
+    [extra] = re.findall(r"\[(\w+)\]", installed[-1])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert extra in project["optional-dependencies"]
+    assert (ROOT / copied[1]).is_file()
+    assert started[-1] == Path(copied[1]).stem
 
 
 def _lines() -> list[str]:

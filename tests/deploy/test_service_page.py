@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deploy.shown import ADDRESS, Shell, sections
@@ -31,6 +32,7 @@ def test_tickets_are_decided_one_by_one_and_together(shell: Shell) -> None:
     start = PAGE["Start"]
     assert start[0].startswith("pip install")
     shell.run(start[1])
+    assert shell.said.endswith(f"llmtriage serves {shell.address} (lexical, 22 categories, store llmtriage.db)\n")
     [single] = PAGE["One ticket"]
     outcome = json.loads(shell.run(single))
     assert (outcome["id"], outcome["outcome"], outcome["recalled"]) == ("T-1", "accepted", False)
@@ -38,6 +40,22 @@ def test_tickets_are_decided_one_by_one_and_together(shell: Shell) -> None:
     [batch] = PAGE["Many tickets"]
     items = json.loads(shell.run(batch))["items"]
     assert [bool(item["errors"]) for item in items] == [False, True, False]
+    work, labels = PAGE["What waits"]
+    listed, claimed, answered, known, undone = _documents(shell.run(work))
+    assert listed["items"][0]["id"] == claimed["items"][0]["id"] == known["id"] == "T-2"
+    assert answered["category"] == known["category"] == undone["taken_back"]["category"] == "refund_status"
+    [[label]] = [one["items"] for one in _documents(shell.run(labels))]
+    assert (label["status"], label["became"]) == (200, "kept")
+
+
+def _documents(text: str) -> list[dict[str, Any]]:
+    """JSON documents, one behind the other."""
+    found, decoder = [], json.JSONDecoder()
+    while text := text.strip():
+        document, end = decoder.raw_decode(text)
+        found.append(document)
+        text = text[end:]
+    return found
 
 
 @pytest.mark.timeout(300)
@@ -47,7 +65,7 @@ def test_a_calibration_is_taken_over_and_given_back(shell: Shell) -> None:
     shell.run(start)
     reloaded = json.loads(shell.run(new).splitlines()[-1])
     assert reloaded["current"]["calibration"] != reloaded["before"]["calibration"]
-    gone_back, told = (json.loads(text) for text in shell.run(back.replace("\ncurl", "\necho\ncurl")).splitlines())
+    gone_back, told = _documents(shell.run(back))
     assert gone_back["current"]["id"] == reloaded["before"]["id"]
     assert told == gone_back
 
@@ -58,6 +76,7 @@ def test_a_key_opens_what_is_closed_without_one(shell: Shell) -> None:
         pytest.skip("no command keys")
     shell.run(PAGE["Start"][1])
     shell.run(PAGE["A key"][0])
+    shell.run(PAGE["A key"][1], typed="correct horse 1\n")
     with pytest.raises(AssertionError):
         shell.run(f"curl -sSf {ADDRESS}/categories")
 
@@ -88,6 +107,7 @@ def test_nothing_is_left_untested() -> None:
         "Start": 2,
         "One ticket": 1,
         "Many tickets": 1,
+        "What waits": 2,
         "A new calibration, without a restart": 3,
-        "A key": 1,
+        "A key": 2,
     }

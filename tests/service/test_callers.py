@@ -212,7 +212,7 @@ def test_beyond_this_machine_nothing_listens_without_a_key(tmp_path: Path, monke
         def start() -> str:
             settings = ServiceSettings(host="0.0.0.0", port=0)  # noqa: S104
             with pytest.raises(InputError) as stopped:
-                running.serve(settings, store, lambda: Triage(store=store), tell=lambda _: None)
+                running.serve(settings, store, lambda: Triage(store=store), tell=lambda _, __: None)
             return str(stopped.value)
 
         refused = "--host: 0.0.0.0 is not this machine alone, and there is no key; make one with: llmtriage keys create"

@@ -169,4 +169,4 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "llmtriage", "serve", "--port", str(process.port), "--quiet"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
     assert done.returncode == 2
-    assert f"cannot listen on 127.0.0.1:{process.port}" in done.stderr
+    assert f"cannot listen on 127.0.0.1:{process.port} (Address already in use); " in done.stderr

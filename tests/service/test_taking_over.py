@@ -36,6 +36,8 @@ def test_a_new_taxonomy_is_taken_over_and_given_back(serve: Serve, tmp_path: Pat
     broken = client.post("/versions/reload")
     assert broken.status_code == 422
     assert broken.headers["content-type"] == "application/problem+json"
+    assert broken.json()["detail"].startswith("taxonomy.yaml:")
+    assert str(tmp_path) not in broken.text
     assert client.get("/versions").json() == changed
     assert client.post("/versions/back").json()["current"]["id"] == first
     assert client.get("/versions").json()["before"]["id"] == changed["current"]["id"]

@@ -101,7 +101,7 @@ def test_who_may_be_asked_for_a_second_opinion_sees_no_first(serve: Serve) -> No
     served.client.post(f"/queue/{item['entry']}/confirm", json={"token": item["token"]})
     sees = {("classify",): True, ("classify", "review"): False, ("classify", "review", "admin"): True}
     for scopes, all_of_it in sees.items():
-        served.client.app.dependency_overrides[caller_of] = lambda scopes=scopes: Caller("crm", frozenset(scopes))  # type: ignore[attr-defined]
+        served.client.app.dependency_overrides[caller_of] = lambda scopes=scopes: Caller("key", "crm", frozenset(scopes))  # type: ignore[attr-defined]
         known = told(served)
         assert (known["category"] is not None, len(known["answers"])) == (all_of_it, int(all_of_it)), scopes
         if "review" in scopes:

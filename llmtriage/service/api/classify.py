@@ -68,7 +68,7 @@ async def single(request: Request, ticket: TicketIn, _: Annotated[Caller, Depend
     """Decide on one ticket."""
     service = service_of(request)
     start = time.perf_counter()
-    version, [outcome] = await service.decide([ticket.to_ticket()])
+    version, outcome = await service.decide_one(ticket.to_ticket())
     seconds = time.perf_counter() - start
     return OutcomeOut.of(outcome, version=version.id, seconds=seconds, language=service.settings.language)
 
