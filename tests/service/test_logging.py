@@ -65,7 +65,7 @@ def test_the_lines_go_to_stderr(tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "LLMTRIAGE_NO_STORE"}
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
-        url = process.stderr.readline().split()[-1]
+        url = process.stderr.readline().split()[2]
         reply = httpx2.get(f"{url}/health", headers={"X-Request-ID": "from-outside"})
         process.send_signal(signal.SIGTERM)
         said = process.stderr.read()
