@@ -68,7 +68,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     # the queue
     "one waits": ("1 ticket waits", "1 张工单等待处理"),
     "waits": ("{} tickets wait", "{} 张工单等待处理"),
-    "oldest": ("the oldest for {}", "最早的已等待 {}"),
+    "oldest": (", the oldest for {}", "，最早的已等待 {}"),
     "nothing waits": ("Nothing waits.", "没有等待处理的工单。"),
     "nothing fits": ("Nothing waits that fits the filters.", "没有符合筛选条件的工单。"),
     "show all": ("Show all", "显示全部"),
