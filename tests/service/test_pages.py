@@ -128,7 +128,7 @@ def test_a_person_is_told_of_no_ticket_that_only_others_can_answer(serve: Serve)
     enqueue(served, 1)
     browser, other = person(served), person(served, "李强")
     assert "Nothing waits." in answer(browser, browser.get("/review/next"), answer="other").text
-    assert "1 tickets wait" in other.get("/review").text
+    assert "1 ticket waits" in other.get("/review").text
     last = answer(other, other.get("/review/next"), action="skip")
     assert "Nothing waits." in last.text
 
