@@ -18,6 +18,7 @@ Serve = Callable[..., Served]
 def person(served: Served, name: str = "Mei", language: str = "en") -> TestClient:
     """A browser without script in which a person has signed in."""
     browser = TestClient(served.client.app, base_url=URL, headers={"Accept-Language": language})
+    browser.portal = served.client.portal  # one loop for all, as a server has
     browser.post("/login", data={"csrf": field(browser.get("/login"), "csrf"), "name": name})
     return browser
 

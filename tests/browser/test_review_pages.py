@@ -29,19 +29,22 @@ def test_twenty_tickets_by_keyboard(enter: Enter, house: House, language: str, s
     seen = enter(language=language, viewport=PHONE)
     page, keys, entry = seen.page, seen.page.keyboard, begin(seen)
     check_whole(seen)
+    said = page.locator("#said")
+    said.evaluate("one => { one.stays = true; }")
     for turn in range(TWENTY):
         keys.press(("1", "c", "0", "2")[turn % 4])
         if turn == TWENTY - 1:
             break
         entry = card(page, entry)
         expect(focused(page)).to_have_id("head")
-        expect(page.locator("#said")).to_contain_text(saved)
+        expect(said).to_contain_text(saved)
         if turn == 4:  # takes the fifth answer back, and gives it again
             keys.press("u")
             again = card(page, entry)
             keys.press("1")
             entry = card(page, again)
     expect(page.locator("#counts")).to_be_visible()
+    assert said.evaluate("one => one.stays && one.role === 'status'")  # or a screen reader says nothing of what comes into it
     assert house.store.queue.counts().entries == 0
     given = [one for one in house.store.queue.history("Mei", 100) if not one.taken_back]
     assert len({one.entry for one in given}) == TWENTY
@@ -58,8 +61,13 @@ def test_without_script(enter: Enter, house: House) -> None:
     for _ in range(TWENTY - 2):
         page.locator("button.main").click()
         expect(page.locator("#said")).to_contain_text("Saved:")
+    page.locator("textarea[name=note]").fill("两周前退货")
     page.locator("#find").fill("退款")
     page.get_by_role("button", name="Search").click()
+    expect(page.locator("textarea[name=note]")).to_have_value("两周前退货")
+    page.locator("#find").fill("tk")
+    page.locator("#find").press("Enter")  # searches, and answers nothing
+    expect(page.locator("#found button[name=answer]")).to_have_count(2)
     page.locator("#found button[name=answer]").first.click()
     page.locator("button[value=undo]").click()
     expect(page.locator("#said")).to_contain_text("Taken back:")
@@ -155,6 +163,11 @@ def test_shortcuts_can_be_switched_off(enter: Enter, house: House) -> None:
     page.keyboard.press("v")
     expect(page.locator(".similar")).to_contain_text("None yet.")
     page.keyboard.press("?")
+    told = set(page.locator(".help dt").all_inner_texts())
+    keys = page.locator("[data-key], [data-focus]").evaluate_all(
+        "found => found.map(one => one.dataset.key ?? one.dataset.focus)"
+    )
+    assert {key for key in keys if not key.isdigit()} | {"0", "1-9"} <= told
     page.locator("#shortcuts").click()
     expect(page.locator("#shortcuts")).to_have_attribute("aria-pressed", "false")
     page.locator("#head").focus()

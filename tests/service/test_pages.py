@@ -232,6 +232,7 @@ def test_a_path_that_is_none_is_told_as_it_is_asked(client: TestClient, language
     page = client.get("/nothing", headers={"Accept": "text/html,*/*;q=0.8", "Accept-Language": language})
     assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert f'<h1 tabindex="-1">{said}</h1>' in page.text
+    assert "Not Found" not in page.text
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert client.get("/nothing").headers["content-type"] == "application/problem+json"
     assert client.get("/classify/single", headers={"Accept": "text/html"}).status_code == 405
@@ -269,7 +270,8 @@ def test_the_queue_is_counted_and_filtered(serve: Serve) -> None:
     enqueue(served, 1, id="E1", language="en", content="Where is my parcel, it is late")
     browser = person(served)
     page = browser.get("/review")
-    assert "3 tickets wait" in page.text
+    assert "3 tickets wait, the oldest for 0 min" in page.text
+    assert "3 张工单等待处理，最早的已等待 0 分钟" in browser.get("/review", headers={"Accept-Language": "zh"}).text
     assert "<title>(3) Queue · llmtriage</title>" in page.text
     assert "1 ticket waits" in browser.get("/review", params={"language": "en"}).text
     page = browser.get("/review", params={"age": "1h"})

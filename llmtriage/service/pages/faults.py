@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
@@ -52,8 +53,14 @@ def install(app: FastAPI) -> None:
 def _told(request: Request, problem: Problem) -> Response:
     if 300 <= problem.status < 400:
         return _sent(request, problem)
+    says_more = problem.title != HTTPStatus(problem.status).phrase
     told = page(
-        request, "error.html.j2", person=_person(request), status=problem.status, title=problem.title, detail=problem.detail
+        request,
+        "error.html.j2",
+        person=_person(request),
+        status=problem.status,
+        title=problem.title if says_more else "",
+        detail=problem.detail,
     )
     told.headers.update(problem.headers)
     return told

@@ -64,11 +64,14 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "尚无账户，且服务仅限本机访问：填写姓名即可。",
     ),
     "wrong password": ("Name and password do not belong together.", "姓名与密码不匹配。"),
-    "bad name": ("A name is visible text on one line, of at most 100 characters.", "姓名须为单行可见文字，最多 100 个字符。"),
+    "bad name": (
+        "A name is visible text on one line without /, of at most 100 characters.",
+        "姓名须为单行可见文字，不含 /，最多 100 个字符。",
+    ),
     # the queue
     "one waits": ("1 ticket waits", "1 张工单等待处理"),
     "waits": ("{} tickets wait", "{} 张工单等待处理"),
-    "oldest": ("the oldest for {}", "最早的已等待 {}"),
+    "oldest": (", the oldest for {}", "，最早的已等待 {}"),
     "nothing waits": ("Nothing waits.", "没有等待处理的工单。"),
     "nothing fits": ("Nothing waits that fits the filters.", "没有符合筛选条件的工单。"),
     "show all": ("Show all", "显示全部"),
