@@ -29,7 +29,7 @@ def _ticket(number: int, *, times: int = 200) -> dict[str, Any]:
 @contextmanager
 def _full(served: Served, pages: int = 8) -> Iterator[None]:
     """As on a disk without room: while the block goes on the file may grow by some pages and no more."""
-    engine = served.store.database.engine
+    engine = served.store.database.writer
     with served.store.database.reading() as connection:
         most = connection.exec_driver_sql("pragma page_count").scalar_one() + pages
 
