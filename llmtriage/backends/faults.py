@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import openai
 
 from llmtriage.backends.http import MOST_BYTES, ReplyTooLongError
+from llmtriage.backends.stated_wait import stated_wait
 from llmtriage.errors import (
     BackendError,
     BackendRefusedError,
@@ -116,7 +114,7 @@ def fault_of(error: Exception, endpoint: Endpoint, *, limit: float, naming: Coll
 
 def _of_status(error: openai.APIStatusError, endpoint: Endpoint, naming: Collection[str]) -> Fault:
     body = _inner(error.body)
-    wait = _stated_wait(error)
+    wait = stated_wait(error.response.headers)
     if wait is None and error.status_code in (429, 503):
         wait = _wait_in_words(str(body.get("message") or ""))
     fault = of_body(error.status_code, body, endpoint, wait=wait, naming=naming)
@@ -246,17 +244,6 @@ def _cause(error: BaseException) -> str:
     return type(error.__cause__ or error).__name__
 
 
-def _stated_wait(error: openai.APIStatusError) -> float | None:
-    """Seconds from `retry-after-ms` or `retry-after`, a number or a date; None where there is none that makes sense."""
-    headers = error.response.headers
-    candidates = (
-        (_float(headers.get("retry-after-ms", "")) or math.nan) / 1000,
-        _float(headers.get("retry-after", "")),
-        _seconds_until(headers.get("retry-after", "")),
-    )
-    return next((seconds for seconds in candidates if seconds is not None and math.isfinite(seconds) and seconds > 0), None)
-
-
 def _wait_in_words(message: str) -> float | None:
     """Seconds from a sentence like "try again in 1.5 s"; LiteLLM and some hosts write no header."""
     found = _WAIT_IN_WORDS.search(message[:1000])
@@ -265,17 +252,3 @@ def _wait_in_words(message: str) -> float | None:
         return 60 * float(both[1]) + float(both[2]) if both else None
     unit = found[2].lower()
     return float(found[1]) * (0.001 if unit.startswith(("ms", "mil")) else 60.0 if unit.startswith("m") else 1.0)
-
-
-def _float(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _seconds_until(date: str) -> float | None:
-    try:
-        return max(0.0, (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return None

@@ -101,6 +101,7 @@ class Database:
 
     @contextmanager
     def _patient(self, own: Any) -> Iterator[None]:
+        """A connection for what may take long, and in which a reference may lead nowhere for a while."""
         if self.path is not None:
             _set(own, "foreign_keys=OFF")
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -269,7 +270,7 @@ def _process(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     arguments = [sys.executable, "-c", _SERVE, "serve", "--port", "0", "--store", "service.db"]
     with subprocess.Popen(arguments, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        url = next(line.split()[-1] for line in process.stderr if "serves http" in line)
+        url = next(found[1] for line in process.stderr if (found := re.search(r"serves (http://\S+)", line)))
         try:
             yield url, process
         finally:

@@ -6,6 +6,8 @@ import itertools
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -132,6 +134,46 @@ def test_a_receiver_that_never_answers_well_is_given_up_and_can_be_seen(serve: S
         served.client.post("/classify/single", json=LOST)
         [row] = until(lambda: _deliveries(served))
         assert (row.status, row.attempts, row.delivered_at) == (503, 4, None)
+
+
+def _busy(said: str, status: int) -> Callable[[BaseHTTPRequestHandler, int], None]:
+    def answer(request: BaseHTTPRequestHandler, _: int) -> None:
+        request.send_response(status)
+        request.send_header("retry-after", said)
+        request.send_header("content-length", "0")
+        request.end_headers()
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "seconds"),
+    [
+        ("120", 429, 120),
+        (timedelta(hours=2), 503, 7200),
+        ("9" * 30, 503, telling.LONGEST),
+        ("Sun, 06 Nov 2094 08:49:37 GMT", 429, telling.LONGEST),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 503, 0),
+        ("明天".encode().decode("latin-1"), 503, 0),
+        ("-5", 429, 0),
+        ("120", 500, 0),
+    ],
+)
+def test_a_receiver_may_ask_to_be_left_alone(serve: Serve, said: str | timedelta, status: int, seconds: float) -> None:
+    """For a day at most, in seconds or until a date; what makes no sense counts for nothing."""
+    if isinstance(said, timedelta):
+        said = format_datetime(datetime.now(UTC) + said, usegmt=True)
+    with receiver(_busy(said, status)) as crm:
+        served = serve(triage={"threshold": 0.0}, callbacks=_callbacks(crm))
+        before = time.time()
+        served.client.post("/classify/single", json=LOST)
+        [row] = until(lambda: [one for one in rows(served.store, schema.delivery) if one.attempts])
+        late = 1 + time.time() - before
+        assert row.status == status
+        if seconds:
+            assert before + seconds - 2 < row.next_at / 1e6 < before + seconds + late
+        else:
+            assert row.next_at is None or row.next_at / 1e6 < before + late
 
 
 def test_gone_is_gone(serve: Serve) -> None:

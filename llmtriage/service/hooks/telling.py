@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from llmtriage import __version__
+from llmtriage.backends.stated_wait import stated_wait
 from llmtriage.errors import InputError, StoreError
 from llmtriage.service.hooks.addresses import ForbiddenAddressError, is_public, resolved
 from llmtriage.service.hooks.signing import Standard
@@ -32,6 +33,8 @@ WAITS = (5, 30, 120, 600, 3600, 6 * 3600, 86_400, 86_400, 86_400)
 """Seconds before each further attempt; after the last one it is given up."""
 TIMEOUT = 10.0
 """Seconds for one attempt, by the clock on the wall."""
+LONGEST = 86_400.0
+"""Seconds that a receiver may ask to be left alone."""
 LOOK = 1.0
 """Seconds between two looks at what is to be told."""
 
@@ -40,6 +43,7 @@ _TOGETHER = 16  # in flight to one receiver
 _MOST_BYTES = 65_536  # read of an answer, so that the connection can be used again
 _READ_SECONDS = 2.0
 _GONE = 410
+_BUSY = (429, 503)
 _FORGET = 3600.0  # seconds between two looks for what arrived long ago
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds, while the store is away
 
@@ -63,10 +67,11 @@ class Callback:
 
 @dataclass(frozen=True, slots=True)
 class _Became:
-    """What an attempt led to: the status of the answer if there was one; whether it can be tried again."""
+    """What an attempt led to: the status of the answer if there was one; how long the receiver asks to be left alone, in seconds."""
 
     status: int | None
     why: str
+    wait: float = 0.0
 
     @property
     def has_arrived(self) -> bool:
@@ -161,7 +166,7 @@ class Telling:
             self._count(name, "given_up")
             return None
         _log.warning("callback %s: %s did not arrive: %s", name, delivery.message, became.why)
-        return WAITS[tried - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
+        return max(WAITS[tried - 1] * random.uniform(1 - _JITTER, 1 + _JITTER), became.wait)  # noqa: S311 - no secret
 
     async def _send(self, client: httpx2.AsyncClient, delivery: Delivery) -> _Became:
         try:
@@ -192,7 +197,8 @@ class Telling:
             await _drain(response)
         finally:
             await response.aclose()
-        return _Became(response.status_code, f"status {response.status_code}")
+        asked = stated_wait(response.headers) if response.status_code in _BUSY else None
+        return _Became(response.status_code, f"status {response.status_code}", min(asked or 0.0, LONGEST))
 
     def _team(self, category: str) -> str | None:
         taxonomy = self._service.taxonomy
