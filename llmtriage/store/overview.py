@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from llmtriage.probability.audit import Audit
 from llmtriage.store import schema
+from llmtriage.store.agreement import Opinions, opinions
 from llmtriage.store.reading import moment
 from llmtriage.store.recording import DAY, now
 
@@ -124,6 +125,7 @@ class Overview:
         shown: Agreement in the last 30 days where a suggestion was seen.
         unshown: The same where there was a suggestion and it was not seen.
         blind: The same of tickets that were drawn by chance: the only one that speaks of all tickets.
+        opinions: How far people agree with each other, by the second opinions of the last 30 days.
         categories: The categories of which something came in the last 30 days, in the order of the taxonomy; then others.
         promises: Each promise of the calibration in force with its audit; None without a calibration.
     """
@@ -134,6 +136,7 @@ class Overview:
     shown: Agreement
     unshown: Agreement
     blind: Agreement
+    opinions: Opinions
     categories: tuple[OfCategory, ...]
     promises: tuple[Audited, ...] | None
 
@@ -160,6 +163,7 @@ def overview(store: SqlStore, taxonomy: Taxonomy, calibration: Calibration | Non
         first = _first_since(connection, _review.id, _review.created_at, at - DAYS * DAY, _review.queue_entry_id.is_not(None))
         said = connection.execute(_verdicts(first)).all()
         drawn = connection.execute(_blind_answers(first)).all()
+        of_people = opinions(connection, first, taxonomy)
     blind = Counter[bool]()
     for offered, answer, n in drawn:
         blind[_is_right(offered, answer, taxonomy)] += n
@@ -170,6 +174,7 @@ def overview(store: SqlStore, taxonomy: Taxonomy, calibration: Calibration | Non
         shown=_agreement(said, shown=True),
         unshown=_agreement(said, shown=False),
         blind=Agreement(same=blind[True], other=blind[False]),
+        opinions=of_people,
         categories=_of_categories(counts, said, taxonomy),
         promises=None if calibration is None else audited(store.database, taxonomy, calibration),
     )
