@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
-from decided import accepted, decision, pending, record, ticket
+from decided import accepted, decision, pending, record, rows, ticket
 from overseen import accept_probes, answer_twice, decide_probes, promised, run_under
 from serving import Served
 
 from llmtriage.service.access import Caller
 from llmtriage.service.access.callers import caller_of
 from llmtriage.service.api.overview import OverviewOut
+from llmtriage.store import schema
+from llmtriage.store.reading import moment
 
 Serve = Callable[..., Served]
 
@@ -55,10 +58,13 @@ def test_a_broken_promise_is_told(serve: Serve, monkeypatch: pytest.MonkeyPatch)
     calibration = in_force(served, monkeypatch)
     (before,) = told(served)["promises"]
     assert (before["state"], before["probes"], before["needed"], before["limit"]) == ("early", 0, 90, 1.0)
+    assert before["since"] is None
     accept_probes(served.store, run_under(calibration), [f"P{n}" for n in range(10)])
     decide_probes(served.store, ["login"] * 8)
     (after,) = told(served)["promises"]
     assert (after["state"], after["probes"], after["wrong"]) == ("broken", 8, 8)
+    (run,) = rows(served.store, schema.run)
+    assert datetime.fromisoformat(after["since"]) == moment(run.started_at)
     assert "waiting" not in after  # else whoever answers the two that wait would know that they would be accepted
     assert after["words"].startswith("保证不再成立：8 张")
 

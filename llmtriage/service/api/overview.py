@@ -161,6 +161,10 @@ class AuditOut(BaseModel):
     wrong: int
     needed: Annotated[int, Field(description="Probes from which on something can be said, if none is wrong.")]
     limit: Annotated[float, Field(description="Upper bound of the share of wrong tickets, to be read at any time.")]
+    since: Annotated[
+        datetime | None,
+        Field(description="Since when its calibration decides here, UTC: all that counts came after. Null: not yet."),
+    ]
 
     @classmethod
     def of(cls, one: Audited, language: str) -> Self:
@@ -214,6 +218,7 @@ class OverviewOut(BaseModel):
                             "wrong": 1,
                             "needed": 90,
                             "limit": 0.148,
+                            "since": "2026-01-12T08:00:00Z",
                         }
                     ],
                 }

@@ -150,6 +150,7 @@ def _watched(one: Audited, taxonomy: Taxonomy, language: str, *, several: bool) 
         "needed": audit.needed,
         "alpha": alpha,
         "limit": limit,
+        "since": "–" if one.since is None else one.since.strftime("%Y-%m-%d %H:%M"),
     }
     return Watched(
         about=tuple(named(taxonomy, category, language) for category in one.promise.categories) if several else (),

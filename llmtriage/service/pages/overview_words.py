@@ -33,6 +33,7 @@ OVERVIEW_WORDS: Mapping[str, tuple[str, str]] = {
     "needed": ("Probes from which on something can be said", "至少需要的抽查工单"),
     "limit": ("Upper bound of the error, at any time", "错误率上界（随时有效）"),
     "alpha": ("Promised at most", "承诺至多"),
+    "since": ("Counted since this calibration decides (UTC)", "自该校准生效起计（UTC）"),
     "promise plot": (
         "Error among accepted probes {0}, upper bound {1}, promised at most {2}",
         "抽查工单的错误率 {0}，上界 {1}，承诺至多 {2}",
