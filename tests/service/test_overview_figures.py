@@ -86,7 +86,7 @@ def test_how_far_people_agree_is_told(serve: Serve) -> None:
     rest = served.client.get("/disagreements", params={"before": page["next"]}).json()
     assert [item["ticket_id"] for item in page["items"] + rest["items"]] == ["P8", "P7", "P6"]
     assert (page["items"][0]["first"], page["items"][0]["second"], rest["next"]) == (one, other, None)
-    served.client.app.dependency_overrides[caller_of] = lambda: Caller("crm", frozenset({"review"}))  # type: ignore[attr-defined]
+    served.client.app.dependency_overrides[caller_of] = lambda: Caller("key", "crm", frozenset({"review"}))  # type: ignore[attr-defined]
     assert served.client.get("/disagreements").status_code == 403
 
 
