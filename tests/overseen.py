@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 
 import sqlalchemy as sa
-from decided import accepted, decision, record, ticket
+from decided import accepted, decision, pending, record, ticket
 from drawn import SHOP
+from serving import Served
 
 from llmtriage.calibration import Calibration, Labels, Promise
 from llmtriage.remembering import Run
@@ -61,3 +62,13 @@ def decide_probes(store: SqlStore, answers: Sequence[str]) -> None:
         ]
         connection.execute(schema.review.insert(), [{**row, "created_at": found[-1].enqueued_at} for row in rows])
         connection.execute(entry.update().where(entry.c.id.in_([row.id for row in found])).values(state="done"))
+
+
+def answer_twice(served: Served, pairs: Sequence[tuple[str, str]], *, start: int = 0) -> None:
+    """Tickets P0, P1, ... wait and are answered by two people, the second one blind."""
+    queue, taxonomy = served.store.queue, served.service.taxonomy
+    for number, said in enumerate(pairs, start):
+        record(served.store, decision(ticket(f"退款 {number} <b>", f"P{number}"), pending(said[0])))
+        for reviewer, category in zip(("王芳", "李强"), said, strict=True):
+            (item,) = queue.claim(reviewer)
+            queue.answer(item, reviewer, category, taxonomy=taxonomy, shown=True)

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from llmtriage.store.database import Database
     from llmtriage.taxonomy import Taxonomy
 
+ENOUGH = 10
+"""Pairs of answers from which on a share and a kappa are told: of fewer the 95 % interval of the share is more than half of all there is."""
+
+_DISPUTED = 5  # pairs of categories that are named
+_AT_ONCE = 500  # texts that are asked about in one statement
 _entry, _outcome, _review, _ticket = schema.queue_entry.c, schema.outcome.c, schema.review.c, schema.ticket.c
 
 
@@ -81,6 +86,46 @@ class Agreement:
     unshown: Share
 
 
+@dataclass(frozen=True, slots=True)
+class Disputed:
+    """Two categories between which people differ.
+
+    Attributes:
+        one: The category that comes first in the alphabet.
+        other: The other one.
+        pairs: How many pairs of answers say these two, whichever came first.
+    """
+
+    one: str
+    other: str
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opinions:
+    """How far two people agree who answered the same text, the second one blind.
+
+    Attributes:
+        people: How many pairs say the same.
+        kappa: Cohen's kappa, as in `Agreement`; None also below `ENOUGH` pairs.
+        disputed: The categories between which people differ most often, at most five pairs of them.
+    """
+
+    people: Share
+    kappa: float | None
+    disputed: tuple[Disputed, ...]
+
+    @property
+    def share(self) -> float | None:
+        """The share that agrees, in [0, 1]; None below `ENOUGH` pairs."""
+        return self.people.share if self.people.n >= ENOUGH else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The exact 95 % interval of the share (Clopper and Pearson); None below `ENOUGH` pairs."""
+        return self.people.interval if self.people.n >= ENOUGH else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
     """Two answers to one text that differ. Whose they are is not told: it is the ticket that is to be decided.
@@ -125,6 +170,32 @@ def agreement(database: Database, taxonomy: Taxonomy | None = None) -> Agreement
         categories=_categories(counted),
         shown=_share(model, shown=True),
         unshown=_share(model, shown=False),
+    )
+
+
+def opinions(connection: sa.Connection, first_review: int, taxonomy: Taxonomy) -> Opinions:
+    """How far people agree, by the second opinions from this review on. See `agreement`. Raises StoreError."""
+    said = _now(_review.category, taxonomy)
+    given = _given().with_only_columns(_review.ticket_text_id, _review.reviewer, said)
+    seconds = connection.execute(given.where(_review.lane == "second", _review.id >= first_review)).all()
+    counted: Counter[tuple[str, str]] = Counter()
+    for start in range(0, len(seconds), _AT_ONCE):
+        of = {text: (reviewer, category) for text, reviewer, category in seconds[start : start + _AT_ONCE]}
+        for text, reviewer, category in connection.execute(
+            given.where(_review.lane == "pending", _review.ticket_text_id.in_(of))
+        ):
+            if of[text][0] != reviewer:
+                counted[category, of[text][1]] += 1
+    same = sum(n for (a, b), n in counted.items() if a == b)
+    disputed: Counter[tuple[str, str]] = Counter()
+    for (a, b), n in counted.items():
+        if a != b:
+            disputed[min(a, b), max(a, b)] += n
+    most = sorted(disputed.items(), key=lambda one: (-one[1], one[0]))[:_DISPUTED]
+    return Opinions(
+        people=Share(same, counted.total()),
+        kappa=kappa(counted) if counted.total() >= ENOUGH else None,
+        disputed=tuple(Disputed(a, b, n) for (a, b), n in most),
     )
 
 
@@ -186,13 +257,18 @@ def _now(category: sa.ColumnElement[Any], taxonomy: Taxonomy | None) -> sa.Colum
     return sa.case(renamed, value=category, else_=category) if renamed else category
 
 
-def _pairs(taxonomy: Taxonomy | None) -> tuple[sa.Subquery, sa.Subquery]:
-    """Answers to what waited because routing said so, and second opinions, those not taken back."""
+def _given() -> sa.Select[Any]:
+    """Answers to entries, those not taken back."""
     retraction = schema.review.alias("retraction")
     taken_back = sa.exists().where(retraction.c.retracts_id == _review.id)
+    return sa.select(schema.review).where(_review.verdict != "retract", _review.queue_entry_id.is_not(None), ~taken_back)
+
+
+def _pairs(taxonomy: Taxonomy | None) -> tuple[sa.Subquery, sa.Subquery]:
+    """Answers to what waited because routing said so, and second opinions."""
     columns = (_review.id, _review.queue_entry_id, _review.ticket_id, _review.ticket_text_id, _review.reviewer)
     said = (_now(_review.category, taxonomy).label("category"), _review.suggestion_shown, _review.created_at)
-    given = sa.select(*columns, *said).where(_review.verdict != "retract", _review.queue_entry_id.is_not(None), ~taken_back)
+    given = _given().with_only_columns(*columns, *said)
     return given.where(_review.lane == "pending").subquery("first"), given.where(_review.lane == "second").subquery("second")
 
 

@@ -6,7 +6,7 @@ Counts of days come from `daily_count`; of answers and entries only those since 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from llmtriage.probability.audit import Audit
 from llmtriage.store import schema
+from llmtriage.store.agreement import Opinions, opinions
 from llmtriage.store.reading import moment
 from llmtriage.store.recording import DAY, now
 
@@ -105,12 +106,14 @@ class Audited:
         audit: What the probes say of it, up to the oldest one without an answer.
         waiting: Those without an answer.
         behind: Those with an answer that were drawn after one without: they count when that one is answered.
+        since: Since when the calibration decides in this store, UTC: the bet began with it. None where it never did.
     """
 
     promise: Promise
     audit: Audit
     waiting: int = 0
     behind: int = 0
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +127,7 @@ class Overview:
         shown: Agreement in the last 30 days where a suggestion was seen.
         unshown: The same where there was a suggestion and it was not seen.
         blind: The same of tickets that were drawn by chance: the only one that speaks of all tickets.
+        opinions: How far people agree with each other, by the second opinions of the last 30 days.
         categories: The categories of which something came in the last 30 days, in the order of the taxonomy; then others.
         promises: Each promise of the calibration in force with its audit; None without a calibration.
     """
@@ -134,6 +138,7 @@ class Overview:
     shown: Agreement
     unshown: Agreement
     blind: Agreement
+    opinions: Opinions
     categories: tuple[OfCategory, ...]
     promises: tuple[Audited, ...] | None
 
@@ -160,6 +165,7 @@ def overview(store: SqlStore, taxonomy: Taxonomy, calibration: Calibration | Non
         first = _first_since(connection, _review.id, _review.created_at, at - DAYS * DAY, _review.queue_entry_id.is_not(None))
         said = connection.execute(_verdicts(first)).all()
         drawn = connection.execute(_blind_answers(first)).all()
+        of_people = opinions(connection, first, taxonomy)
     blind = Counter[bool]()
     for offered, answer, n in drawn:
         blind[_is_right(offered, answer, taxonomy)] += n
@@ -170,6 +176,7 @@ def overview(store: SqlStore, taxonomy: Taxonomy, calibration: Calibration | Non
         shown=_agreement(said, shown=True),
         unshown=_agreement(said, shown=False),
         blind=Agreement(same=blind[True], other=blind[False]),
+        opinions=of_people,
         categories=_of_categories(counts, said, taxonomy),
         promises=None if calibration is None else audited(store.database, taxonomy, calibration),
     )
@@ -184,10 +191,13 @@ def audited(database: Database, taxonomy: Taxonomy, calibration: Calibration) ->
         StoreError: The store cannot be read.
     """
     with database.reading() as connection:
-        rows = _accepted_probes(connection, calibration)
+        runs = _runs_under(connection, calibration)
+        rows = _accepted_probes(connection, runs)
+    since = moment(min(runs.values())) if runs else None
     delta = FALSE_ALARMS / max(len(calibration.promises), 1)
     return tuple(
-        _audited([row for row in rows if row.category in one.categories], one, delta, taxonomy) for one in calibration.promises
+        replace(_audited([row for row in rows if row.category in one.categories], one, delta, taxonomy), since=since)
+        for one in calibration.promises
     )
 
 
@@ -204,6 +214,7 @@ def audit_data(one: Audited) -> dict[str, Any]:
         "limit": audit.limit,
         "waiting": one.waiting,
         "behind": one.behind,
+        "since": None if one.since is None else one.since.isoformat(),
     }
 
 
@@ -255,16 +266,17 @@ def _taken_back() -> sa.Exists:
     return sa.exists().where(retraction.c.retracts_id == _review.id)
 
 
-def _accepted_probes(connection: sa.Connection, calibration: Calibration) -> Sequence[Any]:
-    """The probes that routing would have accepted under a calibration, in the order of drawing, each with its first blind answer."""
-    runs = [
-        (row.id, row.started_at)
-        for row in connection.execute(sa.select(schema.run.c.id, schema.run.c.fingerprint, schema.run.c.started_at))
-        if row.fingerprint.get("calibration") == calibration.hash
-    ]
+def _runs_under(connection: sa.Connection, calibration: Calibration) -> dict[str, int]:
+    """The runs that a calibration decided in, each with its start."""
+    rows = connection.execute(sa.select(schema.run.c.id, schema.run.c.fingerprint, schema.run.c.started_at))
+    return {row.id: row.started_at for row in rows if row.fingerprint.get("calibration") == calibration.hash}
+
+
+def _accepted_probes(connection: sa.Connection, runs: Mapping[str, int]) -> Sequence[Any]:
+    """The probes that routing would have accepted in these runs, in the order of drawing, each with its first blind answer."""
     if not runs:
         return []
-    start = min(started for _, started in runs) - DAY  # the clocks of two machines may differ
+    start = min(runs.values()) - DAY  # the clocks of two machines may differ
     first = _first_since(connection, _entry.id, _entry.enqueued_at, start)
     given = (_review.queue_entry_id == _entry.id, _review.verdict != "retract", _review.suggestion_shown.is_(False))
     answer = sa.select(_review.category).where(*given).order_by(_review.id).limit(1).scalar_subquery()
@@ -272,7 +284,7 @@ def _accepted_probes(connection: sa.Connection, calibration: Calibration) -> Seq
         sa.select(_entry.state, _outcome.category, answer.label("answer"))
         .select_from(schema.queue_entry.join(schema.outcome, _outcome.id == _entry.outcome_id))
         .where(_entry.id >= first, _entry.lane == "probe")
-        .where(_outcome.kind == "accepted", _outcome.run_id.in_([run for run, _ in runs]))
+        .where(_outcome.kind == "accepted", _outcome.run_id.in_(runs))
         .order_by(_entry.id)
     )
     return connection.execute(chosen).all()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
-from decided import accepted, decision, pending, record, ticket
-from overseen import accept_probes, decide_probes, promised, run_under
+from decided import accepted, decision, pending, record, rows, ticket
+from overseen import accept_probes, answer_twice, decide_probes, promised, run_under
 from serving import Served
 
+from llmtriage.service.access import Caller
+from llmtriage.service.access.callers import caller_of
 from llmtriage.service.api.overview import OverviewOut
+from llmtriage.store import schema
+from llmtriage.store.reading import moment
 
 Serve = Callable[..., Served]
 
@@ -53,12 +58,36 @@ def test_a_broken_promise_is_told(serve: Serve, monkeypatch: pytest.MonkeyPatch)
     calibration = in_force(served, monkeypatch)
     (before,) = told(served)["promises"]
     assert (before["state"], before["probes"], before["needed"], before["limit"]) == ("early", 0, 90, 1.0)
+    assert before["since"] is None
     accept_probes(served.store, run_under(calibration), [f"P{n}" for n in range(10)])
     decide_probes(served.store, ["login"] * 8)
     (after,) = told(served)["promises"]
     assert (after["state"], after["probes"], after["wrong"]) == ("broken", 8, 8)
+    (run,) = rows(served.store, schema.run)
+    assert datetime.fromisoformat(after["since"]) == moment(run.started_at)
     assert "waiting" not in after  # else whoever answers the two that wait would know that they would be accepted
     assert after["words"].startswith("保证不再成立：8 张")
+
+
+def test_how_far_people_agree_is_told(serve: Serve) -> None:
+    """Numbers from ten pairs on; and what they differ in, page by page, to who may change what decides."""
+    served = serve(second=1.0)
+    one, other = (leaf.id for leaf in served.service.taxonomy.leaves[:2])
+    answer_twice(served, [(one, one)] * 6 + [(one, other)] * 3)
+    found = told(served)["opinions"]
+    assert (found["pairs"], found["same"], found["share"], found["low"], found["kappa"]) == (9, 6, None, None, None)
+    answer_twice(served, [(other, other)], start=9)
+    found = told(served)["opinions"]
+    assert (found["pairs"], found["same"], found["share"]) == (10, 7, 0.7)
+    assert 0.3 < found["low"] < 0.7 < found["high"] < 1
+    assert 0 < found["kappa"] < 0.7
+    assert found["disputed"] == [{"one": min(one, other), "other": max(one, other), "pairs": 3}]
+    page = served.client.get("/disagreements", params={"limit": 2}).json()
+    rest = served.client.get("/disagreements", params={"before": page["next"]}).json()
+    assert [item["ticket_id"] for item in page["items"] + rest["items"]] == ["P8", "P7", "P6"]
+    assert (page["items"][0]["first"], page["items"][0]["second"], rest["next"]) == (one, other, None)
+    served.client.app.dependency_overrides[caller_of] = lambda: Caller("key", "crm", frozenset({"review"}))  # type: ignore[attr-defined]
+    assert served.client.get("/disagreements").status_code == 403
 
 
 def test_the_example_is_one() -> None:

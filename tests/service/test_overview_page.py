@@ -10,13 +10,17 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from decided import accepted, decision, pending, record, ticket
-from overseen import accept_probes, decide_probes, promise, promised, run_under
-from reviewing_pages import person
-from serving import Served
+from fastapi.testclient import TestClient
+from overseen import accept_probes, answer_twice, decide_probes, promise, promised, run_under
+from reviewing_pages import field, person
+from serving import URL, Served
+from signing_in import PASSWORD
 
 from llmtriage.probability.audit import Audit
 from llmtriage.service.pages import drawing
+from llmtriage.service.pages import overview as overview_page
 from llmtriage.service.pages.overview_words import OVERVIEW_WORDS
+from llmtriage.store import accounts
 from llmtriage.store.overview import Day
 
 Serve = Callable[..., Served]
@@ -106,6 +110,60 @@ def test_a_broken_promise_is_an_alarm(
     assert page.count('role="alert"') == 1
     assert "100.0%" in page
     assert re.search(r'<td class="number">8</td>', page)
+
+
+@pytest.mark.parametrize(
+    ("language", "few", "told_so", "list_of"),
+    [
+        ("en", "too few", "8.3% (0.2% to 38.5%)", "Tickets that were answered differently"),
+        ("zh", "数量太少", "8.3%（0.2% 至 38.5%）", "回答不一致的工单"),
+    ],
+)
+def test_how_far_people_agree_is_shown(serve: Serve, language: str, few: str, told_so: str, list_of: str) -> None:
+    """From ten pairs on in numbers; what they differ in is listed for leads, in pages, as text."""
+    served = serve(second=1.0)
+    one, other = served.service.taxonomy.leaves[:2]
+    answer_twice(served, [(one.id, one.id)])
+    assert shown(served, language).count(f">{few}<") == 2
+    answer_twice(served, [(one.id, other.id)] * 11, start=1)
+    page = shown(served, language)
+    assert few not in page
+    assert told_so in page
+    assert re.search(r">0\.\d\d</td>|>-0\.\d\d</td>", page)
+    assert list_of in page
+    lead = person(served, language=language)
+    listed = lead.get("/overview/disagreements").text
+    assert listed.count("<section") == 11
+    assert "退款 11" in listed
+    assert "<b>" not in listed
+    assert one.label(language) in listed
+    assert "王芳" not in listed
+
+
+def test_older_disagreements_are_on_the_next_page(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them once."""
+    monkeypatch.setattr(overview_page, "_LISTED", 2)
+    served = serve(second=1.0)
+    one, other = served.service.taxonomy.leaves[:2]
+    answer_twice(served, [(one.id, other.id)] * 3)
+    lead = person(served)
+    first = lead.get("/overview/disagreements").text
+    (older,) = re.findall(r'href="(/overview/disagreements\?before=\d+)"', first)
+    rest = lead.get(older).text
+    assert [re.findall(r"<h2[^>]*>Ticket <bdi>(P\d)", text) for text in (first, rest)] == [["P2", "P1"], ["P0"]]
+    assert ">Older ones<" in first
+    assert ">Older ones<" not in rest
+
+
+def test_disagreements_are_for_leads(serve: Serve) -> None:
+    """Others are told so, and see no link."""
+    served = serve()
+    accounts.add(served.store.database, "赵敏", PASSWORD, "reviewer")
+    browser = TestClient(served.client.app, base_url=URL)
+    login = {"csrf": field(browser.get("/login"), "csrf"), "name": "赵敏", "password": PASSWORD}
+    browser.post("/login", data=login)
+    assert "/overview/disagreements" not in browser.get("/overview").text
+    assert browser.get("/overview/disagreements").status_code == 403
 
 
 def test_a_policy_without_styles_takes_the_page(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

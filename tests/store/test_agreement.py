@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from decided import accepted, decision, pending, record, ticket
+from decided import accepted, decision, pending, record, rows, ticket
 from hypothesis import given
 from hypothesis import strategies as st
 from store.conftest import OpenStore
@@ -15,7 +15,7 @@ from store.test_queue import TAXONOMY
 from llmtriage import Category, Taxonomy
 from llmtriage.reviewing import Filters
 from llmtriage.store import SqlStore
-from llmtriage.store.agreement import Share, agreement, disagreements, kappa
+from llmtriage.store.agreement import Disputed, Share, agreement, disagreements, kappa, opinions
 from llmtriage.store.schema import review
 
 PAIRS = [("refund", "refund"), ("refund", "parcel"), ("parcel", "parcel"), ("login", "refund"), ("parcel", "parcel")]
@@ -84,6 +84,26 @@ def test_disagreements_are_listed_without_names(store: SqlStore) -> None:
     assert disagreements(store.database, limit=1) == found[:1]
     assert disagreements(store.database, limit=1, before=found[0].entry) == found[1:]
     assert store.queue.item(found[0].entry).ticket.id == "T3"
+
+
+def test_opinions_are_told_from_ten_pairs_on(store: SqlStore) -> None:
+    """By the second opinions from a review on; a former name of a category is its name now."""
+    for number in range(9):
+        pair(store, "refund", ["refund", "parcel", "login"][number // 3], number)
+    last = max(row.id for row in rows(store, review))
+    renamed = Taxonomy(categories=(Category(id="money_back", was=("refund",)), Category(id="parcel"), Category(id="login")))
+    with store.database.reading() as connection:
+        few = opinions(connection, 0, renamed)
+        assert opinions(connection, last + 1, renamed).people == Share(0, 0)
+        assert opinions(connection, last, renamed).people == Share(0, 1)
+    assert (few.people, few.share, few.interval, few.kappa) == (Share(3, 9), None, None, None)
+    assert few.disputed == (Disputed("login", "money_back", 3), Disputed("money_back", "parcel", 3))
+    pair(store, "login", "refund", 9)
+    with store.database.reading() as connection:
+        enough = opinions(connection, 0, renamed)
+    assert (enough.people, enough.share, enough.interval) == (Share(3, 10), 0.3, Share(3, 10).interval)
+    assert enough.kappa == agreement(store.database).kappa
+    assert enough.disputed[0] == Disputed("login", "money_back", 4)
 
 
 def test_what_was_taken_back_is_no_pair(store: SqlStore) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmtriage.probability.audit import State
 from llmtriage.service.access import Caller, may
 from llmtriage.service.serving import service_of
+from llmtriage.store.agreement import ENOUGH, Opinions, disagreements
 from llmtriage.store.audit_words import audit_words
 from llmtriage.store.overview import Agreement, Audited, Overview, audit_data, overview
 
@@ -58,6 +59,79 @@ class AgreementsOut(BaseModel):
     blind: Annotated[AgreementOut, Field(description="Tickets drawn by chance: the only one that speaks of all tickets.")]
 
 
+class DisputedOut(BaseModel):
+    """Two categories between which people differ."""
+
+    model_config = _FIGURES
+
+    one: str
+    other: str
+    pairs: int
+
+
+class OpinionsOut(BaseModel):
+    """Pairs of answers of two people to the same ticket, the second given blind, in the last 30 days."""
+
+    pairs: int
+    same: Annotated[int, Field(description="In how many both say the same.")]
+    share: Annotated[float | None, Field(description=f"In [0, 1]; null below {ENOUGH} pairs.")]
+    low: Annotated[float | None, Field(description="Lower end of its exact 95 % interval (Clopper and Pearson).")]
+    high: Annotated[float | None, Field(description="Upper end.")]
+    kappa: Annotated[
+        float | None,
+        Field(description=f"Cohen's kappa, in [-1, 1]; null below {ENOUGH} pairs, and where all answers name one category."),
+    ]
+    disputed: Annotated[list[DisputedOut], Field(description="The categories between which people differ most often.")]
+
+    @classmethod
+    def of(cls, found: Opinions) -> Self:
+        """For a caller."""
+        low, high = found.interval or (None, None)
+        disputed = [DisputedOut.model_validate(one) for one in found.disputed]
+        pairs, same = found.people.n, found.people.agree
+        return cls(pairs=pairs, same=same, share=found.share, low=low, high=high, kappa=found.kappa, disputed=disputed)
+
+
+class DisagreementOut(BaseModel):
+    """Two answers to one ticket that differ. Whose they are is not told: it is the ticket that is to be decided."""
+
+    model_config = _FIGURES
+
+    entry: Annotated[int, Field(description="Of the first answer.")]
+    ticket_id: str | None
+    first: Annotated[str, Field(description="What stands.")]
+    second: str
+    shown: Annotated[bool, Field(description="Whether the first person saw a suggestion.")]
+    at: Annotated[datetime, Field(description="When the second answer was given, UTC.")]
+
+
+class DisagreementsOut(BaseModel):
+    """Some of them, the latest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {
+                            "entry": 17,
+                            "ticket_id": "T-1001",
+                            "first": "shipping.lost",
+                            "second": "shipping.late",
+                            "shown": True,
+                            "at": "2026-01-31T09:02:00Z",
+                        }
+                    ],
+                    "next": None,
+                }
+            ]
+        }
+    )
+
+    items: list[DisagreementOut]
+    next: Annotated[int | None, Field(description="Goes into `before` for the next page; null where there is none.")]
+
+
 class CategoryOut(BaseModel):
     """What came of a category in the last 30 days."""
 
@@ -87,6 +161,10 @@ class AuditOut(BaseModel):
     wrong: int
     needed: Annotated[int, Field(description="Probes from which on something can be said, if none is wrong.")]
     limit: Annotated[float, Field(description="Upper bound of the share of wrong tickets, to be read at any time.")]
+    since: Annotated[
+        datetime | None,
+        Field(description="Since when its calibration decides here, UTC: all that counts came after. Null: not yet."),
+    ]
 
     @classmethod
     def of(cls, one: Audited, language: str) -> Self:
@@ -119,6 +197,15 @@ class OverviewOut(BaseModel):
                         "unshown": {"same": 120, "other": 31, "share": 0.795},
                         "blind": {"same": 190, "other": 22, "share": 0.896},
                     },
+                    "opinions": {
+                        "pairs": 40,
+                        "same": 34,
+                        "share": 0.85,
+                        "low": 0.702,
+                        "high": 0.943,
+                        "kappa": 0.81,
+                        "disputed": [{"one": "shipping.late", "other": "shipping.lost", "pairs": 4}],
+                    },
                     "categories": [{"category": "shipping.lost", "accepted": 412, "confirmed": 40, "corrected": 9}],
                     "promises": [
                         {
@@ -131,6 +218,7 @@ class OverviewOut(BaseModel):
                             "wrong": 1,
                             "needed": 90,
                             "limit": 0.148,
+                            "since": "2026-01-12T08:00:00Z",
                         }
                     ],
                 }
@@ -142,6 +230,7 @@ class OverviewOut(BaseModel):
     days: Annotated[list[DayOut], Field(description="The last 30 days, the oldest first; the last one is today.")]
     waiting: WaitingOut
     agreement: AgreementsOut
+    opinions: OpinionsOut
     categories: list[CategoryOut]
     promises: Annotated[list[AuditOut] | None, Field(description="Null without a calibration.")]
 
@@ -153,6 +242,7 @@ class OverviewOut(BaseModel):
             days=[DayOut.model_validate(one) for one in found.days],
             waiting=WaitingOut.model_validate(found.waiting),
             agreement=AgreementsOut(shown=_told(found.shown), unshown=_told(found.unshown), blind=_told(found.blind)),
+            opinions=OpinionsOut.of(found.opinions),
             categories=[CategoryOut.model_validate(one) for one in found.categories],
             promises=None if found.promises is None else [AuditOut.of(one, language) for one in found.promises],
         )
@@ -164,6 +254,20 @@ def overview_data(request: Request, _: Annotated[Caller, Depends(may("review"))]
     service = service_of(request)
     found = overview(service.store, service.taxonomy, service.versions.current.triage.calibration)
     return OverviewOut.of(found, service.settings.language)
+
+
+@router.get("/disagreements")
+def disagreements_data(
+    request: Request,
+    _: Annotated[Caller, Depends(may("admin"))],
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    before: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="`next` of the page before.")] = None,
+) -> DisagreementsOut:
+    """Tickets that two people answered differently, the latest second opinion first."""
+    service = service_of(request)
+    found = disagreements(service.store.database, service.taxonomy, limit=limit + 1, before=before)
+    items = [DisagreementOut.model_validate(one) for one in found[:limit]]
+    return DisagreementsOut(items=items, next=items[-1].entry if len(found) > limit else None)
 
 
 def _told(agreement: Agreement) -> AgreementOut:

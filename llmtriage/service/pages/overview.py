@@ -5,23 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from llmtriage.service.access.people import Person, person_of
 from llmtriage.service.pages import drawing
 from llmtriage.service.pages.faults import PageRoute
 from llmtriage.service.pages.overview_words import OverviewWords
 from llmtriage.service.pages.rendering import page
-from llmtriage.service.pages.showing import named
+from llmtriage.service.pages.showing import Text, named, text_of
 from llmtriage.service.pages.words import words_of
-from llmtriage.service.serving import service_of
+from llmtriage.service.problems import Problem
+from llmtriage.service.serving import Service, service_of
+from llmtriage.store.agreement import ENOUGH, Disagreement, Opinions, disagreements
 from llmtriage.store.audit_words import audit_words, percent
 from llmtriage.store.overview import FALSE_ALARMS, Audited, overview
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from llmtriage.taxonomy import Taxonomy
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+_LISTED = 20  # tickets of one page
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,18 @@ class Watched:
     limit: str
     alpha: str
     gauge: drawing.Gauge
+
+
+@dataclass(frozen=True, slots=True)
+class Different:
+    """A ticket that two people answered differently, as it is shown."""
+
+    entry: int
+    name: str
+    first: str
+    second: str
+    at: datetime
+    text: Text
 
 
 @router.get("/overview")
@@ -62,6 +80,12 @@ def show(request: Request, person: Annotated[Person, Depends(person_of)]) -> Res
             (kind, one, "–" if one.share is None else f"{one.share:.0%}")
             for kind, one in (("shown", found.shown), ("unshown", found.unshown), ("blind", found.blind))
         ],
+        opinions=_opinions(found.opinions, OverviewWords(language)),
+        disputed=[
+            (named(taxonomy, one.one, language), named(taxonomy, one.other, language), one.pairs)
+            for one in found.opinions.disputed
+        ],
+        enough=ENOUGH,
         categories=[(named(taxonomy, one.category, language), one) for one in found.categories],
         most_accepted=max((one.accepted for one in found.categories), default=0) or 1,
         bars=drawing.bars(found.days),
@@ -70,6 +94,50 @@ def show(request: Request, person: Annotated[Person, Depends(person_of)]) -> Res
         width=drawing.WIDTH,
         height=drawing.HEIGHT,
     )
+
+
+@router.get("/overview/disagreements")
+def differences(
+    request: Request,
+    person: Annotated[Person, Depends(person_of)],
+    before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
+) -> Response:
+    """What two people answered differently, for those who decide what is right."""
+    service, words = service_of(request), words_of(request)
+    figures = OverviewWords(words.language)
+    if person.role != "lead":
+        raise Problem(403, figures("leads only"))
+    found = disagreements(service.store.database, service.taxonomy, limit=_LISTED + 1, before=before)
+    listed = found[:_LISTED]
+    return page(
+        request,
+        "disagreements.html.j2",
+        person=person,
+        figures=figures,
+        found=[_different(service, one, words.language) for one in listed],
+        older=listed[-1].entry if len(found) > _LISTED else None,
+    )
+
+
+def _different(service: Service, one: Disagreement, language: str) -> Different:
+    item = service.store.queue.item(one.entry, sees_all=True)
+    return Different(
+        entry=one.entry,
+        name=item.name,
+        first=named(service.taxonomy, one.first, language),
+        second=named(service.taxonomy, one.second, language),
+        at=one.at,
+        text=text_of(item.ticket, service.versions.current.triage.preparation, redacted=service.store.kept == "redacted"),
+    )
+
+
+def _opinions(found: Opinions, figures: OverviewWords) -> list[tuple[str, str]]:
+    told = {"pairs": str(found.people.n), "agree": str(found.people.agree)}
+    if found.share is None or found.interval is None:
+        return [*told.items(), ("interval", figures("too few")), ("kappa", figures("too few"))]
+    share, low, high = (f"{one:.1%}" for one in (found.share, *found.interval))
+    kappa = figures("nothing to tell apart") if found.kappa is None else f"{found.kappa:.2f}"
+    return [*told.items(), ("interval", figures("from to", share, low, high)), ("kappa", kappa)]
 
 
 def _watched(one: Audited, taxonomy: Taxonomy, language: str, *, several: bool) -> Watched:
@@ -82,6 +150,7 @@ def _watched(one: Audited, taxonomy: Taxonomy, language: str, *, several: bool) 
         "needed": audit.needed,
         "alpha": alpha,
         "limit": limit,
+        "since": "–" if one.since is None else one.since.strftime("%Y-%m-%d %H:%M"),
     }
     return Watched(
         about=tuple(named(taxonomy, category, language) for category in one.promise.categories) if several else (),
