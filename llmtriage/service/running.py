@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ _LET_FINISH = 30  # seconds for what is under way when the service is told to st
 def serve(
     settings: ServiceSettings, store: SqlStore, build: Callable[[], Triage], *, tell: Callable[[str, Triage], None]
 ) -> None:
-    """Listen until told to stop.
+    """Listen until told to stop, and answer what is under way; to be called in the main thread, which gets the signals.
 
     Args:
         settings: Where, and how it behaves.
@@ -41,6 +42,7 @@ def serve(
         InputError: A file cannot be used, or it cannot listen there.
         CalibrationError: The calibration was made under something else.
         BackendError: The engine cannot work.
+        KeyboardInterrupt: It was stopped from the keyboard, and all is answered.
     """
     asyncio.run(_serve(settings, store, build, tell))
 
@@ -66,7 +68,9 @@ async def _serve(
     with listening:
         host, port = listening.getsockname()[:2]
         tell(f"http://{f'[{host}]' if ':' in host else host}:{port}", decides.triage)
-        await uvicorn.Server(config).serve(sockets=[listening])
+        server = uvicorn.Server(config)
+        signal.signal(signal.SIGTERM, server.handle_exit)  # uvicorn raises it anew when all is answered: then nothing is left to do
+        await server.serve(sockets=[listening])
 
 
 def _must_have_key(settings: ServiceSettings, store: SqlStore) -> None:
