@@ -75,4 +75,3 @@ def serve(context: click.Context, /, *, quiet: bool, **flags: Any) -> None:
     with SqlStore(place, source=source, kept=kept, newest_waits=True, second=behaviour.second) as store:
         gc.freeze()
         running.serve(behaviour, store, build, tell=told)
-    click.echo("llmtriage: stopped", err=True)

@@ -269,7 +269,7 @@ def _process(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     arguments = [sys.executable, "-c", _SERVE, "serve", "--port", "0", "--store", "service.db"]
     with subprocess.Popen(arguments, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        url = next(line.split()[-1] for line in process.stderr if "serves http" in line)
+        url = next(line.split()[2] for line in process.stderr if "serves http" in line)
         try:
             yield url, process
         finally:
