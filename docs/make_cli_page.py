@@ -16,14 +16,14 @@ Written by `make docs`. Every flag has an environment variable and a key in `llm
 
 | exit code | meaning |
 |---|---|
-| 0 | done; tickets may be pending |
+| 0 | done; tickets may be pending; `serve`: told to stop (SIGTERM), all that was under way is answered |
 | 1 | findings: lint errors, `--fail-under` or `--fail-over` missed, labels that `taxonomy diff` cannot carry; no promise, or a broken one |
 | 2 | wrong usage, or a file that cannot be used |
 | 3 | a calibration was made under something else than it is used under |
 | 4 | the engine cannot work: no connection, wrong key, unknown model |
 | 5 | stopped early, can be resumed: budget or quota spent, the server stayed away, the store full, held by another program or gone |
 | 70 | a fault of llmtriage itself; `--debug` shows the traceback |
-| 130 | interrupted |
+| 130 | interrupted, `serve` too (Ctrl-C) |
 
 An error is one line on stderr. A run that stops early leaves an output that is an exact beginning of the full one; its last line
 says how many tickets are decided, and `--resume` goes on behind it.

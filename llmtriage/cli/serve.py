@@ -7,12 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmtriage.cli.options import make_triage, quiet_option, store_option, tell_what_waits, triage_options
+from llmtriage.cli.options import Number, make_triage, quiet_option, store_option, tell_what_waits, together, triage_options
 from llmtriage.errors import MissingExtraError
+from llmtriage.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llmtriage.cli.options import Command
     from llmtriage.settings import Settings
     from llmtriage.triage import Triage
+
+_USUAL = {name: field.default for name, field in ServiceSettings.model_fields.items()}
+_LIMITS = {
+    "in_flight": "Requests worked on at a time; more are told to come again.",
+    "arriving": "Requests whose body is still on its way, at a time.",
+    "per_minute": "Requests a minute of one caller.",
+    "form_bytes": "The longest form of a page.",
+    "body_bytes": "The longest other request.",
+    "batch_bytes": "The longest batch.",
+    "bodies_bytes": "All bodies together that arrive or are worked on.",
+    "body_seconds": "How long a body may be on its way.",
+}
+
+
+def _limit(name: str) -> Callable[[Command], Command]:
+    kind = Number(min=0, min_open=True) if isinstance(_USUAL[name], float) else click.IntRange(min=1)
+    flag = f"--{name.replace('_', '-')}"
+    return click.option(flag, type=kind, default=_USUAL[name], show_default=True, help=_LIMITS[name])
 
 
 @click.command(short_help="The HTTP service: an API, and pages where people decide what waits.")
@@ -34,6 +56,7 @@ if TYPE_CHECKING:
     "--trusted-proxy",
     "trusted_proxies",
     multiple=True,
+    default=_USUAL["trusted_proxies"],
     metavar="ADDRESS",
     help="From where that header is believed; may be repeated [this machine].",
 )
@@ -44,6 +67,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="A name besides its own under which it is called; may be repeated.",
 )
+@together(*map(_limit, _LIMITS))
 @triage_options
 @quiet_option
 @click.pass_context
@@ -51,15 +75,12 @@ def serve(context: click.Context, /, *, quiet: bool, **flags: Any) -> None:
     """Serve the API and the review pages until it is told to stop."""
     try:
         from llmtriage.service import running
-        from llmtriage.service.settings import ServiceSettings
     except ModuleNotFoundError:
         raise MissingExtraError.of("service", "the HTTP service") from None
     from llmtriage.store import SqlStore
 
     settings: Settings = context.obj
-    own = {key: flags.pop(key) for key in ("host", "port", "second", "user_header", "hosts")}
-    if trusted := flags.pop("trusted_proxies"):
-        own["trusted_proxies"] = trusted
+    own = {key: flags.pop(key) for key in _USUAL if key in flags and key != "language"}
     behaviour = ServiceSettings(**own, language=flags["language"], hooks=settings.hooks, callbacks=settings.callbacks)
     place, source, kept, probe = (flags.pop(key) for key in ("store", "source", "store_text", "probe"))
 

@@ -75,6 +75,7 @@ class Metrics:
         self._deliveries = Counter(
             "llmtriage_deliveries", "Attempts to tell another system.", ["callback", "result"], registry=own
         )
+        self._dropped = Counter("llmtriage_log_lines_dropped", "Lines of the log that could not be written.", registry=own)
         self._promise = Gauge("llmtriage_promise_alarm", "Whether the probes say that a promise does not hold.", registry=own)
         Gauge("llmtriage_build_info", "The version of this program.", ["version"], registry=own).labels(__version__).set(1)
         self._reading = threading.Lock()
@@ -107,6 +108,10 @@ class Metrics:
     def delivered(self, callback: str, result: str) -> None:
         """Count an attempt to tell another system: "arrived", "failed" or "given_up"."""
         self._deliveries.labels(callback, result).inc()
+
+    def dropped(self) -> None:
+        """Count a line of the log that is lost."""
+        self._dropped.inc()
 
     def page(self, store: SqlStore, triage: Triage, *, backend_is_up: bool) -> bytes:
         """All figures as Prometheus reads them; the queue is looked at every five seconds at most, probes every five minutes."""

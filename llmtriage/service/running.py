@@ -5,31 +5,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from llmtriage.errors import InputError
 from llmtriage.service.app import create_app
+from llmtriage.service.edge.log_lines import LogLines
 from llmtriage.service.serving import Service
 from llmtriage.service.versions import Versions
 from llmtriage.store import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from llmtriage.service.metrics import Metrics
     from llmtriage.service.settings import ServiceSettings
     from llmtriage.store import SqlStore
     from llmtriage.triage import Triage
 
+_log = logging.getLogger("llmtriage.service")
 _LET_FINISH = 30  # seconds for what is under way when the service is told to stop
 
 
 def serve(
     settings: ServiceSettings, store: SqlStore, build: Callable[[], Triage], *, tell: Callable[[str, Triage], None]
 ) -> None:
-    """Listen until told to stop.
+    """Listen until told to stop, and answer what is under way; to be called in the main thread, which gets the signals.
 
     Args:
         settings: Where, and how it behaves.
@@ -41,20 +47,20 @@ def serve(
         InputError: A file cannot be used, or it cannot listen there.
         CalibrationError: The calibration was made under something else.
         BackendError: The engine cannot work.
+        KeyboardInterrupt: It was stopped from the keyboard, and all is answered.
     """
-    asyncio.run(_serve(settings, store, build, tell))
-
-
-async def _serve(
-    settings: ServiceSettings, store: SqlStore, build: Callable[[], Triage], tell: Callable[[str, Triage], None]
-) -> None:
     _must_have_key(settings, store)
     service = Service(settings, store, Versions(build))
+    with _logging(service.metrics):
+        asyncio.run(_serve(service, tell))
+        _log.info("llmtriage: stopped")
+
+
+async def _serve(service: Service, tell: Callable[[str, Triage], None]) -> None:
+    settings = service.settings
     decides = await service.versions.take_over()  # what cannot work stops here, with its own error
     app = create_app(service)
     listening = _listen(settings.host, settings.port)
-    _log_requests()
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -66,7 +72,9 @@ async def _serve(
     with listening:
         host, port = listening.getsockname()[:2]
         tell(f"http://{f'[{host}]' if ':' in host else host}:{port}", decides.triage)
-        await uvicorn.Server(config).serve(sockets=[listening])
+        server = uvicorn.Server(config)
+        signal.signal(signal.SIGTERM, server.handle_exit)  # uvicorn raises it anew at the end, when nothing is left to do
+        await server.serve(sockets=[listening])
 
 
 def _must_have_key(settings: ServiceSettings, store: SqlStore) -> None:
@@ -75,13 +83,22 @@ def _must_have_key(settings: ServiceSettings, store: SqlStore) -> None:
         raise InputError(problem, field="--host", remedy="make one with: llmtriage keys create")
 
 
-def _log_requests() -> None:
-    """One line of JSON a request goes to stderr."""
-    log, lines = logging.getLogger("llmtriage.service"), logging.StreamHandler()
-    lines.setFormatter(logging.Formatter("%(message)s"))
-    log.addHandler(lines)
-    log.setLevel(logging.INFO)
-    log.propagate = False
+@contextmanager
+def _logging(metrics: Metrics) -> Iterator[None]:
+    """One line of JSON a request goes to stderr, and beside it what else the log says."""
+    lines = LogLines(sys.stderr.fileno(), metrics.dropped)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    _log.setLevel(logging.INFO)
+    _log.propagate = False
+    logs = [log for log in (_log, logging.getLogger()) if not log.handlers]  # with --debug there is one
+    for log in logs:
+        log.addHandler(lines)
+    try:
+        yield
+    finally:
+        for log in logs:
+            log.removeHandler(lines)
+        lines.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -11,7 +11,7 @@ from pathlib import Path
 from support import ROOT
 
 ADDRESS = "http://127.0.0.1:8080"
-STOPPED = 130  # the exit code of a service that was told to stop
+STOPPED = 0  # the exit code of a service that was told to stop
 
 
 def sections(page: str) -> dict[str, list[str]]:

@@ -122,17 +122,18 @@ def test_what_a_client_was_told_outlives_a_kill(tmp_path: Path) -> None:
         assert process.call("GET", "/ready")[1]["store"] == "ok"
 
 
-def test_a_service_that_is_told_to_stop_answers_what_it_took(tmp_path: Path) -> None:
-    """SIGTERM: no call that began is cut off, and the process ends."""
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_service_that_is_told_to_stop_answers_what_it_took(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """No call that began is cut off, and the process ends: told to is done, from the keyboard it is interrupted."""
     with service(str(tmp_path / "service.db"), folder=tmp_path) as process:
         load = Load(process)
         workers = load.run(4)
         while len(load.told) < 20:
             time.sleep(0.05)
-        process.process.terminate()
+        process.process.send_signal(number)
         for worker in workers:
             worker.join()
-        assert process.process.wait(40) in (0, -signal.SIGTERM, 130, 143)
+        assert process.process.wait(40) == code
     assert load.told <= _stored(str(tmp_path / "service.db"))
 
 
