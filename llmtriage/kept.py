@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from llmtriage.settings import default_cache_dir
 from llmtriage.taxonomy import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _log = logging.getLogger(__name__)
 
@@ -41,12 +42,14 @@ class Kept:
 
     def put(self, value: Mapping[str, Any], *key: str) -> None:
         """Keep `value` in place of what was known. A folder that cannot be written loses it, with a log line."""
-        known = self._known()
-        known.pop(digest(list(key)), None)
-        known[digest(list(key))] = dict(value)
-        kept = dict(list(known.items())[-_MOST:])
         try:
-            _write(self._path, json.dumps({"format": self.format, "servers": kept}, indent=1, allow_nan=False))
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with _alone(self._path.parent):
+                known = self._known()
+                known.pop(digest(list(key)), None)
+                known[digest(list(key))] = dict(value)
+                kept = dict(list(known.items())[-_MOST:])
+                _write(self._path, json.dumps({"format": self.format, "servers": kept}, indent=1, allow_nan=False))
         except OSError as error:
             _log.warning("what was found out cannot be kept in %s (%s)", self._path, error.strerror)
 
@@ -65,9 +68,24 @@ class Kept:
         return dict(found["servers"])
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Until the block ends no other thread or process is in one with this folder. Windows has no such lock: a record may get lost there."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # gone with the handle, also after a kill
+        yield
+    finally:
+        os.close(handle)
+
+
 def _write(path: Path, text: str) -> None:
     """All of it or nothing, readable by its owner alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # made with mode 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,10 @@ def test_texts_of_any_kind_are_kept(file: Path) -> None:
     KEPT.put(value, "a")
     assert KEPT.get("a") == value
     file.read_bytes().decode("ascii")
+
+
+def test_what_several_keep_at_once_is_all_there() -> None:
+    """Each reads what the others wrote before it writes."""
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: KEPT.put({"n": number}, str(number)), range(100)))
+    assert [KEPT.get(str(number)) for number in range(100)] == [{"n": number} for number in range(100)]

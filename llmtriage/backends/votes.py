@@ -49,7 +49,7 @@ class VotesBackend(ChatBackend):
     @property
     def _several(self) -> bool:
         """Whether one request may ask for several answers. Some hosts refuse that; where it is ignored, the rest is asked for again."""
-        return not self._refused and (self.settings.kind == "vllm" or is_openai(self.transport.endpoint.url))
+        return not self._refused and (self.settings.kind in ("vllm", "vllm-offline") or is_openai(self.transport.endpoint.url))
 
     def _asking(self, labels: Labels, *, room: int = 1) -> Wanted:
         return replace(super()._asking(labels, room=room), temperature=self._heat)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmtriage.cli.display import cut, plain, show_json
-from llmtriage.cli.options import json_option, make_triage, one_text, quiet_option, text_or_stdin, triage_options
+from llmtriage.cli.making import make_triage
+from llmtriage.cli.options import json_option, quiet_option, triage_options
 from llmtriage.cli.reading import tell_reading
+from llmtriage.cli.typed import one_text, text_or_stdin
 
 if TYPE_CHECKING:
     from llmtriage.outcomes import Outcome

@@ -8,7 +8,7 @@ from llmtriage.cli.classify import all_outcomes
 from llmtriage.cli.display import notice
 from llmtriage.cli.judged import check_fields, rated, tell_overlap
 from llmtriage.cli.labels import check_labels
-from llmtriage.cli.options import make_triage, open_tickets
+from llmtriage.cli.making import make_triage, open_tickets
 from llmtriage.cli.reading import tell_reading
 
 if TYPE_CHECKING:

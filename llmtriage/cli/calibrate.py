@@ -11,19 +11,18 @@ import click
 from llmtriage.cli.calibrated import finish
 from llmtriage.cli.classify import all_outcomes
 from llmtriage.cli.labels import check_labels
+from llmtriage.cli.making import make_triage, open_tickets
 from llmtriage.cli.options import (
     Number,
     column_options,
     delta_option,
     json_option,
-    make_triage,
-    new_file,
-    open_tickets,
     overwrite_option,
     quiet_option,
     triage_options,
 )
 from llmtriage.cli.reading import tell_reading
+from llmtriage.cli.typed import new_file
 from llmtriage.errors import InputError, short
 
 if TYPE_CHECKING:

@@ -9,15 +9,8 @@ import click
 
 from llmtriage.cli.calibrated import shown_to_reviewers
 from llmtriage.cli.display import plain, show_json
-from llmtriage.cli.options import (
-    column_options,
-    json_option,
-    make_triage,
-    open_tickets,
-    place_of_store,
-    quiet_option,
-    triage_options,
-)
+from llmtriage.cli.making import make_triage, open_tickets, place_of_store
+from llmtriage.cli.options import column_options, json_option, quiet_option, triage_options
 from llmtriage.errors import InputError
 
 if TYPE_CHECKING:

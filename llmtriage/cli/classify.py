@@ -13,18 +13,15 @@ import click
 
 from llmtriage.cli.display import cut, fitted, notice, plain, show_json, show_json_line, table
 from llmtriage.cli.estimate import remember_rate, show_estimate
+from llmtriage.cli.making import make_triage, open_store, open_tickets, tell_what_waits
 from llmtriage.cli.options import (
     bom_option,
     column_options,
     file_argument,
     json_option,
-    make_triage,
-    open_store,
-    open_tickets,
     overwrite_option,
     quiet_option,
     store_options,
-    tell_what_waits,
     triage_options,
 )
 from llmtriage.cli.reading import tell_reading

@@ -10,7 +10,7 @@ import click
 
 from llmtriage.cli.display import notice, plain
 from llmtriage.cli.judged import check_names, rated, tell_overlap
-from llmtriage.cli.options import make_preparation, make_taxonomy
+from llmtriage.cli.making import make_preparation, make_taxonomy
 from llmtriage.errors import CalibrationError, InputError, UnknownNameError, short
 
 if TYPE_CHECKING:

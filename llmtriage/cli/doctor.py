@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmtriage.cli.display import notice, plain, show_json, table
+from llmtriage.cli.making import make_examples, make_taxonomy
 from llmtriage.cli.options import (
     examples_option,
     json_option,
     language_option,
-    make_examples,
-    make_taxonomy,
     prompt_examples_option,
     prompts_option,
     quiet_option,

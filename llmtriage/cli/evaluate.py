@@ -9,22 +9,14 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from llmtriage.cli.asked import Asked
+from llmtriage.cli.changing import changed_flags
 from llmtriage.cli.decided import Decided
 from llmtriage.cli.display import line_width, notice, plain, show_json
 from llmtriage.cli.judged import rated, source
 from llmtriage.cli.limits import check_limits, read_limits
-from llmtriage.cli.options import (
-    Number,
-    changed_flags,
-    column_options,
-    command_line,
-    json_option,
-    new_file,
-    overwrite_option,
-    place_of_store,
-    quiet_option,
-    triage_options,
-)
+from llmtriage.cli.making import place_of_store
+from llmtriage.cli.options import Number, column_options, json_option, overwrite_option, quiet_option, triage_options
+from llmtriage.cli.typed import command_line, new_file
 from llmtriage.errors import InputError
 from llmtriage.reviewing import Lane
 

@@ -9,15 +9,8 @@ from typing import Literal
 import click
 
 from llmtriage.cli.display import notice, plain, show_json
-from llmtriage.cli.options import (
-    json_option,
-    language_option,
-    make_taxonomy,
-    place_of_store,
-    quiet_option,
-    store_option,
-    taxonomy_option,
-)
+from llmtriage.cli.making import make_taxonomy, place_of_store
+from llmtriage.cli.options import json_option, language_option, quiet_option, store_option, taxonomy_option
 
 _WORDS = {
     "en": {

@@ -7,7 +7,8 @@ from dataclasses import asdict
 import click
 
 from llmtriage.cli.display import plain, show_json
-from llmtriage.cli.options import json_option, language_option, place_of_store, store_option
+from llmtriage.cli.making import place_of_store
+from llmtriage.cli.options import json_option, language_option, store_option
 
 _WORDS = {
     "en": {

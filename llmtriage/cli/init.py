@@ -12,22 +12,20 @@ import click
 
 from llmtriage.cli.calibrate import refuse_acceptance
 from llmtriage.cli.display import plain
+from llmtriage.cli.making import make_triage, open_tickets, place_of_store
 from llmtriage.cli.options import (
     STORE,
     Number,
     column_options,
     delta_option,
     file_argument,
-    make_triage,
-    new_file,
-    open_tickets,
     overwrite_option,
-    place_of_store,
     quiet_option,
     store_option,
     triage_options,
 )
 from llmtriage.cli.samples import calibrate_sample
+from llmtriage.cli.typed import new_file
 from llmtriage.errors import InputError
 
 if TYPE_CHECKING:

@@ -11,18 +11,17 @@ import click
 from llmtriage.cli.calibrate import labelled_outcomes, refuse_acceptance
 from llmtriage.cli.classify import all_outcomes
 from llmtriage.cli.labels import check_labels
+from llmtriage.cli.making import make_triage, open_tickets
 from llmtriage.cli.options import (
     Number,
     column_options,
     delta_option,
     file_argument,
-    make_triage,
-    new_file,
-    open_tickets,
     overwrite_option,
     quiet_option,
     triage_options,
 )
+from llmtriage.cli.typed import new_file
 from llmtriage.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,16 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmtriage.cli.display import show_json
-from llmtriage.cli.options import (
-    column_options,
-    json_option,
-    make_triage,
-    one_text,
-    open_tickets,
-    quiet_option,
-    text_or_stdin,
-    triage_options,
-)
+from llmtriage.cli.making import make_triage, open_tickets
+from llmtriage.cli.options import column_options, json_option, quiet_option, triage_options
+from llmtriage.cli.typed import one_text, text_or_stdin
 from llmtriage.errors import InputError
 from llmtriage.terminal import visible
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from llmtriage.cli.display import notice, plain, show_json
+from llmtriage.cli.making import make_taxonomy
 from llmtriage.cli.options import (
     json_option,
     language_option,
-    make_taxonomy,
     overwrite_option,
     quiet_option,
     store_option,

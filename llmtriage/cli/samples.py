@@ -12,7 +12,7 @@ from llmtriage.cli.calibrate import fields_unseen, outcomes_of
 from llmtriage.cli.calibrated import finish
 from llmtriage.cli.display import notice, plain, show_json
 from llmtriage.cli.labels import check_labels
-from llmtriage.cli.options import make_triage, place_of_store
+from llmtriage.cli.making import make_triage, place_of_store
 from llmtriage.errors import InputError
 
 if TYPE_CHECKING:

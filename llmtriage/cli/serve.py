@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmtriage.cli.options import Number, make_triage, quiet_option, store_option, tell_what_waits, together, triage_options
+from llmtriage.cli.making import make_triage, tell_what_waits
+from llmtriage.cli.options import Number, quiet_option, store_option, together, triage_options
 from llmtriage.errors import MissingExtraError
 from llmtriage.service.settings import ServiceSettings
 

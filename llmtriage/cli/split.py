@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmtriage.cli.display import plain
-from llmtriage.cli.options import bom_option, column_options, file_argument, open_tickets, overwrite_option, quiet_option
+from llmtriage.cli.making import open_tickets
+from llmtriage.cli.options import bom_option, column_options, file_argument, overwrite_option, quiet_option
 from llmtriage.errors import InputError, short
 
 if TYPE_CHECKING:

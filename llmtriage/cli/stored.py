@@ -12,7 +12,7 @@ import click
 from llmtriage.cli.display import notice
 from llmtriage.cli.judged import check_fields, rated
 from llmtriage.cli.labels import check_labels
-from llmtriage.cli.options import columns_held, make_preparation, named_columns, open_tickets
+from llmtriage.cli.making import columns_held, make_preparation, named_columns, open_tickets
 from llmtriage.errors import CalibrationError, InputError
 
 if TYPE_CHECKING:

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmtriage.cli.display import plain, show_json
-from llmtriage.cli.options import (
-    column_options,
-    file_argument,
-    json_option,
-    language_option,
-    make_taxonomy,
-    overwrite_option,
-    quiet_option,
-)
+from llmtriage.cli.making import make_taxonomy
+from llmtriage.cli.options import column_options, file_argument, json_option, language_option, overwrite_option, quiet_option
 from llmtriage.errors import InputError
 
 if TYPE_CHECKING:

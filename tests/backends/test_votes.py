@@ -56,6 +56,7 @@ MOSTLY = [vote(name) for name in ("refund", "parcel", "refund", "refund", "refun
     ("kind", "several", "asked"),
     [
         pytest.param("vllm", True, [5], id="all in one request"),
+        pytest.param("vllm-offline", True, [5], id="also in this process"),
         pytest.param("vllm", False, [5, 4, 3, 2, None], id="the field is ignored: the rest is asked for again"),
         pytest.param("openai", True, [None] * 5, id="one by one, where hosts refuse the field"),
     ],

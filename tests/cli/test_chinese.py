@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llmtriage.cli import ask, asked, classify, options, prompt, stored, taxonomy
+from llmtriage.cli import ask, asked, classify, making, prompt, stored, taxonomy
 from llmtriage.outcomes import Pending, Reason
 from llmtriage.runner import outcome_cells
 from llmtriage.tickets import Ticket, TicketRow
@@ -89,8 +89,17 @@ def test_sentences_of_reasons_are_joined_as_the_language_does(language: str, gap
 
 @pytest.mark.parametrize(
     "words",
-    [ask._WORDS, asked._FLATTERS, classify._WORDS, options._SAMPLE_IS_USED, prompt._WORDS, stored._WORDS, taxonomy._MARKS],
-    ids=["ask", "asked", "classify", "options", "prompt", "stored", "taxonomy"],
+    [
+        ask._WORDS,
+        asked._FLATTERS,
+        classify._WORDS,
+        making._SAMPLE_IS_USED,
+        making._NOTHING_IS_ACCEPTED,
+        prompt._WORDS,
+        stored._WORDS,
+        taxonomy._MARKS,
+    ],
+    ids=["ask", "asked", "classify", "sample", "nothing accepted", "prompt", "stored", "taxonomy"],
 )
 def test_both_languages_say_the_same_things(words: dict[str, Any]) -> None:
     """With the same facts in them."""

@@ -19,7 +19,7 @@ from decided import OTHER_RUN, RUN, accepted, decision, pending, record, ticket
 
 from llmtriage import Taxonomy
 from llmtriage.cli.evaluate import evaluate
-from llmtriage.cli.options import command_line
+from llmtriage.cli.typed import command_line
 from llmtriage.remembering import Run
 from llmtriage.store import SqlStore
 from llmtriage.store.erasing import erase, tickets_named
