@@ -177,6 +177,18 @@ def test_the_service_can_write_nothing_but_its_volume() -> None:
     assert not any("ports" in SERVICES[name] for name in ("postgres", "vllm"))
 
 
+def test_no_container_gains_a_right_and_none_takes_all_there_is() -> None:
+    """The model's server alone may write where it likes, and take the memory that its model takes."""
+    for name, service in SERVICES.items():
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        limits = service["deploy"]["resources"].get("limits", {})
+        assert (name == "vllm") != (limits.keys() == {"memory", "pids"})
+        assert service.get("read_only", False) == (name != "vllm")
+    database = SERVICES["postgres"]
+    assert database["cap_drop"] == ["ALL"]
+    assert set(database["tmpfs"]) == {"/tmp", "/var/run/postgresql"}  # noqa: S108
+
+
 def test_the_profile_with_a_model_points_the_service_at_it() -> None:
     """One file switches the server on and names it as the engine."""
     lines = (DEPLOY / "vllm.env").read_text(encoding="utf-8").splitlines()

@@ -57,7 +57,11 @@ def test_it_writes_only_what_is_its_own() -> None:
     assert "ReadWritePaths" not in service
     text = UNIT.read_text(encoding="utf-8")
     assert re.findall(r"^Environment=(\w+)=(\S+)$", text, flags=re.MULTILINE) == [
+        ("PGPASSFILE", "%d/pgpass"),
         ("LLMTRIAGE_STORE", f"/var/lib/{service['StateDirectory']}/llmtriage.db"),
         ("LLMTRIAGE_CACHE_DIR", f"/var/cache/{service['CacheDirectory']}"),
     ]
+    assert service["LoadCredential"] == "pgpass:/etc/llmtriage/pgpass"
+    assert service["SetCredential"] == "pgpass:#"  # without the file it starts all the same
+    assert service.keys() >= {"MemoryMax", "TasksMax"}
     check_command(service["ExecStart"].split()[1:])
