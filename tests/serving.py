@@ -55,7 +55,7 @@ def started(
     wanted = ServiceSettings(**{"second": 0.0, **settings})
     place = {"where": folder / "service.db", "newest_waits": True, "second": wanted.second, **(store or {})}
     with SqlStore(**place) as kept:
-        versions = Versions(lambda: Triage(**{"store": kept, **(triage or {})}))
+        versions = Versions(lambda: Triage(**{"store": kept, "cache_dir": folder.parent / "fitted", **(triage or {})}))
         asyncio.run(versions.take_over())
         service = Service(wanted, kept, versions)
         with TestClient(create_app(service), base_url=URL, raise_server_exceptions=False) as client:

@@ -14,6 +14,8 @@ import pytest
 from fastapi.testclient import TestClient
 from serving import Served, listening
 
+from llmtriage.service.edge import refusing
+
 Serve = Callable[..., Served]
 JSON = {"Content-Type": "application/json"}
 
@@ -37,7 +39,7 @@ def _is_problem(reply: httpx2.Response, status: int) -> bool:
     return (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json")
 
 
-def test_fifty_megabytes_are_not_read(serve: Serve) -> None:
+def test_fifty_megabytes_are_not_read(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether their length is told before or not; who sends all of it sees the answer."""
     with listening(serve().service) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
         whole = client.post("/classify/single", content=b'"' + b"x" * 50_000_000, headers=JSON)
@@ -50,6 +52,7 @@ def test_fifty_megabytes_are_not_read(serve: Serve) -> None:
             start = time.monotonic()
             assert connection.recv(65536).startswith(b"HTTP/1.1 413")
             assert time.monotonic() - start < 1
+        monkeypatch.setattr(refusing, "_LISTEN", 0.2)
         with _connection(port) as connection:  # one that goes on for ever is cut off
             connection.sendall(_head(10**18))
             with pytest.raises(OSError):  # noqa: PT011 - whichever it is
@@ -68,8 +71,9 @@ def test_a_batch_may_be_longer(serve: Serve) -> None:
     assert _is_problem(client.post("/classify/batch", json={"items": [long, long, long]}), 413)
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(serve: Serve) -> None:
+def test_a_body_that_does_not_come_is_not_waited_for(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """And costs no place that others could take."""
+    monkeypatch.setattr(refusing, "_LISTEN", 0.1)
     with listening(serve(body_seconds=0.3, in_flight=1).service) as port, _connection(port) as connection:
         connection.sendall(_head(100) + b'{"content"')
         assert _answer(connection).startswith(b"HTTP/1.1 408")

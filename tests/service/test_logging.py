@@ -64,6 +64,7 @@ def test_a_fault_is_told_without_what_it_says(
     assert PRIVATE not in reply.text + caplog.text
 
 
+@pytest.mark.slow
 def test_the_lines_go_to_stderr(tmp_path: Path) -> None:
     """Of the real command; beside them stands only that it stopped."""
     command = [sys.executable, "-m", "llmtriage", "serve", "--port", "0", "--store", str(tmp_path / "store.db"), "--quiet"]
