@@ -157,7 +157,8 @@ class _Group:
         before = self._entries_before(of_text.values())
         written = self._write_outcomes(_as_told(places, before), of_text)
         if written:
-            self._write_entries(written, before)
+            tickets_of = {one.ticket for one in written}
+            self._write_entries(written, [entry for entry in before if entry.ticket_id in tickets_of])
             self._write_events(written)
             self._count(written)
         return written

@@ -468,3 +468,10 @@ def test_of_a_text_that_many_tickets_have_two_are_looked_at(store: SqlStore) -> 
     record(store, *later)
     found = [recall(store, ticket("谢谢", "new"), run=run)[0] for run in (RUN, OTHER_RUN)]
     assert [known and known.outcome.category for known in found] == ["refund", "parcel"]  # type: ignore[union-attr]
+
+
+def test_who_waits_keeps_the_place_when_another_ticket_comes_with_the_same_again(open_store: OpenStore) -> None:
+    """In a later process: of the ticket that is known nothing is written, so its place is left alone."""
+    record(open_store(), decision(ticket("退款", "甲"), pending()))
+    record(open_store(), decision(ticket("退款", "甲"), pending()), decision(ticket("快递", "乙"), accepted()))
+    assert len(entries(open_store())) == 1
