@@ -19,7 +19,7 @@ _LOCAL = ("127.0.0.1", "::1", "localhost")
 # scikit-learn's own checks of inputs that are no texts: data frames and arrays of other libraries. And systemd, which not every Linux has.
 _MAY_SKIP = ("SCIPY_ARRAY_API is not set", "pandas is not installed", "no systemd here")
 # What `.ci/run` says it could not install, with the beginning of the reason for a skip.
-_MAY_BE_MISSING = {"NO_CHROMIUM": "no Chromium here", "NO_POSTGRESQL": "no PostgreSQL here"}
+_MAY_BE_MISSING = {"NO_CHROMIUM": "no Chromium here", "NO_POSTGRESQL": "no PostgreSQL here", "NO_PROMTOOL": "no promtool here"}
 
 
 # A machine that does other work too is no reason to fail; a law is what is tested.

@@ -75,7 +75,7 @@ def test_what_was_decided_is_shown(serve: Serve) -> None:
     record(served.store, decision(ticket("a", "T1"), accepted("refund_status")), decision(ticket("b", "T2"), pending()))
     page = shown(served)
     assert re.search(r"Accepted</th><td class=\"number\">1</td>", page)
-    assert '<a href="/review">1 tickets wait</a>, the oldest for 0 min' in page
+    assert '<a href="/review">1 ticket waits</a>, the oldest for 0 min' in page
     assert "not sure enough</th>" in page
     assert served.service.taxonomy["refund_status"].label("en") in page
     assert "refund_status" not in page
