@@ -103,7 +103,7 @@ def test_the_readme_serves(shell: Shell) -> None:
 
 def test_nothing_is_left_untested() -> None:
     """Each block of the page is run above."""
-    assert {title: len(blocks) for title, blocks in PAGE.items()} == {
+    assert {title: len(blocks) for title, blocks in PAGE.items() if blocks} == {
         "Start": 2,
         "One ticket": 1,
         "Many tickets": 1,
