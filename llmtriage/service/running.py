@@ -103,7 +103,10 @@ def _logging(metrics: Metrics) -> Iterator[None]:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024)
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024)
     except OSError as error:
         problem = f"cannot listen on {host}:{port} ({os.strerror(error.errno) if error.errno and error.errno > 0 else error})"
         raise InputError(problem, field="--port", remedy="stop what listens there, or choose another port") from None
+    # Connections inherit it: an answer's second packet does not wait for a receipt of the first. asyncio sees to it only where the protocol is named.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
