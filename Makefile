@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WHEEL_VENV := .venv-wheel
+# Reading schemathesis takes longer than most tests, and all of its own are slow.
+UNREAD := -p no:schemathesis --ignore tests/service/test_schemathesis.py
 VLLM_VENV := .venv-vllm
 
 .PHONY: help demo demo-llm test check lint types test-wheel test-vllm $(VLLM_VENV) format docs clean
@@ -23,7 +25,7 @@ demo-llm: $(VENV)/.runtime
 	@$(BIN)/python examples/demo_llm.py
 
 test: $(VENV)/.development
-	$(BIN)/pytest -n 2 -m "not slow and not vllm and not browser"
+	$(BIN)/pytest -n 2 -m "not slow and not vllm and not browser" $(UNREAD)
 
 # Where vLLM cannot be installed, the tests say why: they are skipped, in CI they fail.
 test-vllm: $(VENV)/.development

@@ -70,6 +70,7 @@ def test_the_sentence_claims_no_more_confidence_than_there_is() -> None:
     assert "99.99% confidence" in in_words(replace(usual(), delta=1e-6))
 
 
+@pytest.mark.slow
 def test_a_model_without_power_gets_no_promise() -> None:
     """Right one time in three, however sure it is."""
     found = made(rows=sample(800, right=lambda _: 0.33))
@@ -94,6 +95,7 @@ def test_all_right_and_all_wrong() -> None:
     assert made(300, rows=sample(300, right=lambda _: -1)).calibration is None
 
 
+@pytest.mark.slow
 def test_departments_are_an_answer_of_their_own() -> None:
     """Fixed beforehand: what is offered is the department, and its leaves count as right."""
     rows = [(ticket, "parcel" if gold == "refund" else gold) for ticket, gold in sample(800, right=lambda share: share)]
@@ -141,6 +143,7 @@ def test_a_category_with_a_limit_of_its_own_has_a_promise_of_its_own() -> None:
     assert wrong[True][1] / sum(wrong[True]) > 0.1  # it uses what it may
 
 
+@pytest.mark.slow
 def test_a_limit_that_cannot_be_promised_leaves_its_category_to_people() -> None:
     """The others have their promise; delta is not shared with what cannot be promised at all."""
     sorter = triage(taxonomy=strict(login=0.0001))
@@ -204,6 +207,7 @@ def test_tickets_that_belong_nowhere_are_errors_of_the_promise() -> None:
         calibrate(sorter, [replace(row, gold="oos") for row in rows], alpha=0.2, none_label="oos")
 
 
+@pytest.mark.slow
 def test_a_review_budget_says_what_the_others_cost() -> None:
     """People read 40 of 100; what is accepted is wrong in no more than is said, in nine samples of ten."""
     sorter = triage()
@@ -221,6 +225,7 @@ def test_a_review_budget_says_what_the_others_cost() -> None:
     assert np.mean([one.category != gold for one, gold in accepted]) <= promise.alpha
 
 
+@pytest.mark.slow
 def test_a_budget_that_cannot_be() -> None:
     """Over half wrong; labelled texts are no unlabelled ones; a limit of a category's own; gates that take more."""
     sorter = triage()
@@ -237,6 +242,7 @@ def test_a_budget_that_cannot_be() -> None:
         calibrate_budget(held, rows, [(row.ticket, row.outcome) for row in classified(held, sample(50, seed=7))], review=0.4)
 
 
+@pytest.mark.slow
 def test_a_reviewer_is_shown_few_categories_that_hold_the_right_one() -> None:
     """As often as measured on labelled tickets that wait; of those to come too."""
     found = usual()
@@ -269,6 +275,7 @@ def test_candidates_go_through_the_file_unchanged(tmp_path: Path) -> None:
     assert Calibration.load(tmp_path / "c.json").candidates == found.candidates
 
 
+@pytest.mark.slow
 def test_labels_drawn_among_the_surest_say_nothing_about_candidates() -> None:
     """Five are shown, and nothing is claimed."""
     sorter = triage()

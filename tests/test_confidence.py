@@ -136,6 +136,7 @@ def test_a_threshold_is_told_in_the_numbers_that_are_shown() -> None:
     assert known.least_confidence("sales") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["leaf", "department"])
 def test_figures_are_about_what_is_offered(answer: Any) -> None:
     """Under a calibration for departments, the department and its confidence."""
@@ -153,6 +154,7 @@ def test_figures_are_about_what_is_offered(answer: Any) -> None:
     assert told.right.tolist() == right
 
 
+@pytest.mark.slow
 def test_confidence_counts_the_tickets_that_belong_nowhere() -> None:
     """The calibrator cannot learn from them, for they have no category; what is shown does."""
     rows = [(ticket, "nowhere" if number % 4 == 0 else gold) for number, (ticket, gold) in enumerate(sample(800))]

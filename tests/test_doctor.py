@@ -262,6 +262,7 @@ def test_fields_that_are_refused_are_left_out(checkup: Examine) -> None:
     assert found.works
 
 
+@pytest.mark.slow
 def test_speed_and_tokens_are_remembered(started: Callable[[Plays], Probed]) -> None:
     """By URL and model, for estimates."""
     server = started(Plays(delay=0.02))

@@ -45,6 +45,7 @@ def components(texts: list[str], least: float) -> list[int]:
 
 
 # Derandomized: a pair that just reaches the similarity may be overlooked, by design once in 10,000 times.
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=100, deadline=None)
 @given(texts_of, similarities)
 def test_groups_are_those_of_comparing_all_pairs(texts: list[str], least: float) -> None:
@@ -52,6 +53,7 @@ def test_groups_are_those_of_comparing_all_pairs(texts: list[str], least: float)
     assert near_duplicate_groups(texts, similarity=least) == components(texts, least)
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=100, deadline=None)
 @given(texts_of, st.integers(0, 10))
 def test_most_similar_pairs_are_those_of_comparing_all_pairs(texts: list[str], limit: int) -> None:
@@ -110,6 +112,7 @@ def test_different_texts(one: str, other: str) -> None:
     assert near_duplicate_groups([one, other]) == [0, 1]
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(texts_of, st.randoms(use_true_random=False))
 def test_the_order_of_texts_changes_only_the_numbers(texts: list[str], shuffler: random.Random) -> None:

@@ -90,6 +90,7 @@ class Fixed:
 # -- the laws of nearest ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(EXAMPLES, TEXTS, st.integers(1, 6))
 def test_nearest_never_shows_the_ticket_or_two_of_a_kind(examples: list[Example], ticket: str, k: int) -> None:
@@ -102,6 +103,7 @@ def test_nearest_never_shows_the_ticket_or_two_of_a_kind(examples: list[Example]
     assert max(Counter(one.category for one in chosen).values(), default=0) <= 2
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(EXAMPLES, TEXTS, st.permutations(range(25)))
 def test_nearest_does_not_depend_on_the_order_of_the_examples(examples: list[Example], ticket: str, order: list[int]) -> None:
@@ -112,6 +114,7 @@ def test_nearest_does_not_depend_on_the_order_of_the_examples(examples: list[Exa
     assert one.fingerprint() == other.fingerprint()
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(EXAMPLES, TEXTS)
 def test_fewer_are_the_nearest_of_more(examples: list[Example], ticket: str) -> None:
@@ -130,6 +133,7 @@ def test_nearest_shows_nothing_near_to_what_is_shown_anyway(examples: list[Examp
     assert not any(are_near(one.text, other.text) for one in chosen for other in shown)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.lists(TEXTS, min_size=1, max_size=4))
 def test_the_table_of_near_duplicates_agrees_with_the_groups(texts: list[str]) -> None:
@@ -236,6 +240,7 @@ def test_the_shared_block_is_as_large_as_fits(examples: list[Example], tokens: i
     assert len(more) == len(shared) or sum(map(example_tokens, more)) > tokens
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(EXAMPLES, TEXTS, st.integers(0, 5))
 def test_without_a_limit_nothing_is_left_out(examples: list[Example], ticket: str, most: int) -> None:

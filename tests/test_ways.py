@@ -134,6 +134,7 @@ def test_the_classifier_of_others_knows_what_ours_knows(modules: Modules, starte
     assert {body["messages"][1]["content"] for body in server.asked} == {*task.texts}
 
 
+@pytest.mark.slow
 def test_ours_may_be_asked_with_the_ticket_first(modules: Modules, started: Callable[[Plays], Probed]) -> None:
     """The same words the other way round, all in flight from the beginning, under the salt of the task."""
     server = started(Plays(delay=0.05))
@@ -167,6 +168,7 @@ def test_a_way_that_the_server_does_not_have_is_left_out_with_the_reason(
 # -- what it took ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_tokens_are_those_that_the_server_counted(modules: Modules, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of all engines of a server, without those of the warm-up."""
     counted = iter([(100, 40, 3), (1100, 640, 23)])

@@ -508,6 +508,7 @@ async def test_one_good_answer_between_is_enough_to_go_on() -> None:
 # -- how many at once ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_wall_clock_ends_an_attempt(serve_slowly: str) -> None:
     """Bytes that drip in are no answer: a read time-out would never fire."""
     endpoint = Endpoint(name="m", url=serve_slowly, timeout=0.3, patience=Patience(first_wait=0.01))

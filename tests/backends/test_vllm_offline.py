@@ -499,6 +499,7 @@ async def test_a_batch_asks_the_same_once_and_keeps_its_order(vllm: Played) -> N
     assert sorted(begun["text"] for begun in vllm.begun) == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 async def test_loading_does_not_count_as_waiting_for_an_answer(vllm: Played) -> None:
     """An answer that is late does."""
     vllm.may_load.clear()

@@ -131,6 +131,7 @@ def test_two_ways_of_one_llm(cli: Cli, labelled: Path, serve: Serve) -> None:
     assert data["first"]["run"] != data["second"]["run"]
 
 
+@pytest.mark.slow
 def test_another_engine(cli: Cli, labelled: Path, serve: Serve) -> None:
     """An LLM against the embedded engine; a comma within a value is no end of it."""
     server = serve(lambda _: (200, chat('{"category": "refund", "confidence": 1}')))

@@ -592,6 +592,7 @@ def test_answers_that_are_none(
     assert {(row["outcome"], row["category"], row["suggestion"], row["score"]) for row in rows} == {("pending", "", "", "")}
 
 
+@pytest.mark.slow
 def test_a_slow_server(cli: Cli, tmp_path: Path, serve: Serve) -> None:
     """Is waited for as long as asked for."""
     done, rows = ask_server(cli, tmp_path, serve(lambda _: (200, ANSWER), delay=5).backend, "--timeout", "0.2")

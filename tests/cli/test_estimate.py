@@ -165,6 +165,7 @@ def test_a_run_stops_after_so_many_tickets(cli: Cli, tmp_path: Path, serve: Serv
     assert (server.requests, len(list(read_rows(tmp_path / "out.csv")))) == (50, 50)
 
 
+@pytest.mark.slow
 def test_both_settings_of_a_comparison_share_one_limit(cli: Cli, tmp_path: Path, serve: Serve) -> None:
     """It is the command's."""
     rows = "".join(f"{n},I want my money back for order {n},refund\n" for n in range(30))
@@ -228,6 +229,7 @@ def test_money_needs_a_price(cli: Cli, tmp_path: Path) -> None:
     assert "llmtriage.toml: prices.m.inptu: unknown key; did you mean 'input'?" in done.err
 
 
+@pytest.mark.slow
 def test_a_second_run_from_the_cache_is_free_and_says_so(cli: Cli, tmp_path: Path, serve: Serve) -> None:
     """Also in the estimate before it; other settings are other requests."""
     many(tmp_path, 25)

@@ -276,6 +276,7 @@ AZURE = {
 CAUGHT = [{"prompt_index": 0, "content_filter_results": {"violence": {"filtered": True, "severity": "medium"}}}]
 
 
+@pytest.mark.slow
 def test_7_filters_and_refusals_belong_to_their_ticket(tmp_path: Path) -> None:
     """One request, in whatever form a host puts it; an angry customer stops no run."""
     faults: Faults = {
@@ -474,6 +475,7 @@ def test_10_a_server_that_cuts_every_prompt(tmp_path: Path, playing: Start) -> N
     assert (run.code, set(run.reasons.values())) == (0, {"too_long"})
 
 
+@pytest.mark.slow
 def test_10_a_shortened_ticket_still_waits(tmp_path: Path) -> None:
     """Two requests, of which the second holds less; what was left out is a reason to look."""
     lengths: list[int] = []

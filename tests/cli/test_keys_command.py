@@ -127,6 +127,7 @@ def test_what_is_no_password(cli: Cli, monkeypatch: pytest.MonkeyPatch, line: st
     assert cli("reviewers", "list", "--json").out == "[]\n"
 
 
+@pytest.mark.slow
 def test_who_is_not_there(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the nearest name."""
     say(monkeypatch, PASSWORD)

@@ -182,6 +182,7 @@ def test_a_file_without_tickets_is_no_sample(cli: Cli, files: Path) -> None:
     assert not (files / "label.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_focused_sample_belongs_to_its_plan(cli: Cli, files: Path) -> None:
     """Not to none, not to another, and a plan is no calibration."""
     flags = (*LEARNT, "--alpha", "0.05", "--pilot", "pilot.csv", "--labels", "200")

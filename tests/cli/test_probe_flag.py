@@ -50,6 +50,7 @@ def test_from_tickets_as_they_come_to_a_promise(cli: Cli, desk: Path) -> None:
     assert sum(row["category"] != gold[row["id"]] for row in accepted) <= 0.2 * len(accepted)
 
 
+@pytest.mark.slow
 def test_a_later_run_tells_nothing_of_a_probe_that_waits(cli: Cli, desk: Path) -> None:
     """Neither the same run without the flag nor one of another threshold, as often as they come; once it is answered they do."""
     assert cli(*RUN, "--probe", "0.2").code == 0

@@ -85,6 +85,7 @@ CASES: dict[str, list[tuple[Series, Series]]] = {
 }
 
 
+@pytest.mark.slow
 def test_each_alert_fires_when_it_should_and_only_then(tmp_path: Path) -> None:
     """By Prometheus' own program, which is no package of Python's: where it is not installed, only the language is checked."""
     promtool = shutil.which("promtool")

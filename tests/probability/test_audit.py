@@ -77,6 +77,7 @@ def test_before_enough_audits_nothing_is_said() -> None:
     assert one_wrong.limit > 0.05
 
 
+@pytest.mark.slow
 def test_the_bound_may_be_read_at_any_time() -> None:
     """Seldom is it ever below the true rate, though it is read after every twentieth of 600 audits."""
     wrong = np.random.default_rng(3).random((150, 600)) < 0.08

@@ -80,6 +80,7 @@ def exactly(need: Sequence[int], rate: Fraction, n: int) -> Fraction:
     return crossed
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(1, 60), max_size=12), st.integers(1, 50))
 def test_the_crossing_is_that_of_fractions(steps: list[int], percent: int) -> None:
@@ -240,6 +241,7 @@ def test_the_promise_holds_in_every_world(name: str, alpha: float) -> None:
     assert found <= worst + 3.3 * math.sqrt(worst * (1 - worst) / draws)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.05, 0.2])
 def test_the_worst_case_is_reached(alpha: float) -> None:
     """So nothing of delta is given away: in the flat world the promise is broken as often as allowed."""
@@ -446,6 +448,7 @@ def test_promises_for_groups_hold_together() -> None:
     assert own["fr"].delta == pytest.approx(1 - 0.9 ** (1 / 3)) or not own["fr"].holds
 
 
+@pytest.mark.slow
 def test_five_flat_groups_break_one_promise_in_ten() -> None:
     """Not corrected, some of five would be broken in four samples of ten."""
     rng, draws = np.random.default_rng(6), 300

@@ -220,6 +220,7 @@ def test_a_sender_is_told_to_come_again_while_the_store_is_away(serve: Serve, mo
     assert _send(served, LOST).status_code == 202
 
 
+@pytest.mark.slow
 def test_messages_wait_for_a_store_that_is_away(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the middle of a group too: what was held is decided when it is back."""
     served = serve(hooks=HOOKS)

@@ -111,6 +111,7 @@ def _elsewhere(request: BaseHTTPRequestHandler) -> None:
     request.end_headers()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [lambda _: 500, _cut_off, _late, _elsewhere, lambda _: 429])
 def test_a_receiver_that_fails_is_told_again(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, fault: Callable[[BaseHTTPRequestHandler], int | None]
@@ -313,6 +314,7 @@ def test_a_probe_that_waits_is_not_told_by_another_run_either(serve: Serve) -> N
         assert heard.said["data"]["id"] == "T-other"
 
 
+@pytest.mark.slow
 def test_two_services_share_what_comes_and_what_is_told(serve: Serve) -> None:
     """Whichever takes a message, each ticket is decided once and told once."""
     with receiver() as crm:

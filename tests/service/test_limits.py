@@ -39,6 +39,7 @@ def _is_problem(reply: httpx2.Response, status: int) -> bool:
     return (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json")
 
 
+@pytest.mark.slow
 def test_fifty_megabytes_are_not_read(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether their length is told before or not; who sends all of it sees the answer."""
     with listening(serve().service) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
@@ -71,6 +72,7 @@ def test_a_batch_may_be_longer(serve: Serve) -> None:
     assert _is_problem(client.post("/classify/batch", json={"items": [long, long, long]}), 413)
 
 
+@pytest.mark.slow
 def test_a_body_that_does_not_come_is_not_waited_for(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """And costs no place that others could take."""
     monkeypatch.setattr(refusing, "_LISTEN", 0.1)

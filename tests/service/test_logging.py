@@ -81,6 +81,7 @@ def test_the_lines_go_to_stderr(tmp_path: Path) -> None:
     assert json.loads(line)["id"] == "from-outside"
 
 
+@pytest.mark.slow
 def test_lines_that_cannot_be_written_are_counted() -> None:
     """Nobody waits: neither who logs, nor the end."""
     reading, writing = os.pipe()

@@ -328,6 +328,7 @@ _steps = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_steps)
 def test_whatever_people_do(store: SqlStore, steps: list[tuple[str, str, str]]) -> None:

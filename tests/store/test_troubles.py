@@ -134,6 +134,7 @@ def test_a_file_that_is_not_to_be_made_must_be_there(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_wrong_file_stops_a_run_before_it_begins(classify: Classify, tmp_path: Path) -> None:
     """Exit code 2, no output."""
     _text(tmp_path / "s.db", tmp_path)

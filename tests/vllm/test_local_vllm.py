@@ -76,6 +76,7 @@ def is_gone(pid: int) -> bool:
 # -- servers ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_server_ends_with_all_below_it_and_comes_back_at_the_same_url(tmp_path: Path, how: signal.Signals) -> None:
     """By either signal."""
@@ -103,6 +104,7 @@ def test_a_server_that_ends_at_once_shows_its_log(tmp_path: Path) -> None:
         server(tmp_path, BROKEN).start()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_ready_in_time_is_stopped(tmp_path: Path) -> None:
     """Nothing is left of it."""
     with pytest.raises(NoVllmError, match="not ready in time"):
@@ -182,6 +184,7 @@ def test_what_is_installed_stays_until_something_else_is_wanted(nowhere: Path, m
     assert len(installs) == 2
 
 
+@pytest.mark.slow
 def test_no_python_that_fits_is_said(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the bounds."""
     monkeypatch.setattr(platform, "system", lambda: "Linux")
