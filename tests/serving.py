@@ -8,7 +8,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import uvicorn
@@ -47,13 +49,26 @@ def listening(service: Service) -> Iterator[int]:
             thread.join()
 
 
+@cache
+def _new_store() -> bytes:
+    """A store in which nothing is: making its tables takes most of the time of a start."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "store.db")
+        SqlStore(path).close()
+        return path.read_bytes()
+
+
 @contextmanager
 def started(
     folder: Path, *, triage: dict[str, Any] | None = None, store: dict[str, Any] | None = None, **settings: Any
 ) -> Iterator[Served]:
     """A service on `folder`/service.db, or where `store` says, that ends with the block. Second opinions, which are drawn, only for who asks."""
     wanted = ServiceSettings(**{"second": 0.0, **settings})
-    place = {"where": folder / "service.db", "newest_waits": True, "second": wanted.second, **(store or {})}
+    file = folder / "service.db"
+    if not file.exists():
+        file.write_bytes(_new_store())
+        file.chmod(0o600)
+    place = {"where": file, "newest_waits": True, "second": wanted.second, **(store or {})}
     with SqlStore(**place) as kept:
         versions = Versions(lambda: Triage(**{"store": kept, "cache_dir": folder.parent / "fitted", **(triage or {})}))
         asyncio.run(versions.take_over())
