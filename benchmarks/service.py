@@ -320,10 +320,10 @@ class Ours:
 
 
 def serving(name: str, store: str, calls: int, many: int, seconds: float) -> Ours:
-    """Measure this service on a store."""
+    """Measure this service on a store, its memory over so many more calls."""
     with running(*ours(store)) as service:
         went = measured(service, calls, seconds)
-        looks, more = remembered(service, many)
+        looks, more = remembered(service, many) if many else ([], [])
     return Ours(name, went, looks, *lost(store, [*went.parts, *more]))
 
 
@@ -354,7 +354,7 @@ def page(calls: int, many: int, seconds: float, folder: Path, server: str | None
     with running(*plain(folder)) as service:
         other = measured(service, calls, seconds)
     stores = {"SQLite": str(folder / "service.db"), **({"PostgreSQL": server} if server else {})}
-    found = [serving(name, store, calls, many, seconds) for name, store in stores.items()]
+    found = [serving(name, store, calls, many if name == "SQLite" else 0, seconds) for name, store in stores.items()]
     facts = [
         f"{calls:,} calls in flight, {seconds:g} s at the rate. {datetime.now(UTC).date()}; {len(os.sched_getaffinity(0))} cores, shared by",
         f"service, client and database; Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}.",
@@ -362,16 +362,14 @@ def page(calls: int, many: int, seconds: float, folder: Path, server: str | None
     names = [f"`llmtriage serve`, {one.name}" for one in found]
     head = ["", *names, "FastAPI and scikit-learn, nothing stored", f"{found[0].name} / that"]
     rows = [_row(name, of, [*(one.went for one in found), other]) for name, of in FIGURES.items()]
-    memory = [[one.name, *(f"{look:,.0f}" for look in one.looks), f"{one.answered:,}", str(one.lost)] for one in found]
-    held = [
-        "",
-        "MiB before",
-        f"after {many // 10:,} calls",
-        f"after {many:,}",
-        "tickets answered with 200",
-        "of these not in the store",
+    kept = [[one.name, f"{one.answered:,}", str(one.lost)] for one in found]
+    memory = [[one.name, *(f"{look:,.0f}" for look in one.looks)] for one in found if one.looks]
+    tables = [
+        table(head, rows),
+        table(["", "tickets answered with 200", "of these not in the store"], kept),
+        table(["", "MiB before", f"after {many // 10:,} more calls", f"after {many:,}"], memory),
     ]
-    return "\n\n".join([HEADER.strip(), "\n".join(facts), table(head, rows), table(held, memory)])
+    return "\n\n".join([HEADER.strip(), "\n".join(facts), *tables])
 
 
 def _row(name: str, of: Callable[[Went], float], went: Sequence[Went]) -> list[str]:

@@ -126,19 +126,21 @@ class StoreError(LlmtriageError):
         problem: What is wrong, without a full stop.
         store: Its file, or its address without the password.
         remedy: How to mend it, without a full stop.
+        is_away: Whether that is so whatever is to be kept; else it may be the fault of what was.
     """
 
     exit_code = 5
 
-    def __init__(self, problem: str, *, store: str, remedy: str | None = None) -> None:
+    def __init__(self, problem: str, *, store: str, remedy: str | None = None, is_away: bool = False) -> None:
         self.problem = problem
         self.store = store
         self.remedy = remedy
+        self.is_away = is_away
         super().__init__(_joined(f"{store}: {problem}", remedy))
 
     def __reduce__(self) -> tuple[object, ...]:
         """So that it crosses a process boundary."""
-        return (_store_error, (self.problem, self.store, self.remedy))
+        return (_store_error, (self.problem, self.store, self.remedy, self.is_away))
 
 
 class BackendError(LlmtriageError):
@@ -193,8 +195,8 @@ class StoppedError(BackendError):
     exit_code = 5
 
 
-def _store_error(problem: str, store: str, remedy: str | None) -> StoreError:
-    return StoreError(problem, store=store, remedy=remedy)
+def _store_error(problem: str, store: str, remedy: str | None, is_away: bool) -> StoreError:  # noqa: FBT001 - as `__reduce__` has it
+    return StoreError(problem, store=store, remedy=remedy, is_away=is_away)
 
 
 def short(text: str, limit: int = 60) -> str:

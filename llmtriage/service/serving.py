@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -68,8 +69,9 @@ class Service:
             StoreError: They cannot be kept; then nothing is decided.
         """
         start = time.perf_counter()
+        received = await asyncio.to_thread(self.store.received, tickets)
         async with self.versions.using() as version:
-            outcomes = await self._decided(version.triage, tickets)
+            outcomes = await self._decided(version.triage, received)
         self.metrics.decided(outcomes, version.triage, time.perf_counter() - start)
         return version, outcomes
 

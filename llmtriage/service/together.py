@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from llmtriage.store.writer import is_everybodys
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -50,7 +52,7 @@ class Together:
         try:
             version, outcomes = await self._deciding.decide([ticket for ticket, _ in group])
         except BaseException as error:  # noqa: BLE001 - whatever it is must reach who waits
-            if len(group) > 1 and isinstance(error, Exception):  # one caller's ticket must not fail another's
+            if len(group) > 1 and not is_everybodys(error):  # one caller's ticket must not fail another's
                 await asyncio.gather(*(self._answer([one]) for one in group))
                 return
             for _, told in group:

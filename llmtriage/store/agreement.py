@@ -131,6 +131,7 @@ class Disagreement:
     """Two answers to one text that differ. Whose they are is not told: it is the ticket that is to be decided.
 
     Attributes:
+        number: Where it stands in their order.
         entry: The number of the entry that the first one answers.
         ticket_id: What people call the ticket, if it has an id.
         text_id: Which of the ticket's texts it is.
@@ -140,6 +141,7 @@ class Disagreement:
         at: When the second answer was given, UTC.
     """
 
+    number: int
     entry: int
     ticket_id: str | None
     text_id: int
@@ -208,23 +210,23 @@ def disagreements(
         database: Where.
         taxonomy: As of `agreement`.
         limit: At most so many.
-        before: Go on behind this entry of an earlier call's last disagreement.
+        before: Go on behind this number of an earlier call's last disagreement.
 
     Raises:
         StoreError: The store cannot be read.
     """
     first, second = _pairs(taxonomy)
     columns = (first.c.queue_entry_id.label("entry"), _ticket.external_id, first.c.ticket_text_id, first.c.suggestion_shown)
-    said = (first.c.category.label("first"), second.c.category.label("second"), second.c.created_at)
+    said = (first.c.category.label("first"), second.c.category.label("second"), second.c.created_at, second.c.id)
     joined = _joined(first, second).join(schema.ticket, _ticket.id == first.c.ticket_id)
     differing = sa.select(*columns, *said).select_from(joined).where(first.c.category != second.c.category)
     if before is not None:
-        last = sa.select(second.c.id).select_from(_joined(first, second)).where(first.c.queue_entry_id == before)
-        differing = differing.where(second.c.id < last.scalar_subquery())
+        differing = differing.where(second.c.id < before)
     with database.reading() as connection:
         rows = connection.execute(differing.order_by(second.c.id.desc()).limit(limit)).all()
     return [
         Disagreement(
+            number=row.id,
             entry=row.entry,
             ticket_id=row.external_id,
             text_id=row.ticket_text_id,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _BUSY_SECONDS = 5
 _LONG_LOG = 64 * 2**20  # bytes
+_PAGE = 4096  # SQLite's, in bytes
 _CONNECT_SECONDS = 5
 _STATEMENT_SECONDS = 30  # of PostgreSQL; an address may say otherwise: options=-cstatement_timeout=...
 _GRACE_SECONDS = 5  # more than it has itself, for a server that is stopped ends no statement
@@ -151,7 +152,8 @@ class Database:
         try:
             found = self._place.stat()
         except OSError:
-            raise StoreError("the file is gone", store=self.name, remedy="put it back, or name another store") from None
+            remedy = "put it back, or name another store"
+            raise StoreError("the file is gone", store=self.name, remedy=remedy, is_away=True) from None
         if self._file not in (None, found.st_ino):
             self.close()  # another one was put in its place
         self._file = found.st_ino
@@ -192,7 +194,8 @@ class Database:
         except exc.IntegrityError:
             raise
         except exc.TimeoutError as error:
-            raise StoreError("all its connections are in use", store=self.name, remedy="try again in a moment") from error
+            problem, remedy = "all its connections are in use", "try again in a moment"
+            raise StoreError(problem, store=self.name, remedy=remedy, is_away=True) from error
         except (exc.DBAPIError, sqlite3.Error) as error:  # the settings of a new connection are the driver's own
             raise told(error, self.name) from error
 
@@ -223,7 +226,7 @@ def told(error: exc.DBAPIError | sqlite3.Error, name: str) -> StoreError:
     first = (str(_driver_error(error)).splitlines() or [type(error).__name__])[0]
     unknown = (short(_without_values(first), 200), "see whether the store can be reached and written")
     problem, remedy = known[0] if known else unknown
-    return StoreError(problem, store=name, remedy=remedy)
+    return StoreError(problem, store=name, remedy=remedy, is_away=bool(known))
 
 
 def _driver_error(error: BaseException | None) -> Any:
@@ -255,7 +258,7 @@ _MEANINGS = {
     "42501": ("this user may not write there", "give it the rights on the schema"),
     "08": ("the server cannot be reached", "see whether it runs and the address is right"),
     "55P03": ("another program holds the store", "wait for it to end, or name another store"),
-    "57014": ("the server does not answer in time", "see whether it runs and how busy it is; nothing was changed"),
+    "57014": ("the server does not answer in time", "see whether it runs and how busy it is, and whether it was kept"),
     "57P": ("the server ended the connection", "start it again and go on; what was committed is kept"),
 }
 
@@ -316,7 +319,9 @@ def _sqlite(path: Path, busy_seconds: float, *settings: str) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # else the driver begins transactions by itself, and others than asked for
-        _set(connection, "foreign_keys=ON", "secure_delete=ON", "synchronous=FULL", *settings)
+        # Usually every commit behind the first thousand pages would copy its pages, most of which the next ones write again.
+        checkpoint = f"wal_autocheckpoint={_LONG_LOG // _PAGE}"
+        _set(connection, "foreign_keys=ON", "secure_delete=ON", "synchronous=FULL", checkpoint, *settings)
 
     @sa.event.listens_for(engine, "begin")
     def _began(connection: sa.Connection) -> None:

@@ -120,11 +120,11 @@ class Queue:
             yield from page.items
 
     def item(self, which: int | str, *, sees_all: bool = False) -> Item:
-        """One entry, whatever its state. While a second opinion on it waits, it is blind.
+        """One entry, whatever its state. While its text waits to be decided blind, also once more, it is blind.
 
         Args:
             which: The number of an entry, or the id of a ticket as text: then its entry that waits, else its last one.
-            sees_all: Whether it is for somebody who is asked for no second opinion, and sees what was suggested all the same.
+            sees_all: Whether it is for somebody who is never asked to decide blind, and sees what was suggested all the same.
 
         Raises:
             UnknownNameError: There is none.
@@ -137,7 +137,7 @@ class Queue:
     def answers_to(self, item: Item, *, sees_all: bool = False) -> tuple[Review, ...]:
         """What people answered to an entry, the oldest first, also what was taken back; see `item`. Raises StoreError."""
         given = reviews().where(_review.queue_entry_id == item.entry, _review.verdict != "retract").order_by(_review.id)
-        given = given if sees_all else given.where(~asked_again(_review.ticket_text_id))
+        given = given if sees_all else given.where(asked_again(_review.ticket_text_id).is_(None))
         with self._database.reading() as connection:
             return tuple(review_of(row) for row in connection.execute(given))
 
@@ -320,7 +320,8 @@ class Queue:
         lent = {"state": "open", "lease_owner": reviewer, "lease_until": now() + LEASE}
         given_back = {"lease_owner": None, "lease_until": None}
         if row.lane == "pending":
-            return {**given_back, "state": "withdrawn"} if _is_outdated(connection, row) else lent
+            waits_elsewhere = _is_outdated(connection, row) or _is_drawn(connection, row.ticket_text_id)
+            return {**given_back, "state": "withdrawn"} if waits_elsewhere else lent
         if row.lane == "second":
             firsts = first_reviewers(connection, row.ticket_text_id)
             if reviewer not in firsts and firsts:
@@ -380,6 +381,12 @@ def _is_outdated(connection: sa.Connection, row: Any) -> bool:
         return False
     given = sa.select(answer).where(_review.queue_entry_id == row.id, _review.verdict != "retract")
     return bool(newest.created_at >= connection.scalar(given))
+
+
+def _is_drawn(connection: sa.Connection, text: int) -> bool:
+    """Whether a text waits as a probe: beside it, it waits nowhere else."""
+    probe = sa.select(_entry.id).where(_entry.ticket_text_id == text, _entry.lane == "probe", OPEN)
+    return connection.execute(probe.limit(1)).first() is not None
 
 
 def _first_of(entry: int) -> sa.Select[tuple[int]]:

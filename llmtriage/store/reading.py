@@ -41,10 +41,11 @@ _SEEN = (
 )
 
 
-def asked_again(text: sa.ColumnElement[int]) -> sa.Exists:
-    """Whether a second opinion on a text waits: whoever may give it must see neither the first answer nor what was suggested."""
-    second = schema.queue_entry.alias("second").c
-    return sa.exists().where(second.ticket_text_id == text, second.lane == "second", second.state == "open")
+def asked_again(text: sa.ColumnElement[int]) -> sa.ScalarSelect[str | None]:
+    """The lane in which a text waits to be decided blind, if it does: whoever may do that must see neither an answer nor what was suggested."""
+    again = schema.queue_entry.alias("again").c
+    waits = sa.select(sa.func.max(again.lane)).where(again.ticket_text_id == text, again.lane != "pending", again.state == "open")
+    return waits.scalar_subquery()
 
 
 def free(at: int) -> sa.ColumnElement[bool]:
@@ -85,12 +86,12 @@ def items() -> sa.Select[Any]:
         .join(schema.ticket_text, _entry.ticket_text_id == _text.id)
         .outerjoin(schema.outcome, _entry.outcome_id == _outcome.id)
     )
-    again = sa.and_(_entry.state == "done", asked_again(_entry.ticket_text_id)).label("again")
+    again = sa.case((_entry.state == "done", asked_again(_entry.ticket_text_id))).label("again")
     return sa.select(schema.queue_entry, again, *OF_TICKET, *_SEEN).select_from(joined)
 
 
 def item_of(row: Any, at: int, *, sees_all: bool = False) -> Item:
-    """An `Item` out of a row of `items`; for who `sees_all` also what nobody may see who could be asked for a second opinion on it."""
+    """An `Item` out of a row of `items`; for who `sees_all` also what nobody may see who could be asked to decide on it blind."""
     held = not is_free(row, at)
     common: dict[str, Any] = {
         "entry": row.id,
@@ -110,7 +111,7 @@ def item_of(row: Any, at: int, *, sees_all: bool = False) -> Item:
     if row.state == "withdrawn":  # the same text may have been drawn since, and wait blind
         return Item(**common, blind=True)
     if row.again and not sees_all:
-        return Item(**common, blind=True, reasons=(Reason(code="second"),))
+        return Item(**common, blind=True, reasons=(Reason(code=row.again),))
     if row.outcome_reasons is None:
         return Item(**common, blind=False)
     return Item(

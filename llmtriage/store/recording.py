@@ -160,7 +160,8 @@ class _Group:
             tickets_of = {one.ticket for one in written}
             self._write_entries(written, [entry for entry in before if entry.ticket_id in tickets_of])
             self._write_events(written)
-            self._count(written)
+            drawn = {entry.ticket_text_id for entry in before if entry.lane == "probe"}
+            self._count([one for one in written if one.decision.probe is None or one.text not in drawn])
         return written
 
     def _write_run(self) -> None:
@@ -320,7 +321,8 @@ class _Group:
             kind, category = decided(one.decision.outcome)
             place = ("probe" if one.decision.probe is not None else kind, category or "")
             counts[place] = counts.get(place, 0) + 1
-        count(self._connection, self._insert, self._at, counts)
+        if counts:
+            count(self._connection, self._insert, self._at, counts)
 
 
 @dataclass(frozen=True, slots=True)

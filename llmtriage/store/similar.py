@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from llmtriage.store.reading import label_of, labels
+from llmtriage.store.reading import asked_again, label_of, labels
 
 if TYPE_CHECKING:
     from llmtriage.nearest import Likeness
@@ -39,7 +39,10 @@ class Similar:
         from llmtriage.nearest import Likeness
 
         with self._database.reading() as connection:
-            latest = labels().order_by(None).order_by(labels().selected_columns.id.desc()).limit(LOOKED_AT)
+            chosen = labels()
+            columns = chosen.selected_columns
+            open_to_all = chosen.where(asked_again(columns.ticket_text_id).is_(None))
+            latest = open_to_all.order_by(None).order_by(columns.id.desc()).limit(LOOKED_AT)
             known = [label_of(row) for row in connection.execute(latest)]
         return known, Likeness([_text(label.ticket) for label in known])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import sqlalchemy as sa
@@ -97,6 +98,14 @@ class SqlStore:
             probed = one in own and bool(own[one].probed)
             known.append(None if row is None else Known(outcome_of(row, ticket_id=ticket.id, text=""), as_kept, probed))
         return Recalled(known, as_of)
+
+    def received(self, tickets: Sequence[Ticket]) -> list[Ticket]:
+        """Tickets as they came now: of one that is erased while it is decided nothing is kept, however long that takes. Raises StoreError."""
+        if all(ticket.as_of is not None for ticket in tickets):
+            return list(tickets)
+        with self.database.reading() as connection:
+            as_of = last_event(connection)
+        return [ticket if ticket.as_of is not None else replace(ticket, as_of=as_of) for ticket in tickets]
 
     def record(self, decisions: Sequence[Decision]) -> Future[Sequence[bool]]:
         """Keep decisions, those that wait with a place in the queue: all of them or none. Done when they are on disk."""

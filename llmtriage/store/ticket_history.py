@@ -94,7 +94,7 @@ def history(database: Database, ticket_id: str, source: str | None = None, *, se
         database: Where.
         ticket_id: Its id.
         source: Where it comes from; None: from anywhere.
-        sees_all: Whether it is for somebody who is asked for no second opinion; others see no answer while one on it waits.
+        sees_all: Whether it is for somebody who is never asked to decide blind; others see neither answer nor category while that waits.
 
     Raises:
         UnknownNameError: It is not known, or was erased.
@@ -109,7 +109,7 @@ def history(database: Database, ticket_id: str, source: str | None = None, *, se
         text_id = outcomes[0].ticket_text_id if outcomes else connection.scalar(_last_text(row.id))
         current = connection.execute(_with_text(text_id)).one()
         standing = schema.standing().where(_review.ticket_id == row.id).with_only_columns(_review.id)
-        standing = standing if sees_all else standing.where(~asked_again(_review.ticket_text_id))
+        standing = standing if sees_all else standing.where(asked_again(_review.ticket_text_id).is_(None))
         given = connection.execute(reviews().where(_review.id.in_(standing)).order_by(_review.id.desc()).limit(MOST)).all()
     lanes: dict[int, list[Lane]] = {}
     for one in waiting:
@@ -120,7 +120,7 @@ def history(database: Database, ticket_id: str, source: str | None = None, *, se
         text_id=text_id,
         source=row.source,
         received_at=moment(row.received_at),
-        outcomes=tuple(_decided(one, ticket_id, lanes.get(one.ticket_text_id, ())) for one in outcomes),
+        outcomes=tuple(_decided(one, ticket_id, lanes.get(one.ticket_text_id, ()), sees_all=sees_all) for one in outcomes),
         waiting=tuple(item_of(one, at) for one in waiting),
         answers=tuple(Answered(one.ticket_text_id, review_of(one)) for one in given),
     )
@@ -148,16 +148,17 @@ def _with_text(text: int) -> sa.Select[Any]:
     return sa.select(*OF_TICKET).select_from(joined).where(_text.id == text)
 
 
-def _decided(row: Any, ticket_id: str, lanes: Iterable[Lane]) -> Decided:
+def _decided(row: Any, ticket_id: str, lanes: Iterable[Lane], *, sees_all: bool) -> Decided:
     """An outcome as it may be told while its text waits in these lanes.
 
     Of a probe, also one that was answered, what was told when it was decided: that a person decides. That another ticket was accepted is
-    what became of it, and told even where it is in a planned sample: others act on it.
+    what became of it, and told even where it is in a planned sample to those who act on it. Who may be
+    asked for a second opinion is told of neither.
     """
     outcome = outcome_of(row, ticket_id=ticket_id, text="")
     blind_lanes: list[Literal["probe", "sample", "second"]] = [lane for lane in lanes if lane != "pending"]
     if row.probe is not None or "probe" in blind_lanes:
         outcome = blind(outcome)
-    elif blind_lanes and isinstance(outcome, Pending):
+    elif blind_lanes and (isinstance(outcome, Pending) or ("second" in blind_lanes and not sees_all)):
         outcome = Pending(suggestion=None, reasons=(Reason(code=blind_lanes[0]),), ticket_id=ticket_id, recalled=True)
     return Decided(outcome=outcome, version=row.run_id, text_id=row.ticket_text_id, at=moment(row.created_at))

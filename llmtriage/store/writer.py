@@ -9,6 +9,8 @@ import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from llmtriage.errors import StoreError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -69,14 +71,20 @@ def _work(jobs: queue.SimpleQueue[_Job[T, R] | None], commit: Callable[[Sequence
         _together([job for job in group if job and job[1].set_running_or_notify_cancel()], commit)
 
 
+def is_everybodys(error: BaseException) -> bool:
+    """Whether what failed for several would fail for each of them alone, and each would wait as long to learn it."""
+    return not isinstance(error, Exception) or (isinstance(error, StoreError) and error.is_away)
+
+
 def _together(group: list[_Job[T, R]], commit: Callable[[Sequence[T]], Sequence[R]]) -> None:
     if not group:
         return
     try:
         became = commit([item for items, _ in group for item in items])
     except BaseException as error:  # noqa: BLE001 - whatever it is must reach who waits
-        if len(group) == 1:
-            group[0][1].set_exception(error)
+        if len(group) == 1 or is_everybodys(error):
+            for _, done in group:
+                done.set_exception(error)
             return
         for job in group:  # one caller's items must not fail another's
             _together([job], commit)

@@ -20,11 +20,11 @@ from llmtriage.service.together import Together
 class Desk:
     """Decides on groups, and notes them; the first is held until somebody says so."""
 
-    def __init__(self, bad: str = "") -> None:
-        """Fail where the ticket `bad` is among them."""
+    def __init__(self, bad: str = "", *, is_away: bool = False) -> None:
+        """Fail where the ticket `bad` is among them; `is_away`: as a store does that nobody reaches."""
         self.groups: list[list[str]] = []
         self.begun, self.go = asyncio.Event(), asyncio.Event()
-        self._bad = bad
+        self._bad, self._is_away = bad, is_away
 
     async def decide(self, tickets: Sequence[Ticket]) -> Any:
         """What became of them: their own texts."""
@@ -32,7 +32,7 @@ class Desk:
         self.begun.set()
         await self.go.wait()
         if self._bad in self.groups[-1]:
-            raise StoreError("cannot be kept", store="here")
+            raise StoreError("cannot be kept", store="here", is_away=self._is_away)
         return "v1", [one.content for one in tickets]
 
 
@@ -66,6 +66,20 @@ async def test_a_ticket_that_fails_fails_alone() -> None:
     found: list[Any] = await asyncio.gather(*first, *others, return_exceptions=True)
     assert [one if isinstance(one, StoreError) else one[1] for one in found] == ["a", "b", found[2], "c"]
     assert isinstance(found[2], StoreError)
+
+
+async def test_a_store_that_is_away_is_waited_for_once() -> None:
+    """Not by each of those who came together, one after another."""
+    desk = Desk(bad="退款", is_away=True)
+    together = Together(desk)
+    first = calls(together, ["a"])
+    await desk.begun.wait()
+    others = calls(together, ["b", "退款", "c"])
+    await asyncio.sleep(0)
+    desk.go.set()
+    found = await asyncio.gather(*first, *others, return_exceptions=True)
+    assert [isinstance(one, StoreError) for one in found] == [False, True, True, True]
+    assert desk.groups == [["a"], ["b", "退款", "c"]]
 
 
 async def test_who_waits_no_longer_is_left_out() -> None:

@@ -82,7 +82,7 @@ def test_disagreements_are_listed_without_names(store: SqlStore) -> None:
     ]
     assert "王芳" not in repr(found)
     assert disagreements(store.database, limit=1) == found[:1]
-    assert disagreements(store.database, limit=1, before=found[0].entry) == found[1:]
+    assert disagreements(store.database, limit=1, before=found[0].number) == found[1:]
     assert store.queue.item(found[0].entry).ticket.id == "T3"
 
 

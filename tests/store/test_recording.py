@@ -271,6 +271,7 @@ def test_nothing_is_told_of_a_probe_that_waits(open_store: OpenStore) -> None:
     assert (other.own, other.told) == (False, replace(accepted(), ticket_id="T3"))
     assert [(row.kind, row.probe) for row in rows(later, schema.outcome)] == [("accepted", 0.02)] * 2 + [("accepted", None)]
     assert [row.kind for row in rows(later, schema.event)] == ["probe", "probe", "outcome"]
+    assert {row.kind: row.n for row in rows(later, schema.daily_count)} == {"probe": 1, "accepted": 1}  # it was drawn once
     answer(later, entries(later)[0])
     (known,) = recall(later, ticket(), run=OTHER_RUN)
     assert known is not None

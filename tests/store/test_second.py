@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, get_args
 
 import pytest
-from decided import OTHER_RUN, decision, entries, pending, record, rows, ticket
+from decided import OTHER_RUN, accepted, decision, entries, pending, record, rows, ticket
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from store.conftest import OpenStore
@@ -17,6 +17,7 @@ from llmtriage.outcomes import Reason
 from llmtriage.reviewing import Filled, Filters, Item, Order
 from llmtriage.store import SqlStore, answered, erasing, example_sets, schema
 from llmtriage.store.records import draw
+from llmtriage.store.ticket_history import history
 
 __all__ = ["later"]  # the fixture
 
@@ -267,6 +268,41 @@ def test_an_answered_entry_tells_nothing_while_a_second_opinion_waits(store: Sql
     answer(store, second_of(store), "李强", "login")
     told = store.queue.item(first.entry)
     assert (told.blind, told.suggestion, [one.category for one in store.queue.answers_to(told)]) == (False, "refund", ["parcel"])
+
+
+def test_where_a_ticket_went_since_is_not_told_to_who_may_be_asked(store: SqlStore) -> None:
+    """Another version accepts the text that people are asked about; who acts on it is told."""
+    first_answer(store)
+    record(store, decision(ticket("退款什么时候到账"), accepted("login"), run=OTHER_RUN))
+    for sees_all, told in ((True, "login"), (False, None)):
+        known = history(store.database, "T1", sees_all=sees_all)
+        assert known.outcomes[0].version == OTHER_RUN.id
+        assert getattr(known.outcomes[0].outcome, "category", None) == told
+
+
+def test_an_answered_text_that_is_drawn_as_a_probe_tells_nothing_and_waits_nowhere_else(open_store: OpenStore) -> None:
+    """Neither by its first entry nor by taking the answer back."""
+    store = open_store()
+    record(store, decision(ticket(), pending()))
+    (first,) = store.queue.claim("王芳")
+    answer(store, first, "王芳", "parcel")
+    record(open_store(), decision(ticket(), accepted("login"), run=OTHER_RUN, probe=0.5))
+    asked = store.queue.item(first.entry)
+    assert (asked.state, asked.blind, asked.suggestion, asked.reasons) == ("done", True, None, (Reason(code="probe"),))
+    assert store.queue.answers_to(asked) == ()
+    _, item = store.queue.undo("王芳", first.entry)
+    assert item.state == "withdrawn"
+    assert [entry.lane for entry in entries(store)] == ["probe"]
+
+
+def test_an_answer_that_is_asked_for_again_is_no_example_to_who_may_be_asked(store: SqlStore, open_store: OpenStore) -> None:
+    """Of a ticket like it; once the second one is there, it is."""
+    first = first_answer(store)
+    record(store, decision(ticket("退款什么时候能到账", "T9"), pending()))
+    like = store.queue.item("T9")
+    assert store.queue.similar(like) == ()
+    answer(store, second_of(store, "赵敏"), "赵敏", "parcel")
+    assert [label.text_id for label in open_store(second=1.0).queue.similar(like)] == [first.text_id]
 
 
 def test_a_second_opinion_taken_back_after_the_first_waits_no_longer(store: SqlStore) -> None:

@@ -22,7 +22,7 @@ from llmtriage.service.serving import Service
 from llmtriage.store import SqlStore, database, inbox, schema
 from llmtriage.store.database import Database
 
-_NO_ANSWER = r"the server does not answer in time; see whether it runs and how busy it is; nothing was changed"
+_NO_ANSWER = r"the server does not answer in time; see whether it runs and how busy it is, and whether it was kept"
 
 
 @pytest.fixture(autouse=True)

@@ -267,7 +267,7 @@ def disagreements_data(
     service = service_of(request)
     found = disagreements(service.store.database, service.taxonomy, limit=limit + 1, before=before)
     items = [DisagreementOut.model_validate(one) for one in found[:limit]]
-    return DisagreementsOut(items=items, next=items[-1].entry if len(found) > limit else None)
+    return DisagreementsOut(items=items, next=found[limit - 1].number if len(found) > limit else None)
 
 
 def _told(agreement: Agreement) -> AgreementOut:

@@ -145,7 +145,7 @@ def ticket(
 ) -> TicketOut:
     """What was decided of a ticket, its places in the queue, and the answers that stand. Of a probe nothing that a model said.
 
-    While a second opinion waits, a caller who may review and has not the scope admin sees no answer to it.
+    While a second opinion waits, a caller who may review and has not the scope admin sees neither an answer to it nor where it went.
     """
     may_review = "review" in caller.scopes
     if text and not may_review:

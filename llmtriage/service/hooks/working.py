@@ -95,6 +95,12 @@ class Working:
             await self._by_itself(received, type(error).__name__)
         else:
             await asyncio.to_thread(inbox.done, self._store, [one.id for one in received])
+            self._settled(received)
+
+    def _settled(self, received: Sequence[Received]) -> None:
+        """These are no longer held by this process."""
+        settled = {one.id for one in received}
+        self._left = [number for number in self._left if number not in settled]
 
     async def _by_itself(self, received: Sequence[Received], fault: str) -> None:
         if len(received) > 1:
@@ -103,3 +109,4 @@ class Working:
             return
         _log.error("message %d waits: it cannot be decided now (%s)", received[0].id, fault)
         await asyncio.to_thread(inbox.give_back, self._store, [received[0].id], seconds=_LATER)
+        self._settled(received)

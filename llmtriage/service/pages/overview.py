@@ -115,7 +115,7 @@ def differences(
         person=person,
         figures=figures,
         found=[_different(service, one, words.language) for one in listed],
-        older=listed[-1].entry if len(found) > _LISTED else None,
+        older=listed[-1].number if len(found) > _LISTED else None,
     )
 
 
