@@ -80,6 +80,7 @@ class Metrics:
         Gauge("llmtriage_build_info", "The version of this program.", ["version"], registry=own).labels(__version__).set(1)
         self._reading = threading.Lock()
         self._read_at = self._audited_at = -math.inf
+        self._sees = True  # whether the store could be read when it was last looked at
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request.
@@ -113,14 +114,24 @@ class Metrics:
         """Count a line of the log that is lost."""
         self._dropped.inc()
 
-    def page(self, store: SqlStore, triage: Triage, *, backend_is_up: bool) -> bytes:
-        """All figures as Prometheus reads them; the queue is looked at every five seconds at most, probes every five minutes."""
+    def page(self, store: SqlStore, triage: Triage, *, backend_is_up: bool, store_is_silent: bool = False) -> bytes:
+        """All figures as Prometheus reads them; the queue is looked at every five seconds at most, probes every five minutes.
+
+        Args:
+            store: What is looked at.
+            triage: What decides.
+            backend_is_up: Whether its engine works.
+            store_is_silent: Whether the store could not be read a moment ago; then it is not asked again while somebody waits for the figures.
+        """
         self._backend.set(backend_is_up)
         with self._reading:
-            if time.monotonic() - self._read_at > _FRESH:
+            if store_is_silent:
+                self._lose_sight()
+                self._read_at = -math.inf
+            elif time.monotonic() - self._read_at > _FRESH:
                 self._look(store)
                 self._read_at = time.monotonic()
-            if time.monotonic() - self._audited_at > _AUDITED:
+            if self._sees and time.monotonic() - self._audited_at > _AUDITED:
                 self._audit(store, triage)
                 self._audited_at = time.monotonic()
         return generate_latest(self._registry)
@@ -151,17 +162,23 @@ class Metrics:
             counts = store.queue.counts()
             messages, oldest = inbox.backlog(store)
         except StoreError:
-            self._store.set(0)
-            self._open.clear()
-            for gauge in (self._oldest, self._inbox, self._inbox_oldest):
-                gauge.set(math.nan)
+            self._lose_sight()
             return
         self._store.set(1)
+        self._sees = True
         for lane in get_args(Lane):
             self._open.labels(lane).set(counts.lanes.get(lane, 0))
         self._oldest.set(_age(None if counts.oldest is None else counts.oldest.timestamp()))
         self._inbox.set(messages)
         self._inbox_oldest.set(_age(None if oldest is None else oldest / 1e6))
+
+    def _lose_sight(self) -> None:
+        """Of the store: what was read of it is no longer told."""
+        self._store.set(0)
+        self._sees = False
+        self._open.clear()
+        for gauge in (self._oldest, self._inbox, self._inbox_oldest):
+            gauge.set(math.nan)
 
 
 def _reason(outcome: Outcome) -> str:

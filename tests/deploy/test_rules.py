@@ -51,7 +51,10 @@ _GIVEN_UP = 'llmtriage_deliveries_total{callback="crm",result="given_up"}'
 Series = dict[str, str]
 CASES: dict[str, list[tuple[Series, Series]]] = {
     "LlmtriageDown": [({'up{job="llmtriage"}': "0x30"}, {'up{job="llmtriage"}': "1x30"})],
-    "LlmtriageStoreDown": [({"llmtriage_store_up": "0x30"}, {"llmtriage_store_up": "1x30"})],
+    "LlmtriageStoreDown": [
+        ({"llmtriage_store_up": "0x30"}, {"llmtriage_store_up": "1x30"}),
+        ({"llmtriage_store_up": "1x3 0x1 _x20"}, {"llmtriage_store_up": "1x3 0x1 1x20"}),  # it told so, and then nothing more
+    ],
     "LlmtriageBackendDown": [({"llmtriage_backend_up": "0x30"}, {"llmtriage_backend_up": "1x30"})],
     "LlmtriageErrors": [
         ({_REQUESTS % 503: "0+2x30", _REQUESTS % 200: "0+98x30"}, {_REQUESTS % 503: "0x30", _REQUESTS % 200: "0+98x30"})

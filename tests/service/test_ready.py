@@ -16,6 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 from serving import Served, started
 
+from llmtriage.errors import StoreError
 from llmtriage.service import readiness
 from llmtriage.store import SqlStore, keys, recording
 
@@ -159,7 +160,7 @@ def test_what_is_wrong_is_told_to_who_shows_a_key(serve: Serve) -> None:
 
 
 def test_the_figures_are_told_while_the_store_is_gone(serve: Serve, tmp_path: Path) -> None:
-    """To a key that could be used a moment ago; of others nobody can say whether they could."""
+    """To a key that could be used in the last hour, and nothing else to it after a minute; of others nobody can say whether they could."""
     served, clock = serve(), [0.0]
     access = served.client.app.state.access  # type: ignore[attr-defined]
     access.remembered._clock = lambda: clock[0]
@@ -175,11 +176,39 @@ def test_the_figures_are_told_while_the_store_is_gone(serve: Serve, tmp_path: Pa
         assert "llmtriage_store_up 0.0" in page.text
         assert 'llmtriage_http_requests_total{method="GET",route="/metrics",status="200"} 2.0' in page.text
         assert served.client.get("/ready", headers=known).json()["store"] == "the file is gone"
+        assert served.client.get("/categories", headers=known).status_code == 403
         for key in (unknown, revoked):
             assert served.client.get("/metrics", headers=key).status_code == 503
         clock[0] += 0.1
+        assert served.client.get("/categories", headers=known).status_code == 503
+        clock[0] = 3600
+        assert "llmtriage_store_up 0.0" in served.client.get("/metrics", headers=known).text
+        clock[0] += 0.1
         assert served.client.get("/metrics", headers=known).status_code == 503
     assert served.client.get("/metrics", headers=unknown).status_code == 200
+
+
+def test_a_store_that_just_failed_is_asked_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the key, not for the figures too, nor for the next key within seconds: who reads the figures does not wait for long."""
+    served, clock, looks = serve(), [0.0], list[str]()
+    access = served.client.app.state.access  # type: ignore[attr-defined]
+    access.remembered._clock = lambda: clock[0]
+    known = _key(served)
+    assert "llmtriage_store_up 1.0" in served.client.get("/metrics", headers=known).text
+
+    def hangs(*_: Any, **__: Any) -> None:
+        looks.append("look")
+        raise StoreError("the server does not answer in time", store="x")
+
+    with monkeypatch.context() as away:
+        away.setattr(keys, "find", hangs)
+        away.setattr(type(served.store.queue), "counts", hangs)
+        for at, asked in ((1.0, 1), (2.0, 1), (7.0, 2)):
+            clock[0] = at
+            assert "llmtriage_store_up 0.0" in served.client.get("/metrics", headers=known).text
+            assert len(looks) == asked
+    clock[0] = 13.0
+    assert "llmtriage_store_up 1.0" in served.client.get("/metrics", headers=known).text
 
 
 def test_a_key_that_expires_meanwhile_is_refused(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -14,6 +14,7 @@ from fastapi.security.utils import get_authorization_scheme_param
 from llmtriage.errors import StoreError
 from llmtriage.service.access.hosts import check_origin, is_forwarded
 from llmtriage.service.access.people import check_token, signed_in
+from llmtriage.service.access.remembered import MOMENT, OUTAGE
 from llmtriage.service.access.state import access_of
 from llmtriage.service.problems import Problem
 from llmtriage.service.serving import service_of
@@ -24,8 +25,10 @@ from llmtriage.store.records import secret_hash
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+_Said = TypeVar("_Said")
 _BEARER = HTTPBearer(scheme_name="key", bearerFormat="lt_...", description="A key of `llmtriage keys create`.", auto_error=False)
 _SAFE = ("GET", "HEAD", "OPTIONS")
+_FIGURES = "/metrics"
 _MAKE_ONE = "make a key with: llmtriage keys create"
 
 
@@ -95,7 +98,7 @@ def may(scope: Scope) -> Callable[..., Awaitable[Caller]]:
 
 def _by_key(request: Request, secret: str) -> Caller:
     database = service_of(request).store.database
-    key = access_of(request).remembered.ask(secret_hash(secret), lambda: keys.find(database, secret))
+    key = _ask(request, secret_hash(secret), lambda: keys.find(database, secret))
     if key is None or not key.is_usable:
         challenge = 'Bearer error="invalid_token"'
         raise Problem(401, "this key cannot be used", _MAKE_ONE, headers={"WWW-Authenticate": challenge})
@@ -107,7 +110,13 @@ def _is_open(request: Request) -> bool:
     service = service_of(request)
     if not service.settings.is_alone or is_forwarded(request):
         return False
-    return not access_of(request).remembered.ask("keys", lambda: keys.exist(service.store.database))
+    return not _ask(request, "keys", lambda: keys.exist(service.store.database))
+
+
+def _ask(request: Request, about: object, look: Callable[[], _Said | None]) -> _Said | None:
+    """What the store says, or said: for who reads figures alone it counts longer, so that they tell of an outage. Raises StoreError."""
+    longest = OUTAGE if request.scope["path"] == _FIGURES else MOMENT
+    return access_of(request).remembered.ask(about, look, longest=longest)
 
 
 def _at_this_machine(request: Request) -> Caller:

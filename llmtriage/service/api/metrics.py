@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from llmtriage.service.access import Caller, may
+from llmtriage.service.access.state import access_of
 from llmtriage.service.serving import service_of
 
 router = APIRouter(tags=["service"])
@@ -25,5 +26,10 @@ _EXAMPLE = '# TYPE llmtriage_queue_open gauge\nllmtriage_queue_open{lane="pendin
 def metrics(request: Request, _: Annotated[Caller, Depends(may("admin"))]) -> PlainTextResponse:
     """Requests, outcomes, tokens, money and what waits for a person."""
     service = service_of(request)
-    page = service.metrics.page(service.store, service.versions.current.triage, backend_is_up=not service.trouble)
+    page = service.metrics.page(
+        service.store,
+        service.versions.current.triage,
+        backend_is_up=not service.trouble,
+        store_is_silent=access_of(request).remembered.store_is_silent,
+    )
     return PlainTextResponse(page, media_type=CONTENT_TYPE_LATEST)
