@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from dataclasses import replace
@@ -12,8 +13,9 @@ from fastapi.testclient import TestClient
 from reviewing_pages import Serve, answer, enqueue, field, person
 
 from llmtriage.errors import StoreError
-from llmtriage.service.pages import rendering
+from llmtriage.service.pages import faults, rendering
 from llmtriage.service.pages.words import WORDS
+from llmtriage.service.problems import Problem
 from llmtriage.store import Queue, sessions
 
 STATIC = Path(rendering.__file__).parent / "static"
@@ -224,6 +226,31 @@ def test_a_store_that_is_away_is_told(serve: Serve, monkeypatch: pytest.MonkeyPa
     assert "服务暂时无法工作" in told.text
     assert '<a class="button main" href="/review/1">重试</a>' in told.text
     assert told.headers["retry-after"]
+
+
+@pytest.mark.parametrize(("fault", "is_asked"), [(StoreError("the store is away", store="x"), False), (Problem(404, "无"), True)])
+def test_who_is_signed_in_is_looked_up_beside_the_loop(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, fault: Exception, *, is_asked: bool
+) -> None:
+    """And not at all in a store that is away: others would wait meanwhile."""
+    beside: list[bool] = []
+
+    def look(_: object) -> None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            beside.append(True)
+        else:
+            beside.append(False)
+
+    def broken(*_: object, **__: object) -> None:
+        raise fault
+
+    browser = person(serve())
+    monkeypatch.setattr(Queue, "history", broken)
+    monkeypatch.setattr(faults, "signed_in", look)
+    assert browser.get("/review/history").status_code in (404, 503)
+    assert beside == [True] * is_asked
 
 
 @pytest.mark.parametrize(("language", "said"), [("en", "There is nothing here"), ("zh", "这里没有内容")])

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from llmtriage.errors import LlmtriageError
+from llmtriage.errors import LlmtriageError, StoreError
 from llmtriage.service.access.people import signed_in
 from llmtriage.service.pages.rendering import page
 from llmtriage.service.problems import Problem, problem_of, response
@@ -34,7 +35,7 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except (Problem, LlmtriageError, RequestValidationError, HTTPException) as error:
-                return _told(request, problem_of(error))
+                return await run_in_threadpool(_told, request, error)
 
         return told
 
@@ -44,20 +45,22 @@ def install(app: FastAPI) -> None:
 
     def tell(request: Request, error: HTTPException) -> Response:
         if "text/html" in request.headers.get("accept", ""):
-            return _told(request, problem_of(error))
+            return _told(request, error)
         return response(problem_of(error), getattr(request.state, "id", None))
 
     app.add_exception_handler(HTTPException, tell)  # type: ignore[arg-type]
 
 
-def _told(request: Request, problem: Problem) -> Response:
+def _told(request: Request, error: Exception) -> Response:
+    """To be called in a thread: who is signed in stands in the store."""
+    problem = problem_of(error)
     if 300 <= problem.status < 400:
         return _sent(request, problem)
     says_more = problem.title != HTTPStatus(problem.status).phrase
     told = page(
         request,
         "error.html.j2",
-        person=_person(request),
+        person=None if isinstance(error, StoreError) else _person(request),
         status=problem.status,
         title=problem.title if says_more else "",
         detail=problem.detail,
@@ -67,7 +70,7 @@ def _told(request: Request, problem: Problem) -> Response:
 
 
 def _person(request: Request) -> Person | None:
-    """Who is signed in, as far as that can be found out: the store may be what went wrong."""
+    """Who is signed in, as far as that can be found out."""
     try:
         return signed_in(request)
     except (Problem, LlmtriageError):
