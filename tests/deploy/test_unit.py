@@ -57,11 +57,13 @@ def test_it_writes_only_what_is_its_own() -> None:
     assert "ReadWritePaths" not in service
     text = UNIT.read_text(encoding="utf-8")
     assert re.findall(r"^Environment=(\w+)=(\S+)$", text, flags=re.MULTILINE) == [
-        ("PGPASSFILE", "%d/pgpass"),
+        ("PGPASSFILE", f"%t/{service['RuntimeDirectory']}/pgpass"),
         ("LLMTRIAGE_STORE", f"/var/lib/{service['StateDirectory']}/llmtriage.db"),
         ("LLMTRIAGE_CACHE_DIR", f"/var/cache/{service['CacheDirectory']}"),
     ]
     assert service["LoadCredential"] == "pgpass:/etc/llmtriage/pgpass"
     assert service["SetCredential"] == "pgpass:#"  # without the file it starts all the same
+    copied = "/usr/bin/install -m 0600 ${CREDENTIALS_DIRECTORY}/pgpass %t/llmtriage/pgpass"
+    assert (service["ExecStartPre"], service["RuntimeDirectoryMode"]) == (copied, "0700")
     assert service.keys() >= {"MemoryMax", "TasksMax"}
     check_command(service["ExecStart"].split()[1:])
