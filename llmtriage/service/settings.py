@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from llmtriage.errors import InputError, short
 from llmtriage.settings import CallbackSettings, HookSettings
@@ -45,7 +45,7 @@ class ServiceSettings(BaseModel):
     form_bytes: Annotated[int, Field(gt=0)] = 128 * 2**10
     body_bytes: Annotated[int, Field(gt=0)] = 2 * 2**20
     batch_bytes: Annotated[int, Field(gt=0)] = 20 * 2**20
-    bodies_bytes: Annotated[int, Field(gt=0)] = 256 * 2**20
+    bodies_bytes: Annotated[int, Field(gt=0)] = 64 * 2**20
     body_seconds: Annotated[float, Field(gt=0)] = 20.0
     arriving: Annotated[int, Field(ge=1)] = 4096
     in_flight: Annotated[int, Field(ge=1)] = 512
@@ -67,6 +67,11 @@ class ServiceSettings(BaseModel):
         """Whether it was also told of no proxy and of no other name: what calls it is on this machine."""
         return self.is_local and self.user_header is None and not self.hosts
 
+    @property
+    def unknown_bytes(self) -> int:
+        """Of `bodies_bytes`, what those may take of whom nothing is known, forms and messages to hooks: a quarter, and as much as one needs."""
+        return max(self.bodies_bytes // 4, self.form_bytes, self.body_bytes)
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_addresses(cls, given: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,3 +82,14 @@ class ServiceSettings(BaseModel):
                 remedy = "write it like 10.0.0.2 or 10.0.0.0/24"
                 raise InputError(f"not an address: {short(one)!r}", field="--trusted-proxy", remedy=remedy) from None
         return given
+
+    @model_validator(mode="after")
+    def _has_room_for_one(self) -> Self:
+        flag, longest = max(
+            (("--batch-bytes", self.batch_bytes), ("--body-bytes", self.body_bytes), ("--form-bytes", self.form_bytes)),
+            key=lambda limit: limit[1],
+        )
+        if self.bodies_bytes < longest:
+            problem = f"all bodies together may have {self.bodies_bytes} bytes, and one alone {longest} ({flag})"
+            raise InputError(problem, field="--bodies-bytes", remedy=f"raise it to {longest} or more, or lower {flag}")
+        return self

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from hooked import SECRET
 from serving import Served, listening
 from starlette.requests import Request
 
@@ -20,6 +21,7 @@ from llmtriage.service.edge import json_body
 from llmtriage.store import keys
 
 Serve = Callable[..., Served]
+HOOKS = {"crm": {"secret_env": "CRM_SECRET"}}
 TICKET = {"content": "我的包裹还没有到"}
 
 
@@ -96,7 +98,7 @@ def test_what_anybody_may_send_is_short(serve: Serve) -> None:
 
 def test_all_bodies_together_have_a_bound(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that arrive and those that are worked on; each gives back what it held."""
-    served = serve(bodies_bytes=3000)
+    served = serve(bodies_bytes=3000, batch_bytes=3000, body_bytes=3000, form_bytes=3000)
     begun, go_on = threading.Event(), threading.Event()
     decide = type(served.service).decide
 
@@ -113,7 +115,7 @@ def test_all_bodies_together_have_a_bound(serve: Serve, monkeypatch: pytest.Monk
         first = threading.Thread(target=lambda: statuses.append(httpx2.post(f"{url}/classify/single", json=long).status_code))
         first.start()
         assert begun.wait(10)
-        with _begun(port, _head(5000) + b"x" * 1900):
+        with _begun(port, _head(3000) + b"x" * 1900):
             _soon(lambda: client.post("/classify/single", json=long).status_code == 503)
             refused = client.post("/classify/single", json=long)
             assert (refused.headers["retry-after"], refused.json()["title"]) == ("1", "too much is sent at a time")
@@ -124,6 +126,30 @@ def test_all_bodies_together_have_a_bound(serve: Serve, monkeypatch: pytest.Monk
             assert client.post("/classify/single", json=long).status_code == 200
         whole = {"content": "x" * 2900}
         _soon(lambda: client.post("/classify/single", json=whole).status_code == 200)
+
+
+def test_what_comes_to_no_hook_is_short(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As what anybody may send; to one that there is it may be as long as a ticket."""
+    monkeypatch.setenv("CRM_SECRET", SECRET)
+    client = serve(form_bytes=1000, hooks=HOOKS).client
+    assert [client.post("/hooks/erp", content=b"x" * length).status_code for length in (1000, 1001)] == [404, 413]
+    assert client.post("/hooks/crm", content=b"x" * 1001).status_code == 401
+
+
+def test_strangers_leave_room_for_the_others(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forms and messages to hooks have a share of all bodies, together."""
+    monkeypatch.setenv("CRM_SECRET", SECRET)
+    served = serve(bodies_bytes=4000, batch_bytes=1000, body_bytes=1000, form_bytes=1000, hooks=HOOKS)
+    form = _head(1000, path="/login", kind="application/x-www-form-urlencoded") + b"x" * 900
+    with listening(served.service) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
+
+        def hooked() -> int:
+            return client.post("/hooks/crm", content=b"x" * 200).status_code
+
+        with _begun(port, form):
+            _soon(lambda: hooked() == 503)
+            assert client.post("/classify/single", json={"content": "x" * 900}).status_code == 200
+        _soon(lambda: hooked() == 401)
 
 
 def test_long_json_is_read_beside_the_loop(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

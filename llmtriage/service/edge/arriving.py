@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,17 +43,17 @@ class Arriving:
         """Take the limits from the settings."""
         self._app, self._settings = app, settings
         self._waiting = 0
-        self._held = 0  # bytes of bodies that come or are worked on
+        self._held = Counter[bool]()  # bytes of bodies that come or are worked on, by whether their sender is known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http" or not _has_body(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
-        incoming = Incoming(receive)
-        with self._share() as hold:
+        incoming, kind = Incoming(receive), _kind(scope)
+        with self._share(is_known=kind == "json") as hold:
             try:
-                body = await self._body(scope, incoming, hold)
+                body = await self._body(scope, kind, incoming, hold)
             except ClientDisconnect:
                 return
             except (Problem, LlmtriageError) as error:
@@ -62,12 +63,10 @@ class Arriving:
                 return
         await refuse(problem, scope, incoming, send)
 
-    async def _body(self, scope: Scope, receive: Receive, hold: Callable[[int], None]) -> bytes:
+    async def _body(self, scope: Scope, kind: _Kind, receive: Receive, hold: Callable[[int], None]) -> bytes:
         """Raises Problem, ClientDisconnect, StoreError."""
-        headers = Headers(scope=scope)
-        kind = "signed" if scope["path"].startswith(_SIGNED) else _kind(headers)
         most = self._most(scope["path"], kind)
-        declared = headers.get("content-length", "")
+        declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal() and _number(declared) > most:
             raise _too_long(most)
         with self._place():
@@ -81,8 +80,9 @@ class Arriving:
         return body
 
     def _most(self, path: str, kind: _Kind) -> int:
-        """The longest body: what everybody may send is short, but for what is signed."""
-        if kind in ("form", "other"):
+        """The longest body: what everybody may send is short, but for what is signed for a hook that there is."""
+        is_nobodys = kind == "signed" and path.removeprefix(_SIGNED) not in self._settings.hooks
+        if is_nobodys or kind in ("form", "other"):
             return self._settings.form_bytes
         return self._settings.batch_bytes if path in _BATCHES else self._settings.body_bytes
 
@@ -106,29 +106,35 @@ class Arriving:
             self._waiting -= 1
 
     @contextmanager
-    def _share(self) -> Iterator[Callable[[int], None]]:
-        """What one request holds of the memory for bodies, until it is answered; what is given raises Problem where no more is left."""
+    def _share(self, *, is_known: bool) -> Iterator[Callable[[int], None]]:
+        """What one request holds of the memory for bodies, until it is answered; what is given raises Problem where no more is left.
+
+        Forms and messages to hooks, whose sender is not known by then, have a share that leaves room for the others.
+        """
         own = 0
 
         def hold(count: int) -> None:
             nonlocal own
-            if self._held + count > self._settings.bodies_bytes:
+            is_too_much = self._held.total() + count > self._settings.bodies_bytes
+            if is_too_much or (not is_known and self._held[False] + count > self._settings.unknown_bytes):
                 raise Problem(503, "too much is sent at a time", "come again in a moment", headers=_SOON)
-            self._held += count
+            self._held[is_known] += count
             own += count
 
         try:
             yield hold
         finally:
-            self._held -= own
+            self._held[is_known] -= own
 
 
 def _has_body(headers: Headers) -> bool:
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
-def _kind(headers: Headers) -> _Kind:
-    said = headers.get("content-type", "").partition(";")[0].strip().lower()
+def _kind(scope: Scope) -> _Kind:
+    if scope["path"].startswith(_SIGNED):
+        return "signed"
+    said = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
     if said == "application/json" or (said.startswith("application/") and said.endswith("+json")):
         return "json"
     return "form" if said in _FORMS else "other"
