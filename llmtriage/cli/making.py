@@ -68,13 +68,14 @@ def _refuse_both(name: str) -> None:
         raise InputError("--store and --no-store exclude each other", remedy="leave one of them out")
 
 
-def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool, **more: Any) -> Triage:
+def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool, closes: bool = True, **more: Any) -> Triage:
     """A `Triage` from the flags of `triage_options`, which are taken out of `flags`, and of `column_options` if there.
 
     Args:
         flags: As click read them.
         settings: Of engines.
         quiet: No notices.
+        closes: Whether the end of the command closes it; else whoever asked for it does.
         more: Further arguments of `Triage`.
     """
     from llmtriage.routing import Policy
@@ -98,7 +99,8 @@ def make_triage(flags: dict[str, Any], settings: Settings, *, quiet: bool, **mor
         **given,
         **more,
     )
-    click.get_current_context().call_on_close(triage.close)
+    if closes:
+        click.get_current_context().call_on_close(triage.close)
     return triage
 
 

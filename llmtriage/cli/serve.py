@@ -87,7 +87,7 @@ def serve(context: click.Context, /, *, quiet: bool, **flags: Any) -> None:
 
     def build() -> Triage:
         with context.scope(cleanup=False):  # the flags of this command, in the thread that builds
-            return make_triage(dict(flags), settings, quiet=quiet, store=store, probe=probe)
+            return make_triage(dict(flags), settings, quiet=quiet, closes=False, store=store, probe=probe)
 
     def told(url: str, triage: Triage) -> None:
         decides = f"{triage.backend.name}, {len(triage.taxonomy.leaves)} categories, store {store.name}"

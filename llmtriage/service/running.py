@@ -59,8 +59,11 @@ def serve(
 async def _serve(service: Service, tell: Callable[[str, Triage], None]) -> None:
     settings = service.settings
     decides = await service.versions.take_over()  # what cannot work stops here, with its own error
-    app = create_app(service)
-    listening = _listen(settings.host, settings.port)
+    try:
+        app, listening = create_app(service), _listen(settings.host, settings.port)
+    except BaseException:
+        await service.versions.aclose()
+        raise
     config = uvicorn.Config(
         app,
         log_config=None,

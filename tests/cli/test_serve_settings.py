@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from llmtriage import Triage
 from llmtriage.service import running
 from llmtriage.service.settings import ServiceSettings
 
@@ -75,3 +76,26 @@ def test_a_limit_is_a_number_above_nothing(cli: Cli) -> None:
         done = cli("serve", flag, "0")
         assert done.code == 2
         assert flag in done.err
+
+
+@pytest.mark.parametrize("flag", ["--batch-bytes", "--body-bytes", "--form-bytes"])
+def test_all_bodies_have_room_for_the_longest(cli: Cli, flag: str) -> None:
+    """Else no such request would ever be taken: one line says so, and how to mend it."""
+    done = cli("serve", flag, 70_000_000)
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert "--bodies-bytes" in done.err
+    assert f"raise it to 70000000 or more, or lower {flag}" in done.err
+
+
+def test_what_a_service_builds_is_not_kept_by_the_command(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service closes it when nobody uses it any more: with each reload there is one more."""
+    built, closed = list[Triage](), list[Triage]()
+
+    def close(triage: Triage) -> None:
+        closed.append(triage)
+
+    monkeypatch.setattr(Triage, "close", close)
+    monkeypatch.setattr(running, "serve", lambda _settings, _store, build, **_: built.extend(build() for _ in range(3)))
+    assert cli("serve").code == 0
+    assert (len(built), closed) == (3, [])
