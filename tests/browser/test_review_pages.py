@@ -53,6 +53,16 @@ def test_twenty_tickets_by_keyboard(enter: Enter, house: House, language: str, s
     check_whole(seen)
 
 
+def test_a_category_may_be_called_find(enter: Enter) -> None:
+    """It is chosen like any other: only the button of the search answers nothing."""
+    page = (seen := enter()).page
+    begin(seen)
+    page.locator("button.main").evaluate("one => { one.value = 'find'; }")
+    with page.expect_request(lambda request: request.method == "POST") as asked:
+        page.locator("button.main").click()
+    assert "answer=find" in (asked.value.post_data or "")
+
+
 def test_without_script(enter: Enter, house: House) -> None:
     """The same forms: answer, search, a group of the tree, skip, take back, on a phone."""
     seen = enter(java_script_enabled=False, viewport=PHONE)

@@ -89,7 +89,7 @@
   }
 
   function onSubmit(event) {
-    if (event.submitter?.value === "find") { // what was found is to be chosen, not answered at once
+    if (event.submitter?.name === "action" && event.submitter.value === "find") { // what was found is to be chosen, not answered at once
       event.preventDefault();
       event.stopPropagation();
       return (one("#found button") ?? one("#find")).focus();
