@@ -44,7 +44,7 @@ class Kept:
         """Keep `value` in place of what was known. A folder that cannot be written loses it, with a log line."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(self._path.parent):
+            with _alone(self._path):
                 known = self._known()
                 known.pop(digest(list(key)), None)
                 known[digest(list(key))] = dict(value)
@@ -69,16 +69,20 @@ class Kept:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Until the block ends no other thread or process is in one with this folder. Windows has no such lock: a record may get lost there."""
+def _alone(path: Path) -> Iterator[None]:
+    """Until the block ends no other thread or process is in one with this file.
+
+    Windows has no such lock, nor have some file systems of a network: a record may get lost there.
+    """
     if sys.platform == "win32":
         yield
         return
     import fcntl
 
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)  # NFS locks only what may be written
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # gone with the handle, also after a kill
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)  # gone with the handle, also after a kill
         yield
     finally:
         os.close(handle)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import stat
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -76,3 +80,21 @@ def test_what_several_keep_at_once_is_all_there() -> None:
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda number: KEPT.put({"n": number}, str(number)), range(100)))
     assert [KEPT.get(str(number)) for number in range(100)] == [{"n": number} for number in range(100)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such lock")
+def test_a_file_system_without_locks(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is kept there too; where there are locks, it is a file that may be written that is locked, its owner's alone."""
+    import fcntl
+
+    def refuse(handle: int, _: int) -> None:
+        assert fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_RDWR
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    KEPT.put({"n": 1}, "退款")
+    assert KEPT.get("退款") == {"n": 1}
+    assert {one.name: stat.S_IMODE(one.stat().st_mode) for one in file.parent.iterdir()} == {
+        "some.json": 0o600,
+        "some.json.lock": 0o600,
+    }
