@@ -161,12 +161,16 @@ def failed(store: SqlStore, deliveries: Mapping[int, tuple[int | None, float | N
     Raises:
         StoreError: The store cannot be written.
     """
-    at = now()
-    rows = [
-        {"number": one, "status": status, "next_at": None if wait is None else at + round(wait * 1e6), "delivered_at": None}
-        for one, (status, wait) in deliveries.items()
-    ]
-    _note(store, rows)
+    _note(store, _again(deliveries))
+
+
+def put_off(store: SqlStore, deliveries: Mapping[int, tuple[int | None, float]]) -> None:
+    """Note attempts after which the receiver asked to be left alone: each with the status and the seconds until the next. They do not count.
+
+    Raises:
+        StoreError: The store cannot be written.
+    """
+    _note(store, _again(deliveries), counted=0)
 
 
 def forget(store: SqlStore) -> None:
@@ -206,12 +210,20 @@ def retry(store: SqlStore, callback: str | None = None) -> int:
         return connection.execute(again if callback is None else again.where(_delivery.callback == callback)).rowcount
 
 
-def _note(store: SqlStore, rows: Sequence[Mapping[str, Any]]) -> None:
+def _again(deliveries: Mapping[int, tuple[int | None, float | None]]) -> list[dict[str, Any]]:
+    at = now()
+    return [
+        {"number": one, "status": status, "next_at": None if wait is None else at + round(wait * 1e6), "delivered_at": None}
+        for one, (status, wait) in deliveries.items()
+    ]
+
+
+def _note(store: SqlStore, rows: Sequence[Mapping[str, Any]], *, counted: int = 1) -> None:
     if not rows:
         return
     changed: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in ("status", "next_at", "delivered_at")}
     update = schema.delivery.update().where(_delivery.id == sa.bindparam("number"), _delivery.next_at.is_not(None))
-    update = update.values(**changed, held_until=None, attempts=_delivery.attempts + 1)
+    update = update.values(**changed, held_until=None, attempts=_delivery.attempts + counted)
     named = [{"number": row["number"], **{f"new_{name}": row[name] for name in changed}} for row in rows]
     with store.database.writing() as connection:
         connection.execute(update, named)

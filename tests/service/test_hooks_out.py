@@ -20,7 +20,7 @@ from llmtriage.errors import InputError
 from llmtriage.service.hooks import telling
 from llmtriage.service.hooks.addresses import is_public
 from llmtriage.service.hooks.signing import RefusedError, Standard
-from llmtriage.store import schema
+from llmtriage.store import outbox, schema
 
 Serve = Callable[..., Served]
 LOST = {"id": "T1", "title": "Parcel lost", "content": "My parcel never arrived and nobody answers the phone"}
@@ -137,10 +137,10 @@ def test_a_receiver_that_never_answers_well_is_given_up_and_can_be_seen(serve: S
         assert (row.status, row.attempts, row.delivered_at) == (503, 4, None)
 
 
-def _busy(said: str, status: int) -> Callable[[BaseHTTPRequestHandler, int], None]:
+def _busy(said: str, status: int, name: str = "retry-after") -> Callable[[BaseHTTPRequestHandler, int], None]:
     def answer(request: BaseHTTPRequestHandler, _: int) -> None:
         request.send_response(status)
-        request.send_header("retry-after", said)
+        request.send_header(name, said)
         request.send_header("content-length", "0")
         request.end_headers()
 
@@ -168,13 +168,52 @@ def test_a_receiver_may_ask_to_be_left_alone(serve: Serve, said: str | timedelta
         served = serve(triage={"threshold": 0.0}, callbacks=_callbacks(crm))
         before = time.time()
         served.client.post("/classify/single", json=LOST)
-        [row] = until(lambda: [one for one in rows(served.store, schema.delivery) if one.attempts])
+        [row] = until(lambda: [one for one in rows(served.store, schema.delivery) if one.status])
         late = 1 + time.time() - before
-        assert row.status == status
+        assert (row.status, row.attempts > 0) == (status, not seconds)
         if seconds:
             assert before + seconds - 2 < row.next_at / 1e6 < before + seconds + late
         else:
             assert row.next_at is None or row.next_at / 1e6 < before + late
+
+
+def test_who_asks_to_be_left_alone_is_told_nothing_meanwhile(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither that message again nor another one."""
+    rounds: list[float] = []
+    fill = outbox.fill
+
+    def counted(*given: Any) -> bool:
+        rounds.append(time.monotonic())
+        return fill(*given)
+
+    monkeypatch.setattr(outbox, "fill", counted)
+    with receiver(_busy("120", 429)) as crm:
+        served = serve(triage={"threshold": 0.0}, callbacks=_callbacks(crm))
+        served.client.post("/classify/single", json=LOST)
+        until(lambda: [one for one in rows(served.store, schema.delivery) if one.status])
+        served.client.post("/classify/single", json={**LOST, "id": "T2"})
+        until(lambda: len(rows(served.store, schema.delivery)) == 2)
+        seen = len(rounds)
+        until(lambda: len(rounds) > seen + 2)
+        assert len(crm.heard) == 1
+        assert [(one.status, one.attempts) for one in rows(served.store, schema.delivery)] == [(429, 0), (None, 0)]
+
+
+def test_a_wait_that_the_receiver_asked_for_uses_up_no_attempt(serve: Serve) -> None:
+    """However often it asks for one, it is told in the end."""
+    busy = _busy("20", 503, "retry-after-ms")
+
+    def answer(request: BaseHTTPRequestHandler, number: int) -> int | None:
+        if number > len(telling.WAITS) + 1:
+            return 204
+        busy(request, number)
+        return None
+
+    with receiver(answer) as crm:
+        served = serve(triage={"threshold": 0.0}, callbacks=_callbacks(crm))
+        served.client.post("/classify/single", json=LOST)
+        [row] = until(lambda: _deliveries(served))
+        assert (row.status, row.attempts, len(crm.heard)) == (204, 1, len(telling.WAITS) + 2)
 
 
 def test_gone_is_gone(serve: Serve) -> None:

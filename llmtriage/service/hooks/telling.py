@@ -23,11 +23,14 @@ from llmtriage.service.hooks.signing import Standard
 from llmtriage.store import outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from llmtriage.service.serving import Service
     from llmtriage.settings import CallbackSettings
     from llmtriage.store.outbox import Delivery
+
+    _Failed = dict[int, tuple[int | None, float | None]]
+    _PutOff = dict[int, tuple[int | None, float]]
 
 WAITS = (5, 30, 120, 600, 3600, 6 * 3600, 86_400, 86_400, 86_400)
 """Seconds before each further attempt; after the last one it is given up."""
@@ -112,6 +115,7 @@ class Telling:
         self._service, self._store, self._callback, self._count = service, service.store, callback, count
         self._stopping = asyncio.Event()
         self._forget_at = 0.0
+        self._alone_until = 0.0  # as the receiver asked
 
     def stop(self) -> None:
         """Let `run` end with what is in flight."""
@@ -147,16 +151,26 @@ class Telling:
         """Note what is new and send what is due. Whether there was something."""
         name, settings = self._callback.name, self._callback.settings
         new = await asyncio.to_thread(outbox.fill, self._store, name, settings.events, self._team)
-        due = await asyncio.to_thread(outbox.take, self._store, name, _TOGETHER)
+        due = [] if time.monotonic() < self._alone_until else await asyncio.to_thread(outbox.take, self._store, name, _TOGETHER)
         became = await asyncio.gather(*(self._send(client, one) for one in due))
         arrived = {one.id: end.status for one, end in zip(due, became, strict=True) if end.has_arrived and end.status}
-        failed = {one.id: (end.status, self._wait(one, end)) for one, end in zip(due, became, strict=True) if not end.has_arrived}
+        failed, put_off = self._in_vain([(one, end) for one, end in zip(due, became, strict=True) if not end.has_arrived])
         await asyncio.to_thread(outbox.arrived, self._store, arrived)
         await asyncio.to_thread(outbox.failed, self._store, failed)
+        await asyncio.to_thread(outbox.put_off, self._store, put_off)
         if time.monotonic() > self._forget_at:
             await asyncio.to_thread(outbox.forget, self._store)
             self._forget_at = time.monotonic() + _FORGET
         return new or bool(due)
+
+    def _in_vain(self, attempts: Sequence[tuple[Delivery, _Became]]) -> tuple[_Failed, _PutOff]:
+        """What failed, and what the receiver asked to get later: it is left alone as a whole until then."""
+        asked = [(one, end) for one, end in attempts if end.wait]
+        for one, end in asked:
+            _log.warning("callback %s: %s is asked for later: %s", self._callback.name, one.message, end.why)
+            self._alone_until = max(self._alone_until, time.monotonic() + end.wait)
+        put_off = {one.id: (end.status, max(_usual_wait(one), end.wait)) for one, end in asked}
+        return {one.id: (end.status, self._wait(one, end)) for one, end in attempts if not end.wait}, put_off
 
     def _wait(self, delivery: Delivery, became: _Became) -> float | None:
         """Seconds until the next attempt; None: there is none."""
@@ -166,7 +180,7 @@ class Telling:
             self._count(name, "given_up")
             return None
         _log.warning("callback %s: %s did not arrive: %s", name, delivery.message, became.why)
-        return max(WAITS[tried - 1] * random.uniform(1 - _JITTER, 1 + _JITTER), became.wait)  # noqa: S311 - no secret
+        return _usual_wait(delivery)
 
     async def _send(self, client: httpx2.AsyncClient, delivery: Delivery) -> _Became:
         try:
@@ -204,6 +218,12 @@ class Telling:
         taxonomy = self._service.taxonomy
         leaf = taxonomy.carried(category)
         return None if leaf is None else taxonomy.team(leaf)
+
+
+def _usual_wait(delivery: Delivery) -> float:
+    """Seconds until the next attempt, if this one fails."""
+    wait = WAITS[min(delivery.attempts, len(WAITS) - 1)]
+    return wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
 
 
 _HEADERS = {"content-type": "application/json", "user-agent": f"llmtriage/{__version__}", "accept-encoding": "identity"}
