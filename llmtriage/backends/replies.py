@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from llmtriage.predictions import EngineReason
     from llmtriage.prompting import Messages
 
-# Finish reasons, in lower case: OpenAI's, and those of DeepSeek, Zhipu, Mistral and Gemini for the same things.
-BROKEN_OFF = frozenset({"insufficient_system_resource", "aborted", "error", "network_error"})
+# Finish reasons, in lower case: OpenAI's, vLLM's, and those of DeepSeek, Zhipu, Mistral and Gemini for the same things.
+BROKEN_OFF = frozenset({"insufficient_system_resource", "abort", "aborted", "error", "network_error"})
 _FILTERED = frozenset({"content_filter", "sensitive", "prohibited_content", "safety", "blocklist", "spii", "refusal"})
 _CUT = frozenset({"length", "max_tokens", "model_length"})
 

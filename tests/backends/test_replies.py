@@ -399,6 +399,7 @@ CAUGHT = {**SAFE, "violence": {"filtered": True, "severity": "high"}}
         pytest.param(completion(None, finish_reason="length"), "truncated", id="cut off while thinking"),
         pytest.param(completion(ANSWER, finish_reason="insufficient_system_resource"), "backend_unavailable", id="overload"),
         pytest.param(completion(ANSWER, finish_reason="aborted"), "backend_unavailable", id="aborted"),
+        pytest.param(completion(ANSWER, finish_reason="abort"), "backend_unavailable", id="aborted by vLLM"),
         pytest.param(completion(ANSWER, finish_reason="error"), "backend_unavailable", id="error"),
         pytest.param(completion(ANSWER, finish_reason=None), None, id="no finish reason"),
         pytest.param(completion(ANSWER, finish_reason=["length"]), None, id="odd finish reason"),
