@@ -363,11 +363,11 @@ def page(calls: int, many: int, seconds: float, folder: Path, server: str | None
     head = ["", *names, "FastAPI and scikit-learn, nothing stored", f"{found[0].name} / that"]
     rows = [_row(name, of, [*(one.went for one in found), other]) for name, of in FIGURES.items()]
     kept = [[one.name, f"{one.answered:,}", str(one.lost)] for one in found]
-    memory = [[one.name, *(f"{look:,.0f}" for look in one.looks)] for one in found if one.looks]
+    memory = [[f"MiB in memory, {one.name}", *(f"{look:,.0f}" for look in one.looks)] for one in found if one.looks]
     tables = [
         table(head, rows),
         table(["", "tickets answered with 200", "of these not in the store"], kept),
-        table(["", "MiB before", f"after {many // 10:,} more calls", f"after {many:,}"], memory),
+        table(["", "before", f"after {many // 10:,} more calls", f"after {many:,}"], memory),
     ]
     return "\n\n".join([HEADER.strip(), "\n".join(facts), *tables])
 
