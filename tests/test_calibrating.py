@@ -46,6 +46,7 @@ def test_a_promise_is_found_and_kept_on_other_tickets() -> None:
     assert raw.mean() - np.mean(right) > 0.07  # it was too sure before
 
 
+@pytest.mark.slow
 def test_the_evidence_stands_in_the_file() -> None:
     """Numbers that follow from the boundary, and the same sentence for people."""
     found = usual()
@@ -78,6 +79,7 @@ def test_a_model_without_power_gets_no_promise() -> None:
     assert not found.certificate.holds
 
 
+@pytest.mark.slow
 def test_too_few_labels_say_how_many_are_wanted() -> None:
     """And somewhat more are enough."""
     found = made(80)
@@ -87,6 +89,7 @@ def test_too_few_labels_say_how_many_are_wanted() -> None:
     assert made(found.wanted).calibration is not None
 
 
+@pytest.mark.slow
 def test_all_right_and_all_wrong() -> None:
     """Everything is accepted; nothing is."""
     found = made(300, rows=sample(300, right=lambda _: 1.1))
@@ -288,6 +291,7 @@ def test_labels_drawn_among_the_surest_say_nothing_about_candidates() -> None:
     assert found.calibration.candidates.share is None
 
 
+@pytest.mark.slow
 def test_what_a_plan_was_fitted_on_is_not_drawn_again() -> None:
     """The pilot comes from the tickets that are drawn from, as it mostly does."""
     sorter = triage()
@@ -297,6 +301,7 @@ def test_what_a_plan_was_fitted_on_is_not_drawn_again() -> None:
     assert min(planned.pool) >= 300
 
 
+@pytest.mark.slow
 def test_a_form_letter_of_the_pilot_may_be_drawn_again() -> None:
     """One ticket in four is the very same text. Without it the sample would be about other tickets than those to come."""
     sorter = triage()
@@ -337,6 +342,7 @@ def says_numbers(question: Question) -> dict[str, float]:
     return {f"c{number}": 0.9 if number == said else 0.1 / 29 for number in range(30)}
 
 
+@pytest.mark.slow
 def test_ten_categories_without_a_ticket_are_not_ruled_out() -> None:
     """A ticket of one of them still has a probability for it, and the others have their promise."""
     sorter = triage(taxonomy=NUMBERED, backend=ScriptedBackend(says_numbers))
@@ -378,6 +384,7 @@ def test_the_file_of_examples_is_no_sample() -> None:
         calibrate(sorter, classified(sorter, rows), alpha=0.1)
 
 
+@pytest.mark.slow
 def test_gates_come_before_the_promise() -> None:
     """A category that is always reviewed is never accepted, and its tickets are no evidence."""
     held = SHOP.model_copy(deep=True)
@@ -410,6 +417,7 @@ def test_single_labels_are_calibrated_by_their_own_number() -> None:
     assert outcome.confidence < 0.99
 
 
+@pytest.mark.slow
 def test_a_ticket_without_an_answer_is_an_error_that_is_not_accepted() -> None:
     """Failures count among the labelled tickets."""
 

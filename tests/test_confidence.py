@@ -100,6 +100,7 @@ def as_told(calibration: Calibration) -> Calibration:
     return calibration.model_copy(update={"calibrator": same})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["leaf", "department"])
 def test_the_numbers_of_candidates_go_with_the_confidence(answer: Any) -> None:
     """No leaf has more than the confidence in its department; what does not belong to the answer has no more than the rest."""

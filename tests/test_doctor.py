@@ -224,6 +224,7 @@ def test_a_prompt_that_is_refused_for_its_length_is_the_good_case(checkup: Exami
     assert window.longest_whole < 3000 < window.refused_at
 
 
+@pytest.mark.slow
 def test_without_counts_the_word_at_the_beginning_tells(checkup: Examine) -> None:
     """A model that repeats it has read it; one that does not may have forgotten it."""
     assert codes(checkup(Plays(counts=False)))["front"] == "whole"
@@ -275,6 +276,7 @@ def test_speed_and_tokens_are_remembered(started: Callable[[Plays], Probed]) -> 
     assert found.load.wall < 0.02 * AT_ONCE  # at once, not one after the other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plays", "model", "error", "says"),
     [

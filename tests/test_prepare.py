@@ -541,6 +541,7 @@ TEXTS = st.one_of(
 FUNCTIONS = [unicode, invisible, html_text, quotes, signature, whitespace, reply_prefixes]
 
 
+@pytest.mark.slow
 @given(TEXTS)
 @settings(max_examples=300, deadline=None)
 def test_prepared_text_changes_no_more(text: str) -> None:
@@ -597,6 +598,7 @@ ADVERSARIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ADVERSARIES.values(), ids=ADVERSARIES)
 def test_time_is_linear_in_the_text(unit: str) -> None:
     """Sixteen times the text takes far less than the 256 times of a quadratic algorithm."""

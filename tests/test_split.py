@@ -26,6 +26,7 @@ def unlike(n: int) -> list[str]:
     return [chr(0x4E00 + i) for i in range(n)]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(rows_of, fractions_of, st.integers(0, 3))
 def test_near_duplicates_stay_together(rows: list[tuple[str, str]], fractions: dict[str, float], seed: int) -> None:

@@ -57,6 +57,7 @@ def test_items_are_drawn_in_the_callers_thread_and_a_bounded_number_ahead(loop: 
     results.close()  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_results_come_while_the_input_is_slow(loop: PrivateLoop) -> None:
     """An early result does not wait for the window to fill."""
     pause = threading.Event()

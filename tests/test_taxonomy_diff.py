@@ -268,6 +268,7 @@ def test_a_version_does_not_differ_from_itself(taxonomy: Taxonomy) -> None:
     assert found.carried == taxonomy.labels
 
 
+@pytest.mark.slow
 @given(taxonomies(), taxonomies())
 def test_every_label_is_carried_or_waits(old: Taxonomy, new: Taxonomy) -> None:
     """Never both, never neither; what is carried is a leaf and stays there, what waits names leaves to choose among."""
@@ -295,6 +296,7 @@ def test_no_difference_goes_unnamed(old: Taxonomy, new: Taxonomy) -> None:
     assert {node.id for node in old.nodes} ^ {node.id for node in new.nodes} <= named
 
 
+@pytest.mark.slow
 @given(taxonomies(), taxonomies())
 def test_what_is_suggested_can_be_written(old: Taxonomy, new: Taxonomy) -> None:
     """With its entry in `was` the label is carried there."""

@@ -84,6 +84,7 @@ def test_order_is_kept_with_gated_failed_and_slow_tickets(shop: Taxonomy) -> Non
     assert backend.asked == 200
 
 
+@pytest.mark.slow
 def test_many_gated_tickets_do_not_pile_up(shop: Taxonomy) -> None:
     """An endless run of empty tickets gives outcomes while the engine waits for a question."""
     drawn = 0

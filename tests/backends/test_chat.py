@@ -291,6 +291,7 @@ async def test_a_mended_answer_counts_only_if_the_whole_prompt_was_read() -> Non
     assert failure.reason == "too_long"
 
 
+@pytest.mark.slow
 async def test_nobody_who_waits_queues_behind_the_first_request(shop: Taxonomy, serve_slowly: str) -> None:
     """The deadline is the ticket's, from its beginning to its end."""
     options = BackendSettings(kind="openai", model="m")

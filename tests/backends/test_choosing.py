@@ -208,6 +208,7 @@ async def test_a_host_without_the_route_may_say_so_in_any_way(status: int) -> No
     assert (await settled(engine(model, SHOP)))["lists"] == "openai"
 
 
+@pytest.mark.slow
 async def test_nobody_waits_for_a_dead_server_twice() -> None:
     """Fifty who wait learn together, in the time of one, that it does not answer."""
     model = ToyModel(Plays(**PLAIN))
@@ -218,6 +219,7 @@ async def test_nobody_waits_for_a_dead_server_twice() -> None:
     assert len(model.paths) == 0  # nothing came through; each try is two attempts of 0.1 s
 
 
+@pytest.mark.slow
 async def test_somebody_who_waits_waits_no_longer_than_their_patience() -> None:
     """Also for the trial, whose attempts may take longer than that."""
     model = ToyModel(Plays(**PLAIN))
@@ -399,6 +401,7 @@ async def test_the_host_of_openai_is_asked_nothing_that_it_does_not_have() -> No
 # -- what was found out is kept --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_what_was_found_out_is_used_the_next_time() -> None:
     """A look at the tokenizer and one request instead of many, with the same result."""
     model = ToyModel()

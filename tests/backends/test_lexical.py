@@ -183,6 +183,7 @@ def test_unknown_words_make_less_sure(noise: int) -> None:
     assert clear.argsort().tolist() == least.argsort().tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(order=st.permutations(EXAMPLES), copies=st.integers(1, 3))
 def test_order_and_copies_of_examples_do_not_matter(order: list[Example], copies: int) -> None:
@@ -244,6 +245,7 @@ async def test_predictions_come_in_order() -> None:
     assert all(answer.seconds > 0 for answer in answers)
 
 
+@pytest.mark.slow
 @given(chosen=st.lists(st.sampled_from(range(len(IDS))), min_size=1, unique=True))
 def test_a_subset_is_renormalised(chosen: list[int]) -> None:
     """Asked about some leaves in any order, it gives their columns in that order, summing to one."""

@@ -173,6 +173,7 @@ def test_only_this_user_can_read_it(path: Path) -> None:
     assert files(path) == [path]
 
 
+@pytest.mark.slow
 def test_what_waits_is_written_within_a_moment(path: Path) -> None:
     """Without another call, so that a run that stands still and is killed loses nothing."""
     with ReplyCache(path) as cache:

@@ -482,6 +482,7 @@ async def test_retries_stay_a_small_share_of_requests() -> None:
     assert count <= 1000 * 1.1 + 20 + (clock.now() - 1000)
 
 
+@pytest.mark.slow
 @respx.mock
 async def test_an_endpoint_that_is_no_api_stops_the_run() -> None:
     """Five answers in a row that are none of an API's; no ticket beyond them is given up."""

@@ -93,6 +93,7 @@ def test_the_comparison_in_chinese(cli: Cli, labelled: Path) -> None:
     assert "这些标注已经用掉：不要再用它们校准、认证或报告结果。" in done.out
 
 
+@pytest.mark.slow
 def test_the_comparison_as_json(cli: Cli, labelled: Path) -> None:
     """Each side is what evaluate alone says about it, times apart; the same labels have the same digest."""
     done = cli("evaluate", labelled, "--examples", labelled, "--against", "shots=1", "--json", "--quiet")

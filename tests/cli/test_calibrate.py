@@ -78,6 +78,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_from_labels_to_routed_tickets(cli: Cli, files: Path) -> None:
     """One sentence of what was won; the same figures in the file; tickets are accepted under it."""
     done = cli(*MAKE)
@@ -311,6 +312,7 @@ def test_several_limits_share_delta(cli: Cli, files: Path) -> None:
     assert promise["delta"] == pytest.approx(0.1 / 3)
 
 
+@pytest.mark.slow
 def test_a_second_look_has_less_of_delta(cli: Cli, files: Path) -> None:
     """And says so."""
     done = cli(*MAKE, "--look", "2")

@@ -258,6 +258,7 @@ def test_an_interrupted_run_leaves_an_exact_beginning(tmp_path: Path, number: si
     assert (tmp_path / "out.csv").read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_an_engine_that_dies_keeps_what_is_decided(tmp_path: Path) -> None:
     """Exit code 4, one line, and the rows before it."""
     code = SLOW_TRIAGE.replace(

@@ -34,6 +34,7 @@ def wait(store: SqlStore, folder: Path, start: int, end: int) -> None:
     decide_as_told(store, gold, lane="pending")
 
 
+@pytest.mark.slow
 def test_frozen_answers_are_examples(cli: Cli, desk: Path) -> None:
     """For every command that takes examples, as those of a file with the same tickets are."""
     done = cli("examples", "freeze", "一月")
@@ -50,6 +51,7 @@ def test_frozen_answers_are_examples(cli: Cli, desk: Path) -> None:
     assert [(one["name"], one["tickets"], one["erased"]) for one in listed] == [("一月", 80, 0)]
 
 
+@pytest.mark.slow
 def test_a_calibration_is_bound_to_the_set(cli: Cli, desk: Path) -> None:
     """Made with one, it is refused with another; answers given meanwhile change nothing."""
     assert cli("examples", "freeze", "january").code == 0

@@ -42,6 +42,7 @@ def label(folder: Path, most: int = 10_000, store: str = "llmtriage.db") -> int:
         return decide_as_told(opened, gold, lane="sample", most=most)
 
 
+@pytest.mark.slow
 def test_from_tickets_to_a_calibration(cli: Cli, desk: Path) -> None:
     """The same command plans, goes on, and ends with a calibration and what to do with it."""
     done = cli(*INIT)
@@ -73,6 +74,7 @@ def test_from_tickets_to_a_calibration(cli: Cli, desk: Path) -> None:
     assert cli("check", *LEARNT, "--calibration", "calibration.json").code == 0
 
 
+@pytest.mark.slow
 def test_no_promise_says_what_next_and_a_new_sample_is_of_other_tickets(cli: Cli, desk: Path) -> None:
     """Labels that were looked at are not used as a new sample again."""
     (desk / "my tickets.csv").write_bytes((desk / "tickets.csv").read_bytes())
@@ -145,6 +147,7 @@ def test_without_a_terminal_a_file_is_filled_in(cli: Cli, desk: Path) -> None:
     assert "note: 1 tickets of the sample have no text any more and were left out" in done.err
 
 
+@pytest.mark.slow
 def test_skipped_tickets_still_need_a_label(cli: Cli, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They do not come to the same person again, so the way to decide them is told."""
 

@@ -92,6 +92,7 @@ def test_a_list_without_keys(cli: Cli, tmp_path: Path) -> None:
     assert cli("keys", "list", "--json").out == cli("reviewers", "list", "--json").out == "[]\n"
 
 
+@pytest.mark.slow
 def test_somebody_gets_a_password_by_a_line(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Which is stored as a slow hash; a new one, and a removal."""
     say(monkeypatch, PASSWORD + "\r\nsomething else\n")

@@ -209,6 +209,7 @@ def test_a_focused_sample_belongs_to_its_plan(cli: Cli, files: Path) -> None:
     assert changed.code == 3
 
 
+@pytest.mark.slow
 def test_in_chinese(cli: Cli, files: Path) -> None:
     """All that it says."""
     done = cli(

@@ -68,6 +68,7 @@ def test_a_later_run_tells_nothing_of_a_probe_that_waits(cli: Cli, desk: Path) -
     assert drawn(desk) == []
 
 
+@pytest.mark.slow
 def test_the_setting_is_the_flag(cli: Cli, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `probe` in llmtriage.toml, or in the environment: the same tickets are drawn."""
     (desk / "llmtriage.toml").write_text("probe = 0.3\n", encoding="utf-8")

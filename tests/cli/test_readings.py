@@ -302,6 +302,7 @@ def test_limits_hold_for_the_trial_too(cli: Cli, toy: Any) -> None:
 # -- figures ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reading", ["token", "json-token", "votes"])
 def test_figures_that_need_a_distribution(cli: Cli, toy: Any, many: Path, reading: str) -> None:
     """Every way that gives one has them."""

@@ -22,6 +22,7 @@ def files(cli: Cli, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_page_is_written_beside_the_text(cli: Cli, files: Path) -> None:
     """What is printed stays as it is; one line says where the page is."""
     plain = cli(*COMMAND)

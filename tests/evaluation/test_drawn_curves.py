@@ -11,6 +11,7 @@ from llmtriage.probability import metrics
 from llmtriage.probability.certificate import Boundary
 
 
+@pytest.mark.slow
 def test_the_curves_are_those_of_the_figures() -> None:
     """The same tickets stand behind ECE and AURC."""
     found = cases()["no calibration"]

@@ -261,6 +261,7 @@ def test_each_promise_has_a_picture_and_a_row() -> None:
     assert "other 20 %" in page.text
 
 
+@pytest.mark.slow
 def test_a_threshold_that_was_fixed_beforehand_is_said_to_be() -> None:
     """There is no boundary to be explained."""
     leaves = tree(4)
@@ -272,6 +273,7 @@ def test_a_threshold_that_was_fixed_beforehand_is_said_to_be() -> None:
     assert f"at most {limit} was promised" in text
 
 
+@pytest.mark.slow
 def test_any_confidence_above_the_floor_of_a_plan_is_not_any() -> None:
     """All labelled tickets were accepted, but they were drawn above it."""
     leaves, made = tree(4), calibrated(("other", promise()))
@@ -282,6 +284,7 @@ def test_any_confidence_above_the_floor_of_a_plan_is_not_any() -> None:
     assert "all 10 % 0.610 400" in Page(found.page()).text
 
 
+@pytest.mark.slow
 def test_everything_needed_to_repeat_it_and_no_secret() -> None:
     """Hashes, the run, settings, labels, versions, the day; no key, no folder of this machine."""
     text = Page(usual().page(made=MADE, command="llmtriage evaluate new.csv --calibration /home/somebody/c.json")).text

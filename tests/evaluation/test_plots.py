@@ -39,6 +39,7 @@ def texts(path: Path) -> list[str]:
     return [element.text or "" for element in ET.parse(path).iter(f"{SVG}text")]  # noqa: S314 - our own file
 
 
+@pytest.mark.slow
 def test_png_files_of_the_right_size(tmp_path: Path) -> None:
     """4.9 by 4.2 inches."""
     written = plots.save(usual().curves, tmp_path / "new" / "plots", dpi=100)
@@ -108,6 +109,7 @@ def test_a_machine_without_chinese_fonts_is_told_so_once(tmp_path: Path, monkeyp
         plots.save(usual().curves, tmp_path, format="svg", language="zh")
 
 
+@pytest.mark.slow
 def test_a_chinese_font_draws_chinese(tmp_path: Path) -> None:
     """Without a warning, where there is one."""
     if plots.chinese_font() is None:

@@ -321,6 +321,7 @@ def test_usage_is_summed_over_answers_and_failures() -> None:
     assert total_usage(outcomes) == {"prompt_tokens": 5, "output_tokens": None, "attempts": 3, "untold": 1}
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(judged_tickets)
 def test_every_report_is_strict_json_with_all_keys(judged: list[Judged]) -> None:
@@ -332,6 +333,7 @@ def test_every_report_is_strict_json_with_all_keys(judged: list[Judged]) -> None
     assert Report.model_validate(data).to_json() == report.to_json()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(judged_tickets)
 def test_counts_agree(judged: list[Judged]) -> None:

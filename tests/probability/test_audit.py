@@ -37,6 +37,7 @@ def test_each_audit_is_a_fair_bet_at_alpha() -> None:
         assert 0.5 * alpha * wrong + (1 - 0.5 * alpha) * right < before
 
 
+@pytest.mark.slow
 def test_false_alarms_are_as_rare_as_told() -> None:
     """At an error rate of alpha itself, looked at after every one of 3,000 audits; at twice the rate the alarm comes soon."""
     alarms = np.mean([one.state == "broken" for one in paths(0.05, runs=1_000, audits=3_000, seed=7)])

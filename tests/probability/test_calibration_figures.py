@@ -192,6 +192,7 @@ def test_smooth_ece_at_the_ends(columns: Confident, value: float) -> None:
     assert metrics.smooth_ece(*columns) == pytest.approx(value, abs=1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(confident)
 def test_figures_stay_in_their_ranges(columns: Confident) -> None:

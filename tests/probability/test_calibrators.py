@@ -143,6 +143,7 @@ def test_gradients_of_the_confidence_methods(weights: int, n: int, sd: float, se
     assert confidence_objective(free, features, right, sd)[1] == pytest.approx(differences, abs=2e-4, rel=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", SCORE_METHODS)
 @pytest.mark.parametrize(("n", "k"), [(60, 3), (500, 6), (40, 30)])
 def test_a_fit_ends_where_the_gradient_is_zero(method: str, n: int, k: int) -> None:
@@ -160,6 +161,7 @@ def test_a_fit_ends_where_the_gradient_is_zero(method: str, n: int, k: int) -> N
 # -- laws ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(list(SCORE_METHODS)), st.integers(2, 5), st.integers(1, 40), st.integers(0, 999))
 def test_laws_of_the_score_methods(method: str, k: int, n: int, seed: int) -> None:
@@ -527,6 +529,7 @@ def test_documented_examples_run() -> None:
     assert doctest.testmod(calibrators).failed == 0
 
 
+@pytest.mark.slow
 def test_calibrating_loads_no_other_room_and_no_scikit_learn() -> None:
     """Also nothing that only fitting needs."""
     modules = "calibrators, selection, candidates, mix"

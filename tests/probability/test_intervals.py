@@ -49,6 +49,7 @@ def plain_bootstrap(figure: Any, *columns: Any) -> tuple[float, float]:
     return float(low), float(high)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", [metrics.auroc, metrics.ece, metrics.top_brier], ids=["AUROC", "ECE", "Brier"])
 def test_the_bootstrap_draws_whole_tickets(figure: Any) -> None:
     """2,000 times with a fixed seed, and takes the percentiles."""

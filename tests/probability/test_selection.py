@@ -147,6 +147,7 @@ def test_few_tickets_are_no_calibration(n: int, calibrated: bool) -> None:  # no
     assert (of_confidence.tried[0].loss is None) == (n == 1)
 
 
+@pytest.mark.slow
 def test_categories_without_a_ticket_are_named() -> None:
     """Ten of them, and the calibrator still gives each its chance."""
     values, gold = world(400, 14, 0, np.eye(14), np.zeros(14))

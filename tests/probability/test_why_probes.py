@@ -77,6 +77,7 @@ def test_the_world() -> None:
     assert risk(0.60) == pytest.approx(0.066, abs=0.001)
 
 
+@pytest.mark.slow
 def test_a_promise_from_probes_holds() -> None:
     """More often than it has to, and there mostly is one."""
     made, broken = tried(probes)
@@ -90,6 +91,7 @@ def test_a_promise_from_corrected_tickets_breaks() -> None:
     assert broken > 0.8
 
 
+@pytest.mark.slow
 def test_a_choice_among_the_probes_breaks_it_too() -> None:
     """And what is left up to the first that waits makes no false promise."""
     _, broken = tried(easy_ones_first)

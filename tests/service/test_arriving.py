@@ -71,6 +71,7 @@ def test_who_sends_slowly_takes_nobodys_place(serve: Serve) -> None:
         _soon(lambda: client.post("/classify/single", json=TICKET).status_code == 200)
 
 
+@pytest.mark.slow
 def test_a_key_is_looked_at_before_the_body(serve: Serve) -> None:
     """A wrong one, or none, is refused at once; a right one is waited for, and counted once."""
     served = serve(body_seconds=0.2, per_minute=2)
@@ -152,6 +153,7 @@ def test_strangers_leave_room_for_the_others(serve: Serve, monkeypatch: pytest.M
         _soon(lambda: hooked() == 401)
 
 
+@pytest.mark.slow
 def test_long_json_is_read_beside_the_loop(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Others are answered meanwhile, and it is read once."""
     served = serve()

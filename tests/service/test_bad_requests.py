@@ -116,6 +116,7 @@ def test_each_bad_item_of_a_batch_fails_alone(served: Served) -> None:
     assert right["outcome"]["outcome"] == "pending"
 
 
+@pytest.mark.slow
 def test_a_thousand_items_are_decided(served: Served) -> None:
     """In one call."""
     items = [{"id": f"B{number}", "content": f"where is my parcel {number}"} for number in range(1000)]

@@ -120,6 +120,7 @@ def test_the_queue_is_looked_at_every_five_seconds_at_most(serve: Serve, monkeyp
     assert _figures(served.client)["llmtriage_queue_open lane=pending"] == 0
 
 
+@pytest.mark.slow
 def test_two_services_count_by_themselves(serve: Serve) -> None:
     """Nothing is shared in the process."""
     first, second = serve(), serve()

@@ -128,6 +128,7 @@ def test_a_message_that_was_taken_waits_until_the_disk_has_room(
     assert "cannot be decided" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_store_that_another_program_holds_is_told(served: Served) -> None:
     """Reading goes on; what was refused is done when it lets go."""
     client = served.client

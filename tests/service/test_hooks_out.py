@@ -67,6 +67,7 @@ def test_an_accepted_ticket_is_told_signed_and_without_text(serve: Serve) -> Non
         assert row.delivered_at
 
 
+@pytest.mark.slow
 def test_what_waits_is_told_when_a_person_has_answered(serve: Serve) -> None:
     """And when the answer is taken back; never while it waits."""
     with receiver() as crm:
@@ -128,6 +129,7 @@ def test_a_receiver_that_fails_is_told_again(
         assert len(crm.heard) == 3
 
 
+@pytest.mark.slow
 def test_a_receiver_that_never_answers_well_is_given_up_and_can_be_seen(serve: Serve) -> None:
     """After the last attempt nothing is next, and it has not arrived."""
     with receiver(lambda _request, _number: 503) as crm:
@@ -258,6 +260,7 @@ def test_two_secrets_sign_both(serve: Serve, monkeypatch: pytest.MonkeyPatch) ->
             Standard(SECRET[:-5] + "AAAA=", variable="X")(heard.body, heard.headers, time.time())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_private_address_is_not_called(serve: Serve, host: str) -> None:
     """Named as such the start is refused; a name is looked up, and nothing is sent."""
@@ -338,6 +341,7 @@ def test_a_probe_is_told_to_nobody_until_it_is_answered(serve: Serve) -> None:
         assert json.dumps(LOST["content"]) not in heard.body.decode()
 
 
+@pytest.mark.slow
 def test_a_probe_that_waits_is_not_told_by_another_run_either(serve: Serve) -> None:
     """Neither by its reply, nor by a callback, nor by what is known of the ticket."""
     with receiver() as crm:

@@ -99,6 +99,7 @@ def test_replies_go_after_their_day_also_where_no_new_one_comes(tmp_path: Path, 
         assert not _kept(served)
 
 
+@pytest.mark.slow
 def test_another_request_under_the_key_is_refused(serve: Serve, decided: list[int]) -> None:
     """Another body, path or query."""
     client = serve().client

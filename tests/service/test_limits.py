@@ -82,6 +82,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(serve: Serve, monkeypatch: 
         assert httpx2.post(f"http://127.0.0.1:{port}/classify/single", json={"content": "my parcel"}).status_code == 200
 
 
+@pytest.mark.slow
 def test_who_leaves_before_the_end_is_no_fault(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     """Of this program."""
     with listening(serve().service) as port:
@@ -91,6 +92,7 @@ def test_who_leaves_before_the_end_is_no_fault(serve: Serve, caplog: pytest.LogC
     assert "fault" not in caplog.text
 
 
+@pytest.mark.slow
 def test_more_requests_than_can_be_worked_on_are_told_to_come_again(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who watches the service is let through."""
     served = serve(in_flight=1)

@@ -155,6 +155,7 @@ def test_older_disagreements_are_on_the_next_page(serve: Serve, monkeypatch: pyt
     assert ">Older ones<" not in rest
 
 
+@pytest.mark.slow
 def test_disagreements_are_for_leads(serve: Serve) -> None:
     """Others are told so, and see no link."""
     served = serve()

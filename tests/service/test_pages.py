@@ -80,6 +80,7 @@ def test_an_answer_is_kept_and_the_next_ticket_comes(serve: Serve, language: str
     assert (kept.category, kept.note, kept.shown, kept.active_ms) == ("refund_status", "same as before", True, None)
 
 
+@pytest.mark.slow
 def test_a_script_gets_answer_and_next_ticket_in_one_response(serve: Serve) -> None:
     """With the address to show."""
     served = serve()
@@ -124,6 +125,7 @@ def test_the_last_answer_can_be_taken_back_where_nothing_waits(serve: Serve) -> 
     assert "no answer to take back" in page.text
 
 
+@pytest.mark.slow
 def test_a_person_is_told_of_no_ticket_that_only_others_can_answer(serve: Serve) -> None:
     """A second opinion on an own answer waits for others alone."""
     served = serve(second=1.0)
@@ -162,6 +164,7 @@ def test_two_people_never_have_the_same_ticket(serve: Serve) -> None:
     assert "退款" not in away.text
 
 
+@pytest.mark.slow
 def test_an_answer_that_comes_too_late_is_told(serve: Serve) -> None:
     """Nothing is kept, and the next ticket comes."""
     served = serve()
@@ -276,6 +279,7 @@ def test_what_is_not_there_is_told_on_a_page(serve: Serve, path: str) -> None:
 # -- finding ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", ["refund st", "退款", "refund_status", "tuikuan", "tk"])
 def test_a_category_is_found_without_script(serve: Serve, typed: str) -> None:
     """By name in any language, id, or how it is typed; the note that was begun is still there, and nothing is answered."""
@@ -313,6 +317,7 @@ def test_the_queue_is_counted_and_filtered(serve: Serve) -> None:
 # -- what is shown ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_was_hidden_and_cut_is_marked(serve: Serve) -> None:
     """And can be read as it was received."""
     served = serve()

@@ -82,6 +82,7 @@ def test_reasons_are_in_the_language_of_the_caller(client: TestClient, asked: di
     assert expected in client.get("/queue", **asked).json()["items"][0]["reasons"][0]["text"]
 
 
+@pytest.mark.slow
 def test_filters_and_inner_categories(serve: Serve) -> None:
     """A category stands for all below it; all that is given must hold."""
     served = serve()
@@ -148,6 +149,7 @@ def test_an_answer_is_kept_under_both_names(serve: Serve) -> None:
     assert (kept.note, kept.active_ms, kept.shown) == ("清楚", 5400, True)
 
 
+@pytest.mark.slow
 def test_a_caller_answers_by_its_own_name_alone(serve: Serve) -> None:
     """Where it names nobody."""
     served = serve()
@@ -271,6 +273,7 @@ def test_a_category_that_is_gone_is_told(serve: Serve, tmp_path: Path) -> None:
     assert do(served.client, "correct", item, category="alpha").status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lane", ["probe", "second"])
 def test_a_blind_entry_tells_nothing(serve: Serve, lane: str) -> None:
     """Listed, lent, answered, taken back: no suggestion, no number, one verdict, whatever was answered."""

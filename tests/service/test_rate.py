@@ -119,6 +119,7 @@ def test_one_name_is_not_tried_from_many_addresses(serve: Serve) -> None:
     assert sign_in(clients[10], "ann", "wrong password") == 403
 
 
+@pytest.mark.slow
 def test_a_network_of_addresses_is_one(serve: Serve) -> None:
     """Who has one address of IPv6 has all of its network; another network is not concerned."""
     served = serve()
@@ -151,6 +152,7 @@ def test_where_a_request_comes_from(peer: str, said: list[str], network: str) ->
     assert network_of(request, ServiceSettings(trusted_proxies=("10.0.0.0/24",))) == network
 
 
+@pytest.mark.slow
 def test_sign_ins_that_cannot_be_looked_at_do_not_count(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are told to come again, and may."""
     client = with_account(serve())

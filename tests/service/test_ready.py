@@ -80,6 +80,7 @@ def _gone(folder: Path) -> Iterator[None]:
 ALL_WELL = {"store": "ok", "writable": "ok", "backend": "ok", "calibration": "none"}
 
 
+@pytest.mark.slow
 def test_a_store_that_another_program_holds(serve: Serve, tmp_path: Path) -> None:
     """It can be read, not written."""
     served = serve(store={"busy_seconds": 0.1})
@@ -105,6 +106,7 @@ def test_a_file_that_is_gone_and_back(serve: Serve, tmp_path: Path) -> None:
     _works_again(served)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_however_many_ask_the_store_is_looked_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """At a time, and for two seconds: each look takes the turn of a writer."""

@@ -181,6 +181,7 @@ def test_a_name_is_enough_while_nobody_else_can_be(serve: Serve) -> None:
     assert sign_in(client, "小李", "") == 403
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"host": "0.0.0.0"}, {"user_header": "X-User"}, {"hosts": ("triage.example",)}])  # noqa: S104
 def test_a_name_is_not_enough_where_others_can_call(serve: Serve, settings: dict[str, object]) -> None:
     """Nor through a proxy that says so."""
@@ -341,6 +342,7 @@ def test_a_name_is_taken_once(serve: Serve) -> None:
         accounts.remove(served.store.database, "王方")
 
 
+@pytest.mark.slow
 def test_a_password_is_nowhere(serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Not in the store, a log, an answer or what Python shows."""
     served = serve()

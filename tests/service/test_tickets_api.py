@@ -57,6 +57,7 @@ def test_a_ticket_that_was_accepted(serve: Serve) -> None:
     assert known["outcomes"][0]["at"] > known["outcomes"][1]["at"]
 
 
+@pytest.mark.slow
 def test_an_answer_to_an_earlier_text_is_not_the_ticket_now(serve: Serve) -> None:
     """It stands for its own text."""
     served = serve()

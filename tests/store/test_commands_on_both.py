@@ -14,6 +14,7 @@ from llmtriage.cli import run
 from llmtriage.store import SqlStore
 
 
+@pytest.mark.slow
 def test_from_unlabelled_tickets_to_examples(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -63,6 +63,7 @@ def _numbers(store: SqlStore, *which: int) -> list[int]:
     return [number for numbers in named.values() for number in numbers]
 
 
+@pytest.mark.slow
 def test_no_byte_of_an_erased_ticket_is_in_the_files(made_file: Path, tmp_path: Path) -> None:
     """Of all its versions, of its fields, of notes about it; neither in the file nor beside it. The others are whole."""
     folder = tmp_path / "store"

@@ -40,6 +40,7 @@ def test_a_store_that_is_closed_or_let_go_leaves_no_thread(nothing: str) -> None
     assert not _writers()
 
 
+@pytest.mark.slow
 def test_a_triage_closes_the_store_it_opened_and_no_other(tmp_path: Path) -> None:
     """It may be used again afterwards."""
     with Triage(backend="lexical", store=tmp_path / "own.db") as triage:

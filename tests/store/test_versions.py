@@ -130,6 +130,7 @@ def test_there_is_a_dump_of_the_latest_version() -> None:
     assert (FOLDER / f"{versions.LATEST}.sql").exists()
 
 
+@pytest.mark.slow
 def test_an_older_store_is_upgraded_when_told(nothing: str, next_version: Callable[..., None]) -> None:
     """A run refuses it and says how; rows that point to a table that is made anew stay."""
     with SqlStore(nothing) as store:

@@ -112,6 +112,7 @@ def test_a_server_that_is_not_ready_in_time_is_stopped(tmp_path: Path) -> None:
     assert is_gone(below(tmp_path / "log")[0])
 
 
+@pytest.mark.slow
 def test_a_server_that_somebody_no_longer_waits_for_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C during the start."""
     one = server(tmp_path, SILENT)
