@@ -24,6 +24,7 @@ from llmtriage.store.reading import (
     moment,
     review_of,
     reviews,
+    waits_as_probe,
 )
 from llmtriage.store.recording import now
 from llmtriage.store.records import mark, name
@@ -320,7 +321,8 @@ class Queue:
         lent = {"state": "open", "lease_owner": reviewer, "lease_until": now() + LEASE}
         given_back = {"lease_owner": None, "lease_until": None}
         if row.lane == "pending":
-            waits_elsewhere = _is_outdated(connection, row) or _is_drawn(connection, row.ticket_text_id)
+            drawn = sa.select(waits_as_probe(sa.literal(row.ticket_text_id)))
+            waits_elsewhere = _is_outdated(connection, row) or connection.scalar(drawn)
             return {**given_back, "state": "withdrawn"} if waits_elsewhere else lent
         if row.lane == "second":
             firsts = first_reviewers(connection, row.ticket_text_id)
@@ -381,12 +383,6 @@ def _is_outdated(connection: sa.Connection, row: Any) -> bool:
         return False
     given = sa.select(answer).where(_review.queue_entry_id == row.id, _review.verdict != "retract")
     return bool(newest.created_at >= connection.scalar(given))
-
-
-def _is_drawn(connection: sa.Connection, text: int) -> bool:
-    """Whether a text waits as a probe: beside it, it waits nowhere else."""
-    probe = sa.select(_entry.id).where(_entry.ticket_text_id == text, _entry.lane == "probe", OPEN)
-    return connection.execute(probe.limit(1)).first() is not None
 
 
 def _first_of(entry: int) -> sa.Select[tuple[int]]:

@@ -48,6 +48,12 @@ def asked_again(text: sa.ColumnElement[int]) -> sa.ScalarSelect[str | None]:
     return waits.scalar_subquery()
 
 
+def waits_as_probe(text: sa.ColumnElement[int]) -> sa.Exists:
+    """Whether a text waits for a blind review by chance: beside it, it waits nowhere else, and nobody is told what a run decided of it."""
+    probe = schema.queue_entry.alias("probe").c
+    return sa.exists().where(probe.ticket_text_id == text, probe.lane == "probe", probe.state == "open")
+
+
 def free(at: int) -> sa.ColumnElement[bool]:
     """Whether nobody holds an entry. A lease that would last far longer than one lasts was given by a clock that was set back since."""
     return sa.or_(_entry.lease_until.is_(None), _entry.lease_until < at, _entry.lease_until > at + 2 * LEASE)

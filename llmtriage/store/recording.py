@@ -158,9 +158,9 @@ class _Group:
         written = self._write_outcomes(_as_told(places, before), of_text)
         if written:
             tickets_of = {one.ticket for one in written}
-            self._write_entries(written, [entry for entry in before if entry.ticket_id in tickets_of])
-            self._write_events(written)
             drawn = {entry.ticket_text_id for entry in before if entry.lane == "probe"}
+            self._write_entries(written, [entry for entry in before if entry.ticket_id in tickets_of], drawn)
+            self._write_events(written)
             self._count([one for one in written if one.decision.probe is None or one.text not in drawn])
         return written
 
@@ -225,10 +225,9 @@ class _Group:
         known = {(row.ticket_text_id, row.run_key) for row in self._connection.execute(chosen)}
         return [row for row in values if row["final"] or (row["ticket_text_id"], row["run_key"]) not in known]
 
-    def _write_entries(self, written: Sequence[_Written], before: Sequence[Any]) -> None:
+    def _write_entries(self, written: Sequence[_Written], before: Sequence[Any], drawn: set[int]) -> None:
         """A place in the queue for each that waits, unless a person has answered, or it is drawn already. A ticket keeps the place it has."""
         answered = self._answered(written)
-        drawn = {entry.ticket_text_id for entry in before if entry.lane == "probe"}
         texts = {one.text: one for one in written}
         waiting = {text: one for text, one in texts.items() if _waits(one, answered, drawn)}
         moved, gone = self._moved(before, texts, waiting)

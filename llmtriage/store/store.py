@@ -13,6 +13,7 @@ from llmtriage.store import schema, versions
 from llmtriage.store.database import Database
 from llmtriage.store.example_sets import members
 from llmtriage.store.queue import Queue
+from llmtriage.store.reading import waits_as_probe
 from llmtriage.store.recording import Recorder, last_event
 from llmtriage.store.records import DESCRIBING, described, draw, name, outcome_of, text_hmac, ticket_key
 from llmtriage.store.writer import Writer
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 
 _LAST = 2**63 - 1  # no outcome has a larger number
-_entry = schema.queue_entry.c
-_PROBED = sa.exists().where(_entry.ticket_text_id == schema.ticket_text.c.id, _entry.lane == "probe", _entry.state == "open")
 
 
 class SqlStore:
@@ -143,7 +142,7 @@ class SqlStore:
         """The final outcomes of these very tickets, with what they say of themselves."""
         ticket = schema.ticket.c
         of_ticket = [ticket.key, *(ticket[name].label(f"ticket_{name}") for name in DESCRIBING)]
-        chosen = _outcomes(*of_ticket, _PROBED.label("probed")).where(
+        chosen = _outcomes(*of_ticket, waits_as_probe(schema.ticket_text.c.id).label("probed")).where(
             ticket.source == self.source, ticket.key.in_({one.key for one in asked})
         )
         rows = connection.execute(_of(chosen, asked))

@@ -83,7 +83,6 @@ class Working:
             with suppress(StoreError):  # then another process has them when the time is over
                 inbox.give_back(self._store, self._left)
             raise
-        self._left = []
         return True
 
     async def _decide(self, received: Sequence[Received]) -> None:
