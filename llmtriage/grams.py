@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import re
+import threading
 import unicodedata
 import zlib
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 Hashes = npt.NDArray[np.uint32]
 Ints = npt.NDArray[np.int64]
+Ints32 = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
 Floats32 = npt.NDArray[np.float32]
 
 _MAX_FEATURES = 65_536
-_CHUNK = 2_048  # texts turned into n-grams at a time: bounds memory
+_CHUNK = 2_048  # texts turned into n-grams at a time, and
+_CHUNK_CHARACTERS = 2**20  # about so many characters: both bound memory
+_MOST_WORDS = 32_768  # noted at a time
 _SIGNS = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"  # kana and Chinese characters
-_TOKEN = re.compile(f"(?P<signs>[{_SIGNS}]+)|[^\\W_{_SIGNS}]{{1,64}}")
+_RUN = re.compile(f"[{_SIGNS}]+")
+_WORD = re.compile(f"[^\\W_{_SIGNS}]{{1,64}}")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -31,51 +37,126 @@ class Grams:
     """Turns texts into hashed n-grams: even hashes are words and pairs of words, odd ones are character n-grams."""
 
     def __init__(self) -> None:
-        self._word = lru_cache(maxsize=32_768)(_word_hashes)
-        self._places = _Places(np.empty(0, np.uint32))
+        self._counter = _Counter(np.empty(0, np.uint32))
+        self._counting = threading.Lock()
 
     def count(self, texts: Sequence[str], vocabulary: Hashes) -> tuple[sparse.csr_matrix, Floats]:
         """How often each text holds each entry of `vocabulary`, (n, d), and the share of its n-grams that stand there, (n, 1)."""
-        chunks = [self._count(texts[i : i + _CHUNK], vocabulary) for i in range(0, max(1, len(texts)), _CHUNK)]
+        with self._counting:
+            chunks = [self._counter_of(vocabulary).count(chunk) for chunk in _chunks(texts)]
         return sparse.csr_matrix(sparse.vstack([counts for counts, _ in chunks])), np.concatenate([known for _, known in chunks])
 
-    def _count(self, texts: Sequence[str], vocabulary: Hashes) -> tuple[sparse.csr_matrix, Floats]:
-        grams = [self.of(text) for text in texts]
-        found = np.concatenate([*grams, np.empty(0, np.uint32)])
-        if self._places.vocabulary is not vocabulary:
-            self._places = _Places(vocabulary)
-        columns = self._places.of(found).clip(max=len(vocabulary) - 1)
-        known = vocabulary[columns] == found
-        size = np.array([len(g) for g in grams], np.int64)
-        rows = np.repeat(np.arange(len(texts)), size)[known]
-        counts = _counted(rows, columns[known], (len(texts), len(vocabulary)))
-        return counts, (np.bincount(rows, minlength=len(texts)) / np.maximum(size, 1))[:, None]
+    def _counter_of(self, vocabulary: Hashes) -> _Counter:
+        if self._counter.vocabulary is not vocabulary or self._counter.is_full:
+            self._counter = _Counter(vocabulary)
+        return self._counter
 
     def vocabulary(self, texts: Sequence[str]) -> tuple[Hashes, Floats]:
         """The most widespread n-grams, sorted by hash, and in how many texts each stands."""
         seen, df = np.zeros(1, np.uint32), np.zeros(1)  # one entry that never occurs: a vocabulary is never empty
-        for i in range(0, len(texts), _CHUNK):
-            new = np.concatenate([np.unique(self.of(text)) for text in texts[i : i + _CHUNK]])
+        of_word = lru_cache(maxsize=_MOST_WORDS)(_word_hashes)
+        for chunk in _chunks(texts):
+            new = np.concatenate([np.empty(0, np.uint32), *(np.unique(_hashes(text, of_word)) for text in chunk)])
             seen, place = np.unique(np.concatenate([seen, new]), return_inverse=True)
             df = np.bincount(place, np.concatenate([df, np.ones(len(new))])).astype(np.float64)
         keep = np.sort(np.argsort(-df, kind="stable")[:_MAX_FEATURES])
         return seen[keep], df[keep]
 
-    def of(self, text: str) -> Hashes:
-        """The n-grams of `text`, with repetitions."""
-        plain = _CAMEL.sub(" ", unicodedata.normalize("NFKC", text)).casefold()
-        tokens = list(_TOKEN.finditer(plain))
-        grams = [np.array([*_ngrams(t[0], (1, 2, 3))], np.uint32) if t["signs"] else self._word(t[0]) for t in tokens]
-        words = np.array([g[0] for g, t in zip(grams, tokens, strict=True) if not t["signs"]], np.uint32)
-        pairs = (words[:-1] * np.uint32(0x9E3779B1) + words[1:]) & ~np.uint32(1)
-        return np.concatenate([*grams, pairs])
+
+def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The texts, a part at a time; one empty part if there are none."""
+    begin = characters = 0
+    for i, text in enumerate(texts):
+        if i - begin == _CHUNK or (characters and characters + len(text) > _CHUNK_CHARACTERS):
+            yield texts[begin:i]
+            begin, characters = i, 0
+        characters += len(text)
+    yield texts[begin:]
 
 
-def _counted(rows: Ints, columns: Ints, shape: tuple[int, int]) -> sparse.csr_matrix:
-    """How often each place is named. One sort of numbers takes a third of the time in which scipy sums repetitions."""
-    places, n = np.unique(rows * shape[1] + columns, return_counts=True)
-    ends = np.searchsorted(places, np.arange(shape[0] + 1) * shape[1])
-    return sparse.csr_matrix((n.astype(np.float32), places % shape[1], ends), shape=shape)
+def _hashes(text: str, of_word: Callable[[str], Hashes]) -> Hashes:
+    """The n-grams of a text, with repetitions."""
+    words, runs = _tokens(text)
+    grams = [of_word(word) for word in words]
+    return np.concatenate([*grams, _pairs(np.array([own[0] for own in grams], np.uint32)), np.array(_of_runs(runs), np.uint32)])
+
+
+def _tokens(text: str) -> tuple[Sequence[str], Sequence[str]]:
+    """The words of a text, and its runs of signs."""
+    plain = _CAMEL.sub(" ", unicodedata.normalize("NFKC", text)).casefold()
+    return _WORD.findall(plain), () if plain.isascii() else _RUN.findall(plain)
+
+
+class _Counter:
+    """Counts the entries of one vocabulary in texts. What a word holds of it is noted once: a text is a sum of such rows."""
+
+    def __init__(self, vocabulary: Hashes) -> None:
+        self.vocabulary = vocabulary
+        self._places = _Places(vocabulary)
+        self._numbers = _Numbers()
+        self._words = np.empty(0, np.uint32)  # their hashes
+        self._sizes = np.empty(0, np.int64)  # how many n-grams each has
+        # Rows of what is summed: each entry of the vocabulary by itself, then the words.
+        self._columns = np.arange(len(vocabulary), dtype=np.int32)
+        self._ends = np.arange(len(vocabulary) + 1, dtype=np.int32)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it knows so many words that it should begin anew."""
+        return len(self._numbers) > _MOST_WORDS
+
+    def count(self, texts: Sequence[str]) -> tuple[sparse.csr_matrix, Floats]:
+        """How often each text holds each entry, (n, d), and the share of its n-grams that stand there, (n, 1)."""
+        tokens = [_tokens(text) for text in texts]
+        words = _flat(([self._numbers[word] for word in words] for words, _ in tokens), np.int32)
+        of_words = _owners([words for words, _ in tokens])
+        self._note_new_words()
+        signs = [_of_runs(runs) for _, runs in tokens]
+        in_one_text = of_words[:-1] == of_words[1:]
+        loose = np.concatenate([_pairs(self._words[words])[in_one_text], _flat(signs, np.uint32)])
+        of_loose = np.concatenate([of_words[:-1][in_one_text], _owners(signs)])
+        size = np.bincount(of_words, self._sizes[words], len(texts)) + np.bincount(of_loose, minlength=len(texts))
+        columns, is_known = self._looked_up(loose)
+        rows = np.concatenate([words + len(self.vocabulary), columns[is_known]])
+        counts = self._sums(rows, np.concatenate([of_words, of_loose[is_known]]), len(texts))
+        return counts, np.asarray(counts.sum(axis=1)) / np.maximum(size, 1)[:, None]
+
+    def _note_new_words(self) -> None:
+        if not self._numbers.new:
+            return
+        new = [_word_hashes(word) for word in self._numbers.new]
+        self._numbers.new.clear()
+        columns, is_known = self._looked_up(np.concatenate(new))
+        sizes = np.array([len(own) for own in new])
+        known = np.add.reduceat(is_known, np.cumsum(sizes) - sizes)
+        self._words = np.append(self._words, np.array([own[0] for own in new], np.uint32))
+        self._sizes = np.append(self._sizes, sizes)
+        self._columns = np.append(self._columns, columns[is_known])
+        self._ends = np.append(self._ends, self._ends[-1] + np.cumsum(known, dtype=np.int32))
+
+    def _looked_up(self, hashes: Hashes) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+        """Where hashes stand in the vocabulary, and whether they do."""
+        columns = self._places.of(hashes).clip(max=len(self.vocabulary) - 1)
+        return columns.astype(np.int32), self.vocabulary[columns] == hashes
+
+    def _sums(self, rows: Ints32, of: Ints, n: int) -> sparse.csr_matrix:
+        """The sum of rows for each text."""
+        order = np.argsort(of.astype(np.uint16), kind="stable")  # numpy sorts short numbers in linear time
+        ends = np.searchsorted(of[order], np.arange(n + 1))
+        chosen = sparse.csr_matrix((np.ones(len(rows), np.float32), rows[order], ends), shape=(n, len(self._ends) - 1))
+        ones = np.ones(len(self._columns), np.float32)
+        return chosen @ sparse.csr_matrix((ones, self._columns, self._ends), shape=(len(self._ends) - 1, len(self.vocabulary)))
+
+
+class _Numbers(dict[str, int]):
+    """Words by the order in which they were first asked for."""
+
+    def __init__(self) -> None:
+        self.new: list[str] = []
+
+    def __missing__(self, word: str) -> int:
+        self.new.append(word)
+        return self.setdefault(word, len(self))
 
 
 class _Places:
@@ -99,6 +180,25 @@ class _Places:
 def _word_hashes(word: str) -> Hashes:
     """The word, then its character 2- to 4-grams with the word's edges marked."""
     return np.array([hashed(word) & ~1, *_ngrams(f" {word} ", (2, 3, 4))], np.uint32)
+
+
+def _of_runs(runs: Sequence[str]) -> list[int]:
+    """The n-grams of runs of signs."""
+    return [gram for run in runs for gram in _ngrams(run, (1, 2, 3))]
+
+
+def _pairs(words: Hashes) -> Hashes:
+    """Each two words that follow each other."""
+    return (words[:-1] * np.uint32(0x9E3779B1) + words[1:]) & ~np.uint32(1)
+
+
+def _owners(parts: Sequence[Sequence[Any]]) -> Ints:
+    """Of each item of the parts, the number of its part."""
+    return np.repeat(np.arange(len(parts)), np.array([len(part) for part in parts], np.int64))
+
+
+def _flat(parts: Iterable[Sequence[int]], kind: type[np.generic]) -> Any:
+    return np.fromiter(chain.from_iterable(parts), kind)
 
 
 def _ngrams(text: str, sizes: Sequence[int]) -> Iterator[int]:

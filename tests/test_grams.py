@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtriage.grams import _Places
+from llmtriage import grams
+from llmtriage.grams import Grams, _chunks, _hashes, _Places, _word_hashes
 
 _HASHES = st.one_of(st.integers(0, 2**32 - 1), st.integers(0, 5), st.integers(2**32 - 5, 2**32 - 1), st.integers(65_530, 65_545))
 
@@ -16,3 +18,51 @@ def test_hashes_are_found_where_a_binary_search_finds_them(known: set[int], want
     """Also between, before and behind those of the vocabulary, and in an empty one."""
     vocabulary, hashes = np.array(sorted(known), np.uint32), np.array([*wanted, *known], np.uint32)
     assert np.array_equal(_Places(vocabulary).of(hashes), np.searchsorted(vocabulary, hashes))
+
+
+_TEXTS = st.lists(st.text(st.sampled_from("abzAB 1退款订单号，.\n"), max_size=40), max_size=6)
+
+
+@given(_TEXTS, _TEXTS)
+def test_a_text_is_counted_as_the_sum_of_its_n_grams(learnt: list[str], texts: list[str]) -> None:
+    """Whatever was counted before, and in whichever company."""
+    engine = Grams()
+    vocabulary, _ = engine.vocabulary(learnt)
+    engine.count(texts[::-1], vocabulary)
+    counts, known = engine.count([*texts, *learnt], vocabulary)
+    assert counts.shape == (len(texts) + len(learnt), len(vocabulary))
+    for i, text in enumerate([*texts, *learnt]):
+        hashes = _hashes(text, _word_hashes)
+        expected = (hashes[:, None] == vocabulary).sum(axis=0)
+        assert np.array_equal(counts[[i]].toarray()[0], expected)
+        assert known[i] == expected.sum() / max(len(hashes), 1)
+
+
+def test_the_same_text_has_the_same_row_in_every_company() -> None:
+    """Also the order of its entries, in which sums are rounded."""
+    engine, text = Grams(), "我要退款 for order 12 for order 13"
+    vocabulary, _ = engine.vocabulary([text, "another order"])
+    alone, _ = engine.count([text], vocabulary)
+    among, _ = Grams().count(["order order", text, "13 退款"], vocabulary)
+    row = slice(among.indptr[1], among.indptr[2])
+    assert np.array_equal(alone.indices, among.indices[row])
+    assert np.array_equal(alone.data, among.data[row])
+
+
+def test_words_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And noted anew: memory is bounded, and counts stay what they are."""
+    monkeypatch.setattr(grams, "_MOST_WORDS", 3)
+    engine, texts = Grams(), ["one two three four", "five two"]
+    vocabulary, _ = engine.vocabulary(texts)
+    before = [engine.count([text], vocabulary)[0].toarray() for text in texts]
+    assert len(engine._counter._numbers) == 2
+    assert np.array_equal(np.vstack(before), engine.count(texts, vocabulary)[0].toarray())
+
+
+def test_texts_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By number and by length; one that is too long for any part is one by itself."""
+    monkeypatch.setattr(grams, "_CHUNK", 3)
+    monkeypatch.setattr(grams, "_CHUNK_CHARACTERS", 10)
+    texts = ["a", "b", "c", "d", "12345678", "x" * 20, "", "y"]
+    assert [list(part) for part in _chunks(texts)] == [["a", "b", "c"], ["d", "12345678"], ["x" * 20], ["", "y"]]
+    assert [list(part) for part in _chunks([])] == [[]]
