@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from llmtriage.prepare.personal.words import either
+from llmtriage.prepare.personal.words import either, holds_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -247,16 +247,14 @@ _SHAPED_PLATE: Final = re.compile(
     r"([A-Z]{2}[0-9]{2} ?[A-Z]{3}|[A-Z]{3}[ -][0-9]{3,4}|[0-9][A-Z]{3}[0-9]{3}|[A-Z]{1,3}-[A-Z]{1,2} ?[0-9]{1,4}|[0-9]{3}[ -][A-Z]{3})"
     r"(?![0-9A-Za-z-])"
 )
-_PLATE_HINT: Final = re.compile(
-    "(?=[PpRrMmVvCc车車])(?:[Pp](?:late|LATE|ark)|[Rr]eg|REG|[Mm]y (?:car|van)|[Vv]ehicle|车牌|車牌|(?:[Cc]ar|[Vv]an) r)"
-)
+_PLATE_HINTS: Final = ("plate", "reg", "park", "my car", "my van", "vehicle", "车牌", "車牌")
 
 
 def plates(text: str) -> Iterator[Found]:
     """Chinese licence plates by their format, all others behind a cue word."""
     for match in () if text.isascii() else _PLATE.finditer(text):
         yield match.span()
-    if _PLATE_HINT.search(text):
+    if holds_one(text.lower(), _PLATE_HINTS):
         for pattern in (_CUED_PLATE, _SHAPED_PLATE):
             for match in pattern.finditer(text):
                 yield match.span(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from llmtriage.prepare.personal.words import either
+from llmtriage.prepare.personal.words import either, holds_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,23 +121,23 @@ _MISTER: Final = re.compile(rf"(?<![A-Za-z])((?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof)\.? {_
 # -- both ----------------------------------------------------------------------------------------
 
 _FIELD_HINTS: Final = (
-    "name called recipient addressee holder contact attn attention signed customer client patient guest buyer sender receiver driver passenger"
-    " beneficiary consignee registered booked ordered placed filed to: behalf care c/o"
+    "name|called|recipient|addressee|holder|contact|attn|attention:|signed|customer|client|patient|guest|buyer|sender|receiver|driver|passenger"
+    "|beneficiary|consignee|registered |booked |ordered |placed |filed |to:|on behalf|care of|c/o"
 )
 _PATTERNS: Final = (
-    (_NAMED, _NOUNS),
-    (_CALLED, "叫 名 我係"),
-    (_WHO, "是 本人 妈 爸 老公 老婆 先生 太太 儿 朋友 同事 爱人 妻 丈夫 亲 姐 哥 弟 妹 客 师傅 快递员 代表"),
+    (_NAMED, "|".join(_NOUNS.split())),
+    (_CALLED, "叫|名|我係"),
+    (_WHO, "是|本人|妈|爸|老公|老婆|先生|太太|儿|朋友|同事|爱人|妻|丈夫|亲|姐|哥|弟|妹|客|师傅|快递员|代表"),
     (_SURNAMED, "姓"),
-    (_TITLED, "先生 女士 小姐 太太"),
+    (_TITLED, "先生|女士|小姐|太太"),
     (_FIELD, _FIELD_HINTS),
-    (_SMALL, "name"),
-    (_SAYS_WHO, "i'm am i’m this it's"),
-    (_SIGNED, "regards sincerely cheers thank yours best faithfully truly cordially"),
-    (_MISTER, "mr ms miss mx dr prof"),
+    (_SMALL, "my name|my full name"),
+    (_SAYS_WHO, "i'm |i am |i’m |this is |it's "),
+    (_SIGNED, "regards|sincerely|cheers|thank|yours|best|faithfully|truly|cordially"),
+    (_MISTER, "mr|ms|miss|mx|dr|prof"),
 )
-_HINTED: Final = tuple((pattern, tuple(hints.split())) for pattern, hints in _PATTERNS)
-"""Each with words of which it needs one: looking for these first takes a third of the time."""
+_HINTED: Final = tuple((pattern, tuple(hints.split("|"))) for pattern, hints in _PATTERNS)
+"""Each with words of which it needs one."""
 _HINTED_BY_ASCII: Final = tuple((pattern, hints) for pattern, hints in _HINTED if any(hint.isascii() for hint in hints))
 
 
@@ -145,13 +145,6 @@ def names(text: str) -> Iterator[Found]:
     """Names behind cue words such as 收件人 or "my name is", and with a title such as 女士 or Mrs."""
     small = text.lower()
     for pattern, hints in _HINTED_BY_ASCII if text.isascii() else _HINTED:
-        if _holds_one(small, hints):
+        if holds_one(small, hints):
             for match in pattern.finditer(text):
                 yield match.span(match.lastindex or 0)
-
-
-def _holds_one(text: str, hints: tuple[str, ...]) -> bool:
-    for hint in hints:  # noqa: SIM110 - this takes half the time of any()
-        if hint in text:
-            return True
-    return False

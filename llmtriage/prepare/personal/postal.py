@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from llmtriage.prepare.personal.words import either
+from llmtriage.prepare.personal.words import either, holds_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,6 +115,9 @@ _CUED: Final = re.compile(
     rf"(?![A-Za-z])\.?(?-i:{_TAIL})(?:, ?(?!{_NO_CITY}\b)[a-z]{{3,20}})?)",
     re.IGNORECASE,
 )
+_CUED_HINTS: Final = (
+    "address", "live", "living", "stay", "based", "located", "reside", "ship", "deliver", "send", "move", "come", "sent", "post"
+)  # fmt: skip
 _FIELD: Final = re.compile(
     r"\b(?:(?:shipping|delivery|billing|home|postal|mailing|new|old|correct|full|my|return|street) )?address(?: is|:)? ?"
     rf"([^\n;\x00]{{4,90}}?\b(?:{_UK_POSTCODE}|{_US_ZIP})(?![0-9A-Za-z]))"
@@ -125,8 +128,9 @@ _ENGLISH_HINT: Final = re.compile(r"[0-9][A-Za-z]?,? [A-Za-z0-9'’.]{1,21}[ -][
 def _english(text: str) -> Iterator[Found]:
     for match in _ENGLISH.finditer(text):
         yield match.span()
-    for match in _CUED.finditer(text):
-        yield match.span(1)
+    if holds_one(text.lower(), _CUED_HINTS):
+        for match in _CUED.finditer(text):
+            yield match.span(1)
     if "address" in text:
         for match in _FIELD.finditer(text):
             yield match.span(1)

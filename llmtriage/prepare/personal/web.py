@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from llmtriage.prepare.personal.words import either
+from llmtriage.prepare.personal.words import either, holds_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,7 @@ _DISGUISED: Final = re.compile(
     re.IGNORECASE,
 )
 _AT: Final = re.compile(r"[\[({] ?at ?[\])}]| dot |艾特|#[a-z1]", re.IGNORECASE)
+_AT_HINTS: Final = ("[", "(", "{", " dot ", "艾特", "#")
 
 
 def emails(text: str) -> Iterator[Found]:
@@ -36,7 +37,7 @@ def emails(text: str) -> Iterator[Found]:
     if "@" in text:
         for match in _EMAIL.finditer(text):
             yield match.span()
-    if _AT.search(text):
+    if holds_one(text.lower(), _AT_HINTS) and _AT.search(text):
         for match in _DISGUISED.finditer(text):
             yield match.span()
 

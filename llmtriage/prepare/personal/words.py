@@ -6,3 +6,11 @@ from __future__ import annotations
 def either(words: str) -> str:
     """The words, which blanks separate, as alternatives of a pattern. They may be patterns themselves."""
     return f"(?:{'|'.join(words.split())})"
+
+
+def holds_one(text: str, hints: tuple[str, ...]) -> bool:
+    """Whether a text, in lower case, holds one of these words: to ask before a pattern is looked for that needs one takes a fraction of its time."""
+    for hint in hints:  # noqa: SIM110 - this takes half the time of any()
+        if hint in text:
+            return True
+    return False
