@@ -206,7 +206,8 @@ class Router:
         logs = answer.values if self.calibration is None else self.calibration.log_probabilities(answer)
         shares = _shares(logs)
         order = np.argsort(-logs, kind="stable")[:_MOST_CANDIDATES]
-        candidates = tuple(Candidate(category=self._leaves[i], score=float(shares[i])) for i in order)
+        best = zip(order.tolist(), shares[order].tolist(), strict=True)
+        candidates = tuple(Candidate(category=self._leaves[i], score=score) for i, score in best)
         return _Ranked(candidates, shares, answer.label_mass)
 
     def _shown(self, ranked: _Ranked) -> tuple[Candidate, ...]:
