@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
     import click
 
 INTERRUPTED = 130
+_ALIVE = 20_000  # new objects before the collector looks at them: a run holds thousands of tickets in flight, and makes no cycles of them
 BROKEN = 70  # a fault of this program: the "internal software error" of sysexits.h
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with the exit code of the design."""
     signal.signal(signal.SIGTERM, _stop)
+    gc.set_threshold(_ALIVE)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows no Chinese is no reason to stop
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))

@@ -603,8 +603,8 @@ async def test_an_engine_that_dies_ends_the_run_for_all(vllm: Played, where: str
     assert "the engine stopped working (RuntimeError)" in str(found[0])
     with pytest.raises(StoppedError):
         await offline.post(PATH, body("after"))
+    await offline.aclose()  # those who wait are told before the engine is shut down
     assert vllm.shut == 1
-    await offline.aclose()
 
 
 async def test_a_budget_counts_what_the_engine_says(vllm: Played) -> None:
