@@ -44,6 +44,8 @@ class Grams:
         """How often each text holds each entry of `vocabulary`, (n, d), and the share of its n-grams that stand there, (n, 1)."""
         with self._counting:
             chunks = [self._counter_of(vocabulary).count(chunk) for chunk in _chunks(texts)]
+        if len(chunks) == 1:
+            return chunks[0]
         return sparse.csr_matrix(sparse.vstack([counts for counts, _ in chunks])), np.concatenate([known for _, known in chunks])
 
     def _counter_of(self, vocabulary: Hashes) -> _Counter:
@@ -94,11 +96,12 @@ class _Counter:
         self.vocabulary = vocabulary
         self._places = _Places(vocabulary)
         self._numbers = _Numbers()
-        self._words = np.empty(0, np.uint32)  # their hashes
-        self._sizes = np.empty(0, np.int64)  # how many n-grams each has
+        self._words = _Growing(np.empty(0, np.uint32))  # their hashes
+        self._sizes = _Growing(np.empty(0, np.int64))  # how many n-grams each has
         # Rows of what is summed: each entry of the vocabulary by itself, then the words.
-        self._columns = np.arange(len(vocabulary), dtype=np.int32)
-        self._ends = np.arange(len(vocabulary) + 1, dtype=np.int32)
+        self._columns = _Growing(np.arange(len(vocabulary), dtype=np.int32))
+        self._ends = _Growing(np.arange(len(vocabulary) + 1, dtype=np.int32))
+        self._ones = _Growing(np.ones(len(vocabulary), np.float32))
 
     @property
     def is_full(self) -> bool:
@@ -113,9 +116,9 @@ class _Counter:
         self._note_new_words()
         signs = [_of_runs(runs) for _, runs in tokens]
         in_one_text = of_words[:-1] == of_words[1:]
-        loose = np.concatenate([_pairs(self._words[words])[in_one_text], _flat(signs, np.uint32)])
+        loose = np.concatenate([_pairs(self._words.values[words])[in_one_text], _flat(signs, np.uint32)])
         of_loose = np.concatenate([of_words[:-1][in_one_text], _owners(signs)])
-        size = np.bincount(of_words, self._sizes[words], len(texts)) + np.bincount(of_loose, minlength=len(texts))
+        size = np.bincount(of_words, self._sizes.values[words], len(texts)) + np.bincount(of_loose, minlength=len(texts))
         columns, is_known = self._looked_up(loose)
         rows = np.concatenate([words + len(self.vocabulary), columns[is_known]])
         counts = self._sums(rows, np.concatenate([of_words, of_loose[is_known]]), len(texts))
@@ -129,10 +132,11 @@ class _Counter:
         columns, is_known = self._looked_up(np.concatenate(new))
         sizes = np.array([len(own) for own in new])
         known = np.add.reduceat(is_known, np.cumsum(sizes) - sizes)
-        self._words = np.append(self._words, np.array([own[0] for own in new], np.uint32))
-        self._sizes = np.append(self._sizes, sizes)
-        self._columns = np.append(self._columns, columns[is_known])
-        self._ends = np.append(self._ends, self._ends[-1] + np.cumsum(known, dtype=np.int32))
+        self._words.add(np.array([own[0] for own in new], np.uint32))
+        self._sizes.add(sizes)
+        self._columns.add(columns[is_known])
+        self._ends.add(self._ends.values[-1] + np.cumsum(known, dtype=np.int32))
+        self._ones.add(np.ones(int(known.sum()), np.float32))
 
     def _looked_up(self, hashes: Hashes) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
         """Where hashes stand in the vocabulary, and whether they do."""
@@ -143,9 +147,31 @@ class _Counter:
         """The sum of rows for each text."""
         order = np.argsort(of.astype(np.uint16), kind="stable")  # numpy sorts short numbers in linear time
         ends = np.searchsorted(of[order], np.arange(n + 1))
-        chosen = sparse.csr_matrix((np.ones(len(rows), np.float32), rows[order], ends), shape=(n, len(self._ends) - 1))
-        ones = np.ones(len(self._columns), np.float32)
-        return chosen @ sparse.csr_matrix((ones, self._columns, self._ends), shape=(len(self._ends) - 1, len(self.vocabulary)))
+        count = len(self._ends.values) - 1
+        chosen = sparse.csr_matrix((np.ones(len(rows), np.float32), rows[order], ends.astype(np.int32)), shape=(n, count))
+        held = sparse.csr_matrix(
+            (self._ones.values, self._columns.values, self._ends.values), shape=(count, len(self.vocabulary))
+        )
+        return chosen @ held
+
+
+class _Growing:
+    """Numbers one behind the other, with room for more: to add some does not copy all."""
+
+    def __init__(self, values: npt.NDArray[Any]) -> None:
+        self._room, self._size = values, len(values)
+
+    @property
+    def values(self) -> npt.NDArray[Any]:
+        """All of them."""
+        return self._room[: self._size]
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Put some behind the last one."""
+        begin, self._size = self._size, self._size + len(values)
+        if self._size > len(self._room):
+            self._room = np.concatenate([self._room, np.empty(self._size, self._room.dtype)])
+        self._room[begin : self._size] = values
 
 
 class _Numbers(dict[str, int]):

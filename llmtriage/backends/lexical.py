@@ -202,7 +202,7 @@ class _Model(NamedTuple):
 
     vocabulary: Hashes  # (d,), sorted
     idf: Floats32  # (d,)
-    wordings: sparse.csr_matrix  # (V, d), the category texts, grouped by category
+    wordings: sparse.csc_matrix  # (V, d), the category texts, grouped by category; by columns, as products want them
     first: Ints  # (K,), the row of each category's first wording
     linear: _Linear
     sharpness: float
@@ -222,7 +222,7 @@ def _fit(taxonomy: Taxonomy, given: set[tuple[str, int]], grams: Grams) -> _Mode
     vocabulary, df = grams.vocabulary(texts)
     idf = (np.log((1 + len(texts)) / (1 + df)) + 1).astype(np.float32)
     x = tfidf(grams.count(texts, vocabulary)[0], idf)
-    words, first = x[: len(described)], np.cumsum([0, *(len(w) for w in wordings[:-1])])
+    words, first = x[: len(described)].tocsc(), np.cumsum([0, *(len(w) for w in wordings[:-1])])
     is_label = np.arange(len(texts)) >= len(described)
     # By the text, so that no ticket is held out while its copy is learnt from. Those of the taxonomy are no sample of tickets.
     folds = np.array([-1] * len(described) + [hashed(row[0]) % _FOLDS if row in given else -1 for row in labelled])
@@ -274,7 +274,7 @@ def _fit_sharpness(x: sparse.csr_matrix, y: Ints, is_label: Bools, likeness: Flo
     return float(factors[np.argmin(loss)])
 
 
-def _likeness(x: sparse.csr_matrix, wordings: sparse.csr_matrix, first: Ints) -> Floats:
+def _likeness(x: sparse.csr_matrix, wordings: sparse.csc_matrix, first: Ints) -> Floats:
     """The cosine of each text with the nearest wording of each category, shape (n, K)."""
     return np.maximum.reduceat((x @ wordings.T).toarray().astype(np.float64), first, axis=1)
 
@@ -315,7 +315,7 @@ class _Cache:
 
 
 def _packed(model: _Model) -> dict[str, Any]:
-    w = model.wordings
+    w = model.wordings.tocsr()
     flat = {"data": w.data, "indices": w.indices, "indptr": w.indptr, **model.linear._asdict()}
     return {**flat, **{k: v for k, v in model._asdict().items() if k not in ("wordings", "linear")}}
 
@@ -327,7 +327,7 @@ def _unpacked(stored: Mapping[str, Any]) -> _Model:
     wordings = sparse.csr_matrix((stored["data"], stored["indices"], indptr), shape=shape)
     wordings.check_format(full_check=True)
     linear = _Linear(stored["coef"], stored["bias"], stored["fade"])
-    model = _Model(vocabulary, stored["idf"], wordings, stored["first"], linear, float(stored["sharpness"]))
+    model = _Model(vocabulary, stored["idf"], wordings.tocsc(), stored["first"], linear, float(stored["sharpness"]))
     if not np.isfinite(model.log_scores(sparse.csr_matrix(np.ones((1, len(vocabulary)), np.float32)), np.ones((1, 1)))).all():
         raise ValueError
     return model
