@@ -37,21 +37,24 @@ class Grams:
     """Turns texts into hashed n-grams: even hashes are words and pairs of words, odd ones are character n-grams."""
 
     def __init__(self) -> None:
-        self._counter = _Counter(np.empty(0, np.uint32))
+        self._counter: _Counter | None = None
         self._counting = threading.Lock()
 
     def count(self, texts: Sequence[str], vocabulary: Hashes) -> tuple[sparse.csr_matrix, Floats]:
         """How often each text holds each entry of `vocabulary`, (n, d), and the share of its n-grams that stand there, (n, 1)."""
         with self._counting:
-            chunks = [self._counter_of(vocabulary).count(chunk) for chunk in _chunks(texts)]
+            chunks = [self._count(chunk, vocabulary) for chunk in _chunks(texts)]
         if len(chunks) == 1:
             return chunks[0]
         return sparse.csr_matrix(sparse.vstack([counts for counts, _ in chunks])), np.concatenate([known for _, known in chunks])
 
-    def _counter_of(self, vocabulary: Hashes) -> _Counter:
-        if self._counter.vocabulary is not vocabulary or self._counter.is_full:
-            self._counter = _Counter(vocabulary)
-        return self._counter
+    def _count(self, texts: Sequence[str], vocabulary: Hashes) -> tuple[sparse.csr_matrix, Floats]:
+        counter, self._counter = self._counter, None  # one that fails half-way is used no more
+        if counter is None or counter.vocabulary is not vocabulary or counter.is_full:
+            counter = _Counter(vocabulary)
+        counted = counter.count(texts)
+        self._counter = counter
+        return counted
 
     def vocabulary(self, texts: Sequence[str]) -> tuple[Hashes, Floats]:
         """The most widespread n-grams, sorted by hash, and in how many texts each stands."""

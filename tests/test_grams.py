@@ -55,6 +55,7 @@ def test_words_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyP
     engine, texts = Grams(), ["one two three four", "five two"]
     vocabulary, _ = engine.vocabulary(texts)
     before = [engine.count([text], vocabulary)[0].toarray() for text in texts]
+    assert engine._counter is not None
     assert len(engine._counter._numbers) == 2
     assert np.array_equal(np.vstack(before), engine.count(texts, vocabulary)[0].toarray())
 
@@ -66,3 +67,19 @@ def test_texts_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["a", "b", "c", "d", "12345678", "x" * 20, "", "y"]
     assert [list(part) for part in _chunks(texts)] == [["a", "b", "c"], ["d", "12345678"], ["x" * 20], ["", "y"]]
     assert [list(part) for part in _chunks([])] == [[]]
+
+
+def test_a_count_that_fails_half_way_spoils_no_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as where memory is short while a new word is noted."""
+    engine, texts = Grams(), ["one two", "two three"]
+    vocabulary, _ = engine.vocabulary(texts)
+    expected = Grams().count(texts, vocabulary)[0].toarray()
+    with monkeypatch.context() as broken:
+        broken.setattr(grams._Growing, "add", _without_memory)
+        with pytest.raises(MemoryError):
+            engine.count(["one four"], vocabulary)
+    assert np.array_equal(engine.count(texts, vocabulary)[0].toarray(), expected)
+
+
+def _without_memory(*_: object) -> None:
+    raise MemoryError
