@@ -257,7 +257,7 @@ python benchmarks/store.py --write --postgresql
 WRITING = """{n:,} decisions (a twentieth of them at one a transaction, a quarter at 16), tickets of 50 words, two of three accepted; each a row in
 `ticket`, `ticket_text`, `outcome` and `event`, a third in `queue_entry`. The driver is given ids and looks nothing up. Medians of three."""
 RUNNING = """Tickets of 50 words through `llmtriage classify`, lexical engine with the example tickets, personal data looked for, one core, no
-threshold: all of them wait. A tenth is a tenth of the tickets."""
+threshold: all of them wait. A tenth is a tenth of the tickets. How quick the machine is, the rates of the driver alone above say."""
 QUEUE = "Pages of 50 of {n:,} pending tickets, medians of 25."
 
 
