@@ -23,6 +23,7 @@ from llmtriage.store import keys
 Serve = Callable[..., Served]
 HOOKS = {"crm": {"secret_env": "CRM_SECRET"}}
 TICKET = {"content": "我的包裹还没有到"}
+_PATIENT = 30  # seconds, for a machine that has much else to do
 
 
 def _head(length: int, *more: str, path: str = "/classify/batch", kind: str = "application/json") -> bytes:
@@ -106,14 +107,14 @@ def test_all_bodies_together_have_a_bound(serve: Serve, monkeypatch: pytest.Monk
     async def slow(*arguments: Any) -> Any:
         if not begun.is_set():  # the first alone
             begun.set()
-            await asyncio.to_thread(go_on.wait, 10)
+            await asyncio.to_thread(go_on.wait, _PATIENT)
         return await decide(*arguments)
 
     monkeypatch.setattr(type(served.service), "decide", slow)
     long = {"content": "x" * 900}
-    with listening(served.service) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
-        url, statuses = f"http://127.0.0.1:{port}", list[int]()
-        first = threading.Thread(target=lambda: statuses.append(httpx2.post(f"{url}/classify/single", json=long).status_code))
+    with listening(served.service) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=_PATIENT) as client:
+        url, statuses = f"http://127.0.0.1:{port}/classify/single", list[int]()
+        first = threading.Thread(target=lambda: statuses.append(httpx2.post(url, json=long, timeout=_PATIENT).status_code))
         first.start()
         assert begun.wait(10)
         with _begun(port, _head(3000) + b"x" * 1900):
