@@ -96,7 +96,7 @@ _EMPTY_LINES: Final = re.compile(r"\n{3,}")
 
 def whitespace(text: str) -> str:
     """`text` with single spaces, lines at most one empty line in a row, and nothing around lines and text."""
-    if one_line(text) == text or not _UNTIDY.search(text):
+    if one_line(text) == text or not _UNTIDY.search(text):  # most texts are one line, and quickly seen to be tidy
         return text
     text = _BLANKS.sub(" ", text).replace(" \n", "\n").replace("\n ", "\n")
     return _EMPTY_LINES.sub("\n\n", text).strip()
