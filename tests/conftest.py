@@ -28,7 +28,12 @@ hypothesis.settings.load_profile("no deadline")
 
 
 def pytest_configure() -> None:
-    """`make test-wheel` tests what is installed, not the sources beside the tests."""
+    """Coverage stays in this process, and `make test-wheel` tests what is installed, not the sources beside the tests.
+
+    Programs that tests start take twice as long under coverage, and one that is interrupted while coverage holds its lock never ends.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:  # itself a program that is started, and measured
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
     if os.environ.get("EXPECT_WHEEL") and "site-packages" not in llmtriage.__file__:
         pytest.exit(f"the tests would run on {llmtriage.__file__}, not on the wheel", returncode=4)
 
