@@ -79,7 +79,7 @@ def invisible(text: str) -> str:
     They hide instructions to a model and split words. Joiners stay inside emoji and scripts that need them, and one variation
     selector stays behind a character. Line ends of every kind become line feeds.
     """
-    if not _UNUSUAL.search(text):
+    if (text.isascii() and text.isprintable()) or not _UNUSUAL.search(text):
         return text
     text = _LINE_END.sub("\n", text)
     text = _NEVER_SEEN_RUN.sub("", text)

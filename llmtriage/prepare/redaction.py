@@ -102,8 +102,11 @@ class Hidden:
 
 def redact(texts: Sequence[str], redaction: Redaction) -> Redacted:
     """The texts of one ticket with placeholders: the same value has the same one in all of them. Placeholders that are there stay."""
+    found = _find_all(texts, redaction)
+    if not any(found):
+        return Redacted(tuple(texts), ())
     numbers = _Numbers(texts)
-    replaced = tuple(_replaced(text, places, numbers) for text, places in zip(texts, _find_all(texts, redaction), strict=True))
+    replaced = tuple(_replaced(text, places, numbers) for text, places in zip(texts, found, strict=True))
     return Redacted(replaced, tuple(numbers.values))
 
 
@@ -139,10 +142,10 @@ def _find_all(texts: Sequence[str], redaction: Redaction) -> list[list[Place]]:
         for place in places
         if place.kind == "name"
     }
-    again = _again(known)
-    if again is None:
+    told = _told(known)
+    if not told:
         return found
-    return [_with_names(text, places, again) for text, places in zip(folded, found, strict=True)]
+    return [_with_names(text, places, told) for text, places in zip(folded, found, strict=True)]
 
 
 def _find_one(text: str, redaction: Redaction) -> list[Place]:
@@ -152,9 +155,10 @@ def _find_one(text: str, redaction: Redaction) -> list[Place]:
         text = _PLACEHOLDER.sub(_blank, text)
     places: list[Place] = []
     for detectors in _in_turn(redaction):
-        found = _apart(text, (Place(*at, kind) for kind, detector in detectors for at in detector(text)))
-        places += found
-        text = _without(text, found)
+        if found := [Place(*at, kind) for kind, detector in detectors for at in detector(text)]:
+            kept = _apart(text, found)
+            places += kept
+            text = _without(text, kept)
     return sorted(places)
 
 
@@ -165,15 +169,14 @@ def _in_turn(redaction: Redaction) -> Sequence[Sequence[tuple[str, Detector]]]:
     own: list[tuple[str, Detector]] = [(kind, functools.partial(_own, kind=kind, pattern=pattern)) for kind, pattern in patterns]
     formatted = [(kind, detector) for kind, detector in FORMATTED.items() if kind not in redaction.keep]
     cued = [[(kind, detector)] for kind, detector in CUED.items() if kind not in redaction.keep]
-    return own, formatted, *cued
+    return [detectors for detectors in (own, formatted, *cued) if detectors]
 
 
-def _apart(text: str, places: Iterable[Place]) -> list[Place]:
+def _apart(text: str, places: Sequence[Place]) -> list[Place]:
     """Of places that overlap only the longest; of those that are equally long the first."""
     kept: list[Place] = []
-    taken = bytearray()
+    taken = bytearray(len(text))
     for place in sorted(places, key=lambda place: place.start - place.end):
-        taken = taken or bytearray(len(text))
         if _HIDDEN not in text[place.start : place.end] and not any(taken[place.start : place.end]):
             taken[place.start : place.end] = b"\x01" * (place.end - place.start)
             kept.append(place)
@@ -230,16 +233,16 @@ def _compiled(kind: str, pattern: str) -> Any:
 # -- names again ---------------------------------------------------------------------------------
 
 
-def _again(known: set[str]) -> re.Pattern[str] | None:
-    """What finds names again where no cue stands; not a single Latin word, which may be one of the language: May, Will, Rose."""
-    told = sorted((name for name in known if not name.isascii() or " " in name), key=len, reverse=True)[:_MOST_NAMES]
-    if not told:
-        return None
-    return re.compile("|".join(rf"(?<![A-Za-z]){re.escape(name)}(?![A-Za-z])" for name in told))
+def _told(known: set[str]) -> Sequence[str]:
+    """Names that are looked for where no cue stands; not a single Latin word, which may be one of the language: May, Will, Rose."""
+    return sorted((name for name in known if not name.isascii() or " " in name), key=len, reverse=True)[:_MOST_NAMES]
 
 
-def _with_names(text: str, places: list[Place], again: re.Pattern[str]) -> list[Place]:
+def _with_names(text: str, places: list[Place], told: Sequence[str]) -> list[Place]:
     text = _without(_PLACEHOLDER.sub(_blank, text), places)
+    if not any(name in text for name in told):  # mostly so, and to compile a pattern takes longer than all else
+        return places
+    again = re.compile("|".join(rf"(?<![A-Za-z]){re.escape(name)}(?![A-Za-z])" for name in told))
     return sorted([*places, *(Place(*match.span(), "name") for match in again.finditer(text))])
 
 

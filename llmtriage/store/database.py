@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -17,7 +16,7 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from llmtriage.errors import InputError, MissingExtraError, StoreError, short
-from llmtriage.store.records import storable
+from llmtriage.store.records import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -312,7 +311,7 @@ def _sqlite(path: Path, busy_seconds: float, *settings: str) -> sa.Engine:
         sa.URL.create("sqlite+pysqlite", database=str(path.absolute())),  # else a file named :memory: is none
         connect_args={"timeout": busy_seconds, "check_same_thread": False},
         hide_parameters=True,
-        json_serializer=_json,
+        json_serializer=json_text,
         pool_use_lifo=True,  # one after another, few connections do all
     )
 
@@ -358,7 +357,7 @@ def _postgresql(url: str, busy_seconds: float) -> sa.Engine:
             address,
             isolation_level="READ COMMITTED",
             hide_parameters=True,
-            json_serializer=_json,
+            json_serializer=json_text,
             pool_pre_ping=True,
             pool_timeout=_CONNECT_SECONDS,
         )
@@ -382,10 +381,3 @@ def _postgresql(url: str, busy_seconds: float) -> sa.Engine:
             connection.exec_driver_sql("select pg_advisory_xact_lock(hashtext('llmtriage.' || current_schema()))")
 
     return engine
-
-
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def _json(value: object) -> str:
-    return storable(_JSON.encode(value))

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from llmtriage.outcomes import Pending
 from llmtriage.store import schema
+from llmtriage.store.bulk import insert
 from llmtriage.store.records import (
     DESCRIBING,
     decided,
@@ -38,6 +39,10 @@ _Place = tuple[int, str]  # of an outcome: its text and its run key
 
 DAY = 86_400_000_000  # microseconds
 _GOLDEN = 0.6180339887498949
+_CHANGING = ", ".join(f"{name} = excluded.{name}" for name in DESCRIBING)
+_TICKETS_KEPT = f"on conflict (source, key) do update set {_CHANGING}, erased_at = null returning key, id"
+_TEXTS_KEPT = "on conflict (ticket_id, hmac) do update set hmac = excluded.hmac returning ticket_id, hmac, id"
+_OUTCOMES_KEPT = "on conflict (ticket_text_id, run_key) where final do nothing returning id, ticket_text_id, run_key"
 
 
 def now() -> int:
@@ -56,18 +61,14 @@ def new(column: str) -> sa.ColumnElement[Any]:
     return sa.literal_column(f"excluded.{column}")
 
 
-def tickets_kept(insert: Any) -> Any:
-    """Tickets as rows: one that is there says of itself what it says now, and is erased no longer. Returns key and id of each."""
-    changing = {**{name: new(name) for name in DESCRIBING}, "erased_at": sa.null()}
-    added = insert(schema.ticket).on_conflict_do_update(index_elements=["source", "key"], set_=changing)
-    return added.returning(schema.ticket.c.key, schema.ticket.c.id)
+def keep_tickets(connection: sa.Connection, rows: Rows) -> dict[str, int]:
+    """Write tickets: one that is there says of itself what it says now, and is erased no longer. Returns their ids by their keys."""
+    return {row.key: row.id for row in insert(connection, schema.ticket, rows, _TICKETS_KEPT)}
 
 
-def texts_kept(insert: Any) -> Any:
-    """Texts as rows. Of one that is there nothing changes, but only a row that is written is returned: ticket, hash and id of each."""
-    table = schema.ticket_text.c
-    added = insert(schema.ticket_text).on_conflict_do_update(index_elements=["ticket_id", "hmac"], set_={"hmac": new("hmac")})
-    return added.returning(table.ticket_id, table.hmac, table.id)
+def keep_texts(connection: sa.Connection, rows: Rows) -> dict[tuple[int, bytes], int]:
+    """Write texts. Of one that is there nothing changes, but only a row that is written is returned. Returns their ids by ticket and hash."""
+    return {(row.ticket_id, bytes(row.hmac)): row.id for row in insert(connection, schema.ticket_text, rows, _TEXTS_KEPT)}
 
 
 def anywhere(number: int) -> float:
@@ -175,8 +176,7 @@ class _Group:
         """The tickets of the group by their keys."""
         common: dict[str, Any] = {"source": self._recorder.source, "kept": self._recorder.kept, "at": self._at}
         rows = {key: ticket_row(decision.ticket, key=key, **common) for (key, _, _), decision in self._decisions.items()}
-        found = self._connection.execute(tickets_kept(self._insert), list(rows.values()))
-        return {row.key: row.id for row in found}
+        return keep_tickets(self._connection, list(rows.values()))
 
     def _write_texts(self, tickets: Mapping[str, int]) -> dict[tuple[int, bytes], int]:
         """The texts of the group by ticket and hash."""
@@ -187,8 +187,7 @@ class _Group:
         }
         common = {"kept": kept, "received_at": self._at}
         values = [{"ticket_id": ticket, "hmac": digest, **texts, **common} for (ticket, digest), texts in rows.items()]
-        found = self._connection.execute(texts_kept(self._insert), values)
-        return {(row.ticket_id, bytes(row.hmac)): row.id for row in found}
+        return keep_texts(self._connection, values)
 
     def _write_outcomes(self, places: Mapping[_Place, Decision], of_text: Mapping[int, int]) -> list[_Written]:
         """Those of the outcomes that were not there."""
@@ -204,14 +203,7 @@ class _Group:
             }
             for (text, run_key), decision in places.items()
         ]
-        values = self._without_known_failures(values)
-        if not values:
-            return []
-        table = schema.outcome.c
-        insert = self._insert(schema.outcome).on_conflict_do_nothing(
-            index_elements=[table.ticket_text_id, table.run_key], index_where=table.final
-        )
-        rows = self._connection.execute(insert.returning(table.id, table.ticket_text_id, table.run_key), values)
+        rows = insert(self._connection, schema.outcome, self._without_known_failures(values), _OUTCOMES_KEPT)
         ids = {(row.ticket_text_id, row.run_key): row.id for row in rows}
         return [_Written(ids[place], of_text[place[0]], place[0], one) for place, one in places.items() if place in ids]
 
@@ -233,9 +225,11 @@ class _Group:
         moved, gone = self._moved(before, texts, waiting)
         self._withdraw(gone)
         self._move([{"entry": entry, **_place(waiting[text])} for text, entry in moved.items()])
-        rows = [{**_place(one), **self._entry(one)} for text, one in waiting.items() if text not in moved]
-        if rows:
-            self._connection.execute(schema.queue_entry.insert(), rows)
+        insert(
+            self._connection,
+            schema.queue_entry,
+            [{**_place(one), **self._entry(one)} for text, one in waiting.items() if text not in moved],
+        )
 
     def _moved(
         self, before: Sequence[Any], texts: Mapping[int, _Written], waiting: Mapping[int, _Written]
@@ -311,7 +305,7 @@ class _Group:
             }
             for one in written
         ]
-        self._connection.execute(schema.event.insert(), rows)
+        insert(self._connection, schema.event, rows)
 
     def _count(self, written: Sequence[_Written]) -> None:
         """What was decided, for the counts of the day."""

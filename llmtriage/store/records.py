@@ -23,6 +23,7 @@ DESCRIBING = ("channel", "language", "customer", "metadata")
 _BYTES = 16
 _USAGE = tuple(field.name for field in fields(Usage))
 _LONGEST = 200  # characters of a name: PostgreSQL's indexes hold up to 2,700 bytes
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -61,6 +62,11 @@ def name(text: str) -> str:
 def storable(text: str) -> str:
     """A text that every database takes: no NUL, no half of a surrogate pair."""
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def json_text(value: object) -> str:
+    """Plain data as they are stored. Raises ValueError for a number that is none."""
+    return storable(_JSON.encode(value)) if value != {} else "{}"  # mostly nothing is to be told
 
 
 def ticket_row(ticket: Ticket, *, source: str, key: str, kept: Kept, at: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from llmtriage.errors import InputError, UnknownNameError
 from llmtriage.store import schema
 from llmtriage.store.reading import OF_TICKET, ticket_of
-from llmtriage.store.recording import anywhere, now, texts_kept, tickets_kept
+from llmtriage.store.recording import anywhere, keep_texts, keep_tickets, now
 from llmtriage.store.records import text_columns, text_hmac, ticket_key, ticket_row
 from llmtriage.tickets import TicketRow
 
@@ -240,18 +240,17 @@ def _labelled(rows: Sequence[Any]) -> tuple[TicketRow, ...]:
 
 def _known(connection: sa.Connection, store: SqlStore, tickets: Sequence[tuple[Ticket, str]], at: int) -> list[dict[str, Any]]:
     """Keep tickets with their texts; what an entry of the queue says of them."""
-    insert = store.database.insert
     hmacs = [text_hmac(store.key, ticket) for ticket, _ in tickets]
     keys = [ticket_key(ticket, digest) for (ticket, _), digest in zip(tickets, hmacs, strict=True)]
     common: dict[str, Any] = {"source": store.source, "kept": store.kept, "at": at}
     rows = [ticket_row(ticket, key=key, **common) for (ticket, _), key in zip(tickets, keys, strict=True)]
-    ids = {row.key: row.id for row in connection.execute(tickets_kept(insert), rows)}
+    ids = keep_tickets(connection, rows)
     texts = [
         {"ticket_id": ids[key], "hmac": digest, "kept": store.kept, "received_at": at, **text_columns(ticket, text, store.kept)}
         for (ticket, text), key, digest in zip(tickets, keys, hmacs, strict=True)
     ]
-    text_of = {row.ticket_id: row.id for row in connection.execute(texts_kept(insert), texts)}
-    entries = [(ids[key], text_of[ids[key]], row["language"]) for key, row in zip(keys, rows, strict=True)]
+    text_of = keep_texts(connection, texts)
+    entries = [(ids[key], text_of[ids[key], digest], row["language"]) for key, digest, row in zip(keys, hmacs, rows, strict=True)]
     return [
         {"ticket_id": ticket, "ticket_text_id": text, "language": language, "rank": anywhere(text)}
         for ticket, text, language in entries

@@ -7,6 +7,7 @@ format leaves doubt: a cue word ("phone", 卡号) makes it one, "order no." or �
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,6 @@ _BEGIN: Final = r"(?<![0-9A-Za-z*])(?<![0-9][-._])(?<![A-Za-z][-_#])(?<![$¥€�
 _END: Final = r"(?![0-9A-Za-z*])(?![-._][0-9])(?![-_][A-Za-z])(?!,\d{3}(?!\d))(?! ?(?:元|块|美元|件|[MGK]B|kg|USD|EUR|RMB))"
 _LOOK_BACK: Final = 40
 _SEVERAL_DIGITS: Final = re.compile(r"[0-9][0-9 .()*xX•/-]{4,}[0-9Xx]")
-"""Where there is no such run, there is none of these numbers but plates."""
 _LINK: Final = r"(?:号码?|號碼?|编号|編號|是|为|為|改成|改为|换成|填|no\.?|nr\.?|num(?:ber)?|id|code|is|was|to|at|on|[\s:=)#№\"'“(（【\[-])*+"
 """What may stand between a cue word and its number."""
 _OTHER_CHINESE: Final = either(
@@ -35,6 +35,12 @@ _OTHER_ENGLISH: Final = either(
     "(?:gift|member(?:ship)?|loyalty|sim|reward|store|library)\\scard"
 )
 _OTHER: Final = re.compile(rf"(?:{_OTHER_CHINESE}|\b{_OTHER_ENGLISH}){_LINK}\Z", re.IGNORECASE)
+
+
+@functools.lru_cache(maxsize=1)  # several kinds ask, one after the other
+def _holds_several_digits(text: str) -> bool:
+    """Where there is no such run, there is none of these numbers but plates."""
+    return bool(_SEVERAL_DIGITS.search(text))
 
 
 def _before(text: str, start: int) -> str:
@@ -70,7 +76,7 @@ _WEIGHTS: Final = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
 def cn_ids(text: str) -> Iterator[Found]:
     """Numbers of Chinese identity cards: by date and check digit, or by a cue word; other cards by a cue word only."""
-    if not _SEVERAL_DIGITS.search(text):
+    if not _holds_several_digits(text):
         return
     for match in _CN_ID.finditer(text):
         if _has_check_digit(match[0]) or _CN_ID_CUE.search(_before(text, match.start())):
@@ -102,7 +108,7 @@ _LEAST_IBAN_DIGITS: Final = 7
 
 def ibans(text: str) -> Iterator[Found]:
     """IBAN by their check digits, also in groups of four; behind the word IBAN also mistyped ones."""
-    if not _SEVERAL_DIGITS.search(text):
+    if not _holds_several_digits(text):
         return
     for match in _IBAN.finditer(text):
         length = _iban_in(match[0])
@@ -146,7 +152,7 @@ _LEAST_HIDDEN_CARD: Final = 12
 
 def bank_cards(text: str) -> Iterator[Found]:
     """Card numbers by issuer and check digit (Luhn), or by a cue word whatever the check digit; also with stars inside."""
-    if not _SEVERAL_DIGITS.search(text):
+    if not _holds_several_digits(text):
         return
     for match in _CARD.finditer(text):
         if _is_another(text, match.start()):
@@ -212,7 +218,7 @@ _SEPARATOR: Final = re.compile("[ .-]")
 
 def phones(text: str) -> Iterator[Found]:
     """Phone numbers by their format, or by a cue word before any 7 to 15 digits; not the service lines of companies (400, 800)."""
-    if not _SEVERAL_DIGITS.search(text):
+    if not _holds_several_digits(text):
         return
     for match in _MOBILE.finditer(text):
         grouped = "*" in match[1] or "x" in match[1].lower() or tuple(map(len, _SEPARATOR.split(match[1]))) in _MOBILE_GROUPS

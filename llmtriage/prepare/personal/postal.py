@@ -122,7 +122,8 @@ _FIELD: Final = re.compile(
     r"\b(?:(?:shipping|delivery|billing|home|postal|mailing|new|old|correct|full|my|return|street) )?address(?: is|:)? ?"
     rf"([^\n;\x00]{{4,90}}?\b(?:{_UK_POSTCODE}|{_US_ZIP})(?![0-9A-Za-z]))"
 )
-_ENGLISH_HINT: Final = re.compile(r"[0-9][A-Za-z]?,? [A-Za-z0-9'’.]{1,21}[ -][A-Za-z]|[Bb]ox [0-9]|[Aa]ddress")
+_ENGLISH_HINTS: Final = ("ddress", "ox ")
+_HOUSE_HINT: Final = re.compile(r"[0-9][A-Za-z]?,? [A-Za-z0-9'’.]{1,21}[ -][A-Za-z]")
 
 
 def _english(text: str) -> Iterator[Found]:
@@ -143,5 +144,5 @@ def addresses(text: str) -> Iterator[Found]:
     """Postal addresses, Chinese and English."""
     if not text.isascii() and _CHINESE_HINT.search(text):
         yield from _chinese(text)
-    if _ENGLISH_HINT.search(text):
+    if holds_one(text, _ENGLISH_HINTS) or _HOUSE_HINT.search(text):
         yield from _english(text)

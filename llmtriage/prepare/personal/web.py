@@ -56,9 +56,9 @@ _URL: Final = re.compile(
     rf"|{_BEFORE}{_NAME}(?::\d{{1,5}})?[/?#]{_REST})",
     re.IGNORECASE,
 )
+_BARE_ENDS: Final = "com net org cn hk tw uk edu gov info biz shop store top xyz site online club vip tv cc"
 _BARE: Final = re.compile(
-    rf"{_BEFORE}(?!(?:asp|vb|paint)\.net)(?:[a-z0-9][a-z0-9-]{{0,62}}\.){{1,4}}"
-    r"(?:com|net|org|cn|hk|tw|uk|edu|gov|info|biz|shop|store|top|xyz|site|online|club|vip|tv|cc)(?![A-Za-z0-9-]|\.[A-Za-z0-9])"
+    rf"{_BEFORE}(?!(?:asp|vb|paint)\.net)(?:[a-z0-9][a-z0-9-]{{0,62}}\.){{1,4}}{either(_BARE_ENDS)}(?![A-Za-z0-9-]|\.[A-Za-z0-9])"
 )
 """In small letters: Booking.com is a company's name. Not all ends of domains: a blank is often forgotten behind a full stop."""
 _CUED: Final = re.compile(
@@ -66,6 +66,9 @@ _CUED: Final = re.compile(
     re.IGNORECASE,
 )
 _HINT: Final = re.compile(r"\.(?:(?<=[A-Za-z0-9]\.)[A-Za-z0-9]|公司|中)|://")
+_URL_HINTS: Final = ("/", "www.", "?", "#")
+_BARE_HINTS: Final = tuple(f".{end}" for end in _BARE_ENDS.split())
+_CUED_HINTS: Final = ("网", "链接", "主页", "博客", "site", "link", "url", "visit", "blog", "homepage")
 _SHORTEST: Final = len("www.x")
 _TRAILING: Final = ".,;:!?'*~|\\"
 
@@ -74,14 +77,18 @@ def urls(text: str) -> Iterator[Found]:
     """Web addresses with a scheme, with www. or with a path, and bare domains."""
     if not _HINT.search(text):
         return
-    for match in _URL.finditer(text):
-        end = match.start() + len(_trimmed(match[0]))
-        if end - match.start() > _SHORTEST:
-            yield match.start(), end
-    for match in _BARE.finditer(text):
-        yield match.span()
-    for match in _CUED.finditer(text):
-        yield match.span(1)
+    small = text.lower()
+    if holds_one(small, _URL_HINTS):
+        for match in _URL.finditer(text):
+            end = match.start() + len(_trimmed(match[0]))
+            if end - match.start() > _SHORTEST:
+                yield match.start(), end
+    if holds_one(text, _BARE_HINTS):
+        for match in _BARE.finditer(text):
+            yield match.span()
+    if holds_one(small, _CUED_HINTS):
+        for match in _CUED.finditer(text):
+            yield match.span(1)
 
 
 def _trimmed(url: str) -> str:
