@@ -27,7 +27,7 @@ from llmtriage.store.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from llmtriage.remembering import Decision, Run
     from llmtriage.store.database import Database
@@ -151,16 +151,18 @@ class _Group:
 
     def write(self) -> Sequence[_Written]:
         self._write_run()
+        newest = self._newest_ticket()
         tickets = self._write_tickets()
         texts = self._write_texts(tickets)
         places = {(texts[tickets[key], digest], run_key): one for (key, digest, run_key), one in self._decisions.items()}
         of_text = {text: ticket for (ticket, _), text in texts.items()}
-        before = self._entries_before(of_text.values())
+        before = self._entries_before({ticket for ticket in of_text.values() if ticket <= newest})
         written = self._write_outcomes(_as_told(places, before), of_text)
         if written:
             tickets_of = {one.ticket for one in written}
             drawn = {entry.ticket_text_id for entry in before if entry.lane == "probe"}
-            self._write_entries(written, [entry for entry in before if entry.ticket_id in tickets_of], drawn)
+            answered = self._answered({one.text for one in written if one.ticket <= newest})
+            self._write_entries(written, [entry for entry in before if entry.ticket_id in tickets_of], answered, drawn)
             self._write_events(written)
             self._count([one for one in written if one.decision.probe is None or one.text not in drawn])
         return written
@@ -171,6 +173,12 @@ class _Group:
         row: dict[str, Any] = {"id": self._run.id, "backend": self._run.backend, "fingerprint": dict(self._run.fingerprint)}
         row |= {"version": __version__, "started_at": self._at}
         self._connection.execute(self._insert(schema.run).on_conflict_do_nothing(), row)
+
+    def _newest_ticket(self) -> int:
+        """Of a ticket with a higher number nothing was known before: writers take turns."""
+        table = schema.ticket.c
+        newest: int = self._connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.id), 0))).scalar_one()
+        return newest
 
     def _write_tickets(self) -> dict[str, int]:
         """The tickets of the group by their keys."""
@@ -217,9 +225,8 @@ class _Group:
         known = {(row.ticket_text_id, row.run_key) for row in self._connection.execute(chosen)}
         return [row for row in values if row["final"] or (row["ticket_text_id"], row["run_key"]) not in known]
 
-    def _write_entries(self, written: Sequence[_Written], before: Sequence[Any], drawn: set[int]) -> None:
+    def _write_entries(self, written: Sequence[_Written], before: Sequence[Any], answered: set[int], drawn: set[int]) -> None:
         """A place in the queue for each that waits, unless a person has answered, or it is drawn already. A ticket keeps the place it has."""
-        answered = self._answered(written)
         texts = {one.text: one for one in written}
         waiting = {text: one for text, one in texts.items() if _waits(one, answered, drawn)}
         moved, gone = self._moved(before, texts, waiting)
@@ -267,16 +274,20 @@ class _Group:
             ended = {"lease_until": None, "lease_token": table.c.lease_token + 1}
             self._connection.execute(moved.values(ended), rows)
 
-    def _entries_before(self, tickets: Iterable[int]) -> Sequence[Any]:
+    def _entries_before(self, tickets: set[int]) -> Sequence[Any]:
+        if not tickets:
+            return []
         entries = schema.queue_entry.c
         names = ("id", "ticket_id", "ticket_text_id", "outcome_id", "lane", "inclusion_p", "state")
         chosen = sa.select(*(entries[name] for name in names)).order_by(entries.id)
-        return self._connection.execute(chosen.where(entries.ticket_id.in_(set(tickets)), entries.state != "withdrawn")).all()
+        return self._connection.execute(chosen.where(entries.ticket_id.in_(tickets), entries.state != "withdrawn")).all()
 
-    def _answered(self, written: Sequence[_Written]) -> set[int]:
-        """The texts whose category a person has told."""
+    def _answered(self, texts: set[int]) -> set[int]:
+        """Those of the texts whose category a person has told."""
+        if not texts:
+            return set()
         column = schema.review.c.ticket_text_id
-        answered = schema.standing().with_only_columns(column).where(column.in_({one.text for one in written}))
+        answered = schema.standing().with_only_columns(column).where(column.in_(texts))
         return set(self._connection.scalars(answered))
 
     def _entry(self, one: _Written) -> dict[str, Any]:

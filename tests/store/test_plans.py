@@ -54,7 +54,7 @@ def test_a_run_searches_and_never_scans(tmp_path: Path) -> None:
             record(store, decision(ticket("T2"), outcome))
             recall(store, ticket())
             recall(store, ticket("T3"))
-    assert len(found) == 5
+    assert len(found) == 6
     assert walks(found) == set()
 
 
