@@ -143,6 +143,11 @@ class StoreError(LlmtriageError):
         return (_store_error, (self.problem, self.store, self.remedy, self.is_away))
 
 
+def is_everybodys(error: BaseException) -> bool:
+    """Whether what failed for several would fail for each of them alone, and each would wait as long to learn it."""
+    return not isinstance(error, Exception) or (isinstance(error, StoreError) and error.is_away)
+
+
 class BackendError(LlmtriageError):
     """The engine as a whole cannot work, so the run stops; tickets that were decided stay decided.
 

@@ -82,8 +82,7 @@ async def test_a_client_that_gets_other_answers_is_not_measured(monkeypatch: pyt
 
 def test_the_page_has_the_columns_and_parts_of_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last measured tables were written by this script, not by an older one."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    script = importlib.import_module("clients")
+    script = imported("clients", monkeypatch)
     page = script.PAGE.read_text(encoding="utf-8")
     assert script.HEADER in page
     assert all(f"\n| {title} | " in page for title, _ in script.SUMS.values())
@@ -91,8 +90,7 @@ def test_the_page_has_the_columns_and_parts_of_the_script(monkeypatch: pytest.Mo
 
 def test_both_sides_take_all_steps_on_a_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours and scikit-learn's agree where they compute the same, and each row has its seconds."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    script = importlib.import_module("scale")
+    script = imported("scale", monkeypatch)
     small = ["--n", "4000", "--k", "5", "--labels", "400", "--certified", "2000", "--runs", "1"]
     command = [sys.executable, str(ROOT / "benchmarks" / "scale.py"), *small]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100, cwd=ROOT)

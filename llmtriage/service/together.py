@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from llmtriage.store.writer import is_everybodys
+from llmtriage.errors import is_everybodys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

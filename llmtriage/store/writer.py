@@ -9,7 +9,7 @@ import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from llmtriage.errors import StoreError
+from llmtriage.errors import is_everybodys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,11 +69,6 @@ def _work(jobs: queue.SimpleQueue[_Job[T, R] | None], commit: Callable[[Sequence
         while sum(len(job[0]) for job in group if job) < MOST and not jobs.empty():
             group.append(jobs.get())
         _together([job for job in group if job and job[1].set_running_or_notify_cancel()], commit)
-
-
-def is_everybodys(error: BaseException) -> bool:
-    """Whether what failed for several would fail for each of them alone, and each would wait as long to learn it."""
-    return not isinstance(error, Exception) or (isinstance(error, StoreError) and error.is_away)
 
 
 def _together(group: list[_Job[T, R]], commit: Callable[[Sequence[T]], Sequence[R]]) -> None:
