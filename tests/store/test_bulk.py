@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 
 from llmtriage.store import schema
 from llmtriage.store.bulk import MOST, insert
+from llmtriage.store.records import json_text
 
 if TYPE_CHECKING:
     from llmtriage.store import SqlStore
@@ -58,3 +60,21 @@ def test_few_different_statements(store: SqlStore) -> None:
         for n in range(1, 80):
             insert(connection, schema.event, events(n))
     assert len(seen) == 7  # 1, 2, 4 ... 64
+
+
+@pytest.mark.parametrize("value", [{}, [], {"退款": ["NaN", "Infinity", 1e-7, 1e16, 5e-324, -0.0, 2**53, None, True, "\x00"]}])
+def test_json_comes_back_as_it_was(value: object) -> None:
+    """Also words that look like numbers which are none."""
+    assert json.loads(json_text(value)) == value
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_is_none_is_no_json(number: float) -> None:
+    """No database would read it again."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_text({"score": number})
+
+
+def test_half_of_a_surrogate_pair_is_replaced() -> None:
+    """No database takes one."""
+    assert json_text({"note": "退\ud800款"}) == '{"note":"退\ufffd款"}'
