@@ -18,27 +18,36 @@ async def in_flight(one: Callable[[T], Awaitable[R]], items: AsyncIterable[T], c
     """Apply `one` to each item, `concurrency` at a time, and yield the results in the order of the items.
 
     Items are taken as they come. When `_HELD_PER_CALL * concurrency` items are held, finished or not, no new one is taken: memory
-    is bounded however slow one of them is. The first exception of `one` stops the taking and is raised in its turn.
+    is bounded however slow one of them is. The first exception of `one` stops the taking and whatever is behind it, and is raised in
+    its turn.
     """
     slots = asyncio.Semaphore(concurrency)
     held: Puts[asyncio.Task[R]] = Puts(_HELD_PER_CALL * concurrency)
     broken = asyncio.Event()
+    under_way: dict[int, asyncio.Task[R]] = {}
 
-    async def run(item: T) -> R:
+    async def run(place: int, item: T) -> R:
         try:
             return await one(item)
         except BaseException:
             broken.set()
+            for later, task in under_way.items():
+                if later > place:
+                    task.cancel()  # its result would never be asked for, and it may not have been sent yet
             raise
         finally:
+            under_way.pop(place, None)
             slots.release()
 
     async def take() -> None:
+        place = 0
         async for item in items:
             await slots.acquire()
             if broken.is_set():
                 return
-            await held.put(asyncio.create_task(run(item)))
+            place += 1
+            under_way[place] = asyncio.create_task(run(place, item))
+            await held.put(under_way[place])
 
     held.fill(take())
     try:

@@ -72,6 +72,29 @@ async def test_the_first_exception_stops_the_taking() -> None:
     assert gauge.started < 12
 
 
+async def test_nothing_behind_an_exception_begins_while_an_earlier_one_takes_long() -> None:
+    """Those that wait for their turn inside the call are not let go when the exception frees one."""
+    turns, began, broke = asyncio.Semaphore(2), list[int](), asyncio.Event()
+
+    async def one(item: int) -> int:
+        async with turns:
+            began.append(item)
+            if item == 0:
+                await broke.wait()
+                await asyncio.sleep(0.05)
+            if item == 3:
+                broke.set()
+                raise RuntimeError("broken")
+            return item
+
+    results = []
+    with pytest.raises(RuntimeError, match="broken"):
+        async for result in in_flight(one, as_async(range(1000)), 8):
+            results.append(result)
+    assert results == [0, 1, 2]
+    assert began == [0, 1, 2, 3]
+
+
 async def test_an_exception_of_the_source_comes_after_the_results() -> None:
     """What was taken before is answered."""
 
