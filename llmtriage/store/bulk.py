@@ -1,17 +1,19 @@
-"""Many rows into a table. What SQLAlchemy does with each value takes longer than the database, so it is given the statement and the values."""
+"""Many rows, many values at once. What SQLAlchemy does with each takes longer than the database, so it is given the statement itself."""
 
 from __future__ import annotations
 
 from functools import cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
 from llmtriage.store.records import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+T = TypeVar("T")
 
 MOST = 256  # rows of one statement: in every table fewer values than a database takes at once
 
@@ -33,25 +35,45 @@ def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
         return found
     columns = tuple(rows[0])
     values, with_json = itemgetter(*columns), _with_json(table, columns)
-    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
     for part in _parts(rows):
         given: list[Any] = []
         for row in part:
             given += values(row)
         for place in with_json:
             given[place :: len(columns)] = map(json_text, given[place :: len(columns)])
-        result = connection.exec_driver_sql(_statement(table.name, columns, len(part), mark) + tail, tuple(given))
+        statement = _insertion(table.name, columns, len(part), _mark(connection))
+        result = connection.exec_driver_sql(statement + tail, tuple(given))
         found += result.all() if result.returns_rows else ()
     return found
 
 
-def _parts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
-    """Rows in powers of two, so that a database meets few different statements and keeps them compiled."""
+def known(connection: sa.Connection, column: sa.Column[T], values: Iterable[T], **fixed: Any) -> set[T]:
+    """Those of the values that stand in a column, which has an index.
+
+    Args:
+        connection: To read with.
+        column: Where to look.
+        values: What to look for.
+        fixed: What other columns of the same rows must hold.
+    """
+    found: set[T] = set()
+    for part in _parts(list(values)):
+        statement = _search(column.table.name, column.name, tuple(fixed), len(part), _mark(connection))
+        found.update(connection.exec_driver_sql(statement, (*part, *fixed.values())).scalars())
+    return found
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Items in powers of two, so that a database meets few different statements and keeps them compiled."""
     begin = 0
-    while left := len(rows) - begin:
+    while left := len(items) - begin:
         size = min(MOST, 1 << left.bit_length() - 1)
-        yield rows[begin : begin + size]
+        yield items[begin : begin + size]
         begin += size
+
+
+def _mark(connection: sa.Connection) -> str:
+    return "?" if connection.dialect.paramstyle == "qmark" else "%s"
 
 
 @cache
@@ -61,6 +83,14 @@ def _with_json(table: sa.Table, columns: tuple[str, ...]) -> Sequence[int]:
 
 
 @cache
-def _statement(table: str, columns: tuple[str, ...], rows: int, mark: str) -> str:
+def _insertion(table: str, columns: tuple[str, ...], rows: int, mark: str) -> str:
     row = f"({', '.join([mark] * len(columns))})"
     return f"insert into {table} ({', '.join(columns)}) values {', '.join([row] * rows)} "  # noqa: S608 - names of our own
+
+
+@cache
+def _search(table: str, column: str, fixed: tuple[str, ...], values: int, mark: str) -> str:
+    """Looks each value up by itself: thousands of rows with one value take no longer than one. Databases call what VALUES gives column1."""
+    wanted = " and ".join([f"{column} = column1", *(f"{name} = {mark}" for name in fixed)])
+    given = ", ".join([f"({mark})"] * values)
+    return f"SELECT column1 FROM (VALUES {given}) AS given WHERE EXISTS (SELECT 1 FROM {table} WHERE {wanted})"  # noqa: S608 - names of our own

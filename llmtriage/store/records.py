@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import re
-from contextlib import suppress
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,8 +31,8 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 def text_hmac(key: bytes, ticket: Ticket) -> bytes:
     """Identity of a text for who has the store's key: a bare hash of a short text could be guessed."""
-    parts = json.dumps([ticket.title, ticket.content]).encode()
-    return hmac.digest(key, parts, hashlib.sha256)[:_BYTES]
+    parts = f"[{json.dumps(ticket.title)}, {json.dumps(ticket.content)}]"  # a list, in half the time
+    return hmac.digest(key, parts.encode(), hashlib.sha256)[:_BYTES]
 
 
 def ticket_key(ticket: Ticket, digest: bytes) -> str:
@@ -69,11 +68,11 @@ def storable(text: str) -> str:
 
 def json_text(value: object) -> str:
     """Plain data as they are stored. Raises ValueError for a number that is none."""
-    with suppress(ValueError):  # half of a surrogate pair
+    try:
         text = to_json(value).decode()  # a quarter of the time
-        if "NaN" not in text and "Infinity" not in text:
-            return text
-    return storable(_JSON.encode(value))
+    except ValueError:  # half of a surrogate pair
+        return storable(_JSON.encode(value))
+    return storable(_JSON.encode(value)) if "NaN" in text or "Infinity" in text else text
 
 
 def ticket_row(ticket: Ticket, *, source: str, key: str, kept: Kept, at: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from llmtriage.remembering import Known, Recalled
 from llmtriage.store import schema, versions
+from llmtriage.store.bulk import known
 from llmtriage.store.database import Database
 from llmtriage.store.example_sets import members
 from llmtriage.store.queue import Queue
@@ -88,15 +89,17 @@ class SqlStore:
         asked = [_Asked.of(self.key, ticket, run) for ticket, run in tickets]
         with self.database.reading() as connection:
             as_of = last_event(connection)
-            own = self._own(connection, asked)
-            alike = self._alike(connection, [one for one in asked if one not in own])
-        known: list[Known | None] = []
+            keys = known(connection, schema.ticket.c.key, {one.key for one in asked}, source=self.source)
+            own = self._own(connection, [one for one in asked if one.key in keys])
+            digests = known(connection, schema.ticket_text.c.hmac, {one.digest for one in asked if one not in own})
+            alike = self._alike(connection, [one for one in asked if one.digest in digests])
+        found: list[Known | None] = []
         for (ticket, _), one in zip(tickets, asked, strict=True):
             row = own.get(one) or alike.get((one.digest, one.run))
             as_kept = one in own and _is_described_by(ticket, own[one], self.kept)
             probed = one in own and bool(own[one].probed)
-            known.append(None if row is None else Known(outcome_of(row, ticket_id=ticket.id, text=""), as_kept, probed))
-        return Recalled(known, as_of)
+            found.append(None if row is None else Known(outcome_of(row, ticket_id=ticket.id, text=""), as_kept, probed))
+        return Recalled(found, as_of)
 
     def received(self, tickets: Sequence[Ticket]) -> list[Ticket]:
         """Tickets as they came now: of one that is erased while it is decided nothing is kept, however long that takes. Raises StoreError."""
@@ -140,6 +143,8 @@ class SqlStore:
 
     def _own(self, connection: sa.Connection, asked: Sequence[_Asked]) -> Mapping[_Asked, _Row]:
         """The final outcomes of these very tickets, with what they say of themselves."""
+        if not asked:
+            return {}
         ticket = schema.ticket.c
         of_ticket = [ticket.key, *(ticket[name].label(f"ticket_{name}") for name in DESCRIBING)]
         chosen = _outcomes(*of_ticket, waits_as_probe(schema.ticket_text.c.id).label("probed")).where(

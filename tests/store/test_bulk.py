@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from llmtriage.store import schema
-from llmtriage.store.bulk import MOST, insert
+from llmtriage.store.bulk import MOST, insert, known
 from llmtriage.store.records import json_text
 
 if TYPE_CHECKING:
@@ -60,6 +60,28 @@ def test_few_different_statements(store: SqlStore) -> None:
         for n in range(1, 80):
             insert(connection, schema.event, events(n))
     assert len(seen) == 7  # 1, 2, 4 ... 64
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, MOST + 1])
+def test_values_that_stand_there(store: SqlStore, n: int) -> None:
+    """Those alone, each once however many rows hold it; with marks of parameters in them, and of bytes too."""
+    rows = [
+        *events(2),
+        *({**row, "actor": f"{number}"} for number, row in enumerate(events(n))),
+        events(1)[0] | {"kind": "other"},
+    ]
+    subjects = [{"subject": bytes([number % 256]) * 16, "event": number, "at": 1} for number in range(n)]
+    with store.database.writing() as connection:
+        insert(connection, schema.event, rows)
+        insert(connection, schema.erasure, subjects)
+        asked = [HOSTILE, "退", *(f"{number}" for number in range(-1, n + 1))]
+        there = {HOSTILE, *(f"{number}" for number in range(n))}
+        assert known(connection, schema.event.c.actor, asked) == there
+        assert known(connection, schema.event.c.actor, asked, kind="other") == {HOSTILE}
+        assert known(connection, schema.event.c.actor, asked, kind="other", subject="") == set()
+        assert known(connection, schema.erasure.c.subject, [b"", *(row["subject"] for row in subjects)]) == {
+            row["subject"] for row in subjects
+        }
 
 
 @pytest.mark.parametrize("value", [{}, [], {"退款": ["NaN", "Infinity", 1e-7, 1e16, 5e-324, -0.0, 2**53, None, True, "\x00"]}])
