@@ -22,6 +22,8 @@ _BEGIN: Final = r"(?<![0-9A-Za-z*])(?<![0-9][-._])(?<![A-Za-z][-_#])(?<![$¥€�
 _END: Final = r"(?![0-9A-Za-z*])(?![-._][0-9])(?![-_][A-Za-z])(?!,\d{3}(?!\d))(?! ?(?:元|块|美元|件|[MGK]B|kg|USD|EUR|RMB))"
 _LOOK_BACK: Final = 40
 _SEVERAL_DIGITS: Final = re.compile(r"[0-9][0-9 .()*xX•/-]{4,}[0-9Xx]")
+_AROUND: Final = 64
+"""Characters around a run of digits that may belong to its number, such as the letters of an IBAN, or that decide about it."""
 _LINK: Final = r"(?:号码?|號碼?|编号|編號|是|为|為|改成|改为|换成|填|no\.?|nr\.?|num(?:ber)?|id|code|is|was|to|at|on|[\s:=)#№\"'“(（【\[-])*+"
 """What may stand between a cue word and its number."""
 _OTHER_CHINESE: Final = either(
@@ -38,9 +40,13 @@ _OTHER: Final = re.compile(rf"(?:{_OTHER_CHINESE}|\b{_OTHER_ENGLISH}){_LINK}\Z",
 
 
 @functools.lru_cache(maxsize=1)  # several kinds ask, one after the other
-def _holds_several_digits(text: str) -> bool:
-    """Where there is no such run, there is none of these numbers but plates."""
-    return bool(_SEVERAL_DIGITS.search(text))
+def _region(text: str) -> tuple[int, int] | None:
+    """Where to look: around the runs of several digits, of which each of these numbers but plates holds one. None: there is none."""
+    first = _SEVERAL_DIGITS.search(text)
+    if first is None:
+        return None
+    *_, last = _SEVERAL_DIGITS.finditer(text, first.start())
+    return max(0, first.start() - _AROUND), last.end() + _AROUND
 
 
 def _before(text: str, start: int) -> str:
@@ -76,16 +82,17 @@ _WEIGHTS: Final = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
 def cn_ids(text: str) -> Iterator[Found]:
     """Numbers of Chinese identity cards: by date and check digit, or by a cue word; other cards by a cue word only."""
-    if not _holds_several_digits(text):
+    region = _region(text)
+    if region is None:
         return
-    for match in _CN_ID.finditer(text):
+    for match in _CN_ID.finditer(text, *region):
         if _has_check_digit(match[0]) or _CN_ID_CUE.search(_before(text, match.start())):
             yield match.span()
-    for match in _CUED_CN_ID.finditer(text):
+    for match in _CUED_CN_ID.finditer(text, *region):
         if _CN_ID_CUE.search(_before(text, match.start())):
             yield match.span()
     if "****" in text:
-        for match in _HIDDEN_CN_ID.finditer(text):
+        for match in _HIDDEN_CN_ID.finditer(text, *region):
             if match.end() - match.start() == 18 or _CN_ID_CUE.search(_before(text, match.start())):
                 yield match.span()
 
@@ -108,9 +115,10 @@ _LEAST_IBAN_DIGITS: Final = 7
 
 def ibans(text: str) -> Iterator[Found]:
     """IBAN by their check digits, also in groups of four; behind the word IBAN also mistyped ones."""
-    if not _holds_several_digits(text):
+    region = _region(text)
+    if region is None:
         return
-    for match in _IBAN.finditer(text):
+    for match in _IBAN.finditer(text, *region):
         length = _iban_in(match[0])
         if length:
             yield match.start(), match.start() + length
@@ -152,16 +160,17 @@ _LEAST_HIDDEN_CARD: Final = 12
 
 def bank_cards(text: str) -> Iterator[Found]:
     """Card numbers by issuer and check digit (Luhn), or by a cue word whatever the check digit; also with stars inside."""
-    if not _holds_several_digits(text):
+    region = _region(text)
+    if region is None:
         return
-    for match in _CARD.finditer(text):
+    for match in _CARD.finditer(text, *region):
         if _is_another(text, match.start()):
             continue
         number = _digits(match[0])
         cued = len(number) >= _LEAST_CUED_CARD and _CARD_CUE.search(_before(text, match.start()))
         if cued or (_ISSUED.fullmatch(number) and _has_luhn(number)):
             yield match.span()
-    for match in _HIDDEN_CARD.finditer(text):
+    for match in _HIDDEN_CARD.finditer(text, *region):
         if match.end() - match.start() >= _LEAST_HIDDEN_CARD and not _is_another(text, match.start()):
             yield match.span()
 
@@ -218,17 +227,18 @@ _SEPARATOR: Final = re.compile("[ .-]")
 
 def phones(text: str) -> Iterator[Found]:
     """Phone numbers by their format, or by a cue word before any 7 to 15 digits; not the service lines of companies (400, 800)."""
-    if not _holds_several_digits(text):
+    region = _region(text)
+    if region is None:
         return
-    for match in _MOBILE.finditer(text):
+    for match in _MOBILE.finditer(text, *region):
         grouped = "*" in match[1] or "x" in match[1].lower() or tuple(map(len, _SEPARATOR.split(match[1]))) in _MOBILE_GROUPS
         if grouped and not _is_another(text, match.start()):
             yield match.span()
-    for match in _PHONE.finditer(text):
+    for match in _PHONE.finditer(text, *region):
         digits = _digits(match[0])
         if len(digits) >= _LEAST_GROUPED and not _SERVICE.fullmatch(digits) and not _is_another(text, match.start()):
             yield match.span()
-    for match in _PERHAPS_PHONE.finditer(text):
+    for match in _PERHAPS_PHONE.finditer(text, *region):
         if _PHONE_CUE.search(_before(text, match.start())) and not _is_another(text, match.start()) and not _DATE.match(match[0]):
             digits = _digits(match[0])
             if _LEAST_PHONE <= len(digits) <= _LONGEST_PHONE and not _SERVICE.fullmatch(digits):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from llmtriage.prepare.personal.words import either, holds_one
 
@@ -109,42 +109,66 @@ _FIELD: Final = re.compile(
 )
 _SMALL: Final = re.compile(rf"\bmy (?:full )?name(?:'s| is) ({_SMALL_WORD}(?: {_SMALL_WORD})?)")
 _SAYS_WHO: Final = re.compile(
-    rf"\b(?:I'm|I am|I’m|[Tt]his is|[Ii]t's) (?:({_WORD} {_WORD}(?: {_WORD})?)"
+    rf"\b(?=[ITti])(?:I'm|I am|I’m|[Tt]his is|[Ii]t's) (?:({_WORD} {_WORD}(?: {_WORD})?)"
     rf"(?=[,.;!]| (?:from|here|and|speaking|writing|calling|again|with)\b|\s*(?:\n|\Z))|({_WORD})(?= (?:from|here|speaking|calling)\b))"
 )
 _SIGNED: Final = re.compile(
-    r"\b(?i:regards|sincerely|cheers|thanks|thank you|yours|best|best wishes|faithfully|truly|cordially|many thanks)[,!.]?\s{1,3}[-–—]?\s?"
+    r"\b(?i:(?=[bcfmrsty])(?:regards|sincerely|cheers|thanks|thank you|yours|best|best wishes|faithfully|truly|cordially|many thanks))"
+    r"[,!.]?\s{1,3}[-–—]?\s?"
     rf"({_TOKEN}(?: {_TOKEN}){{0,3}})(?=[.]?\s*(?:\n|\Z)|, )"
 )
 _MISTER: Final = re.compile(rf"(?<![A-Za-z])((?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof)\.? {_FULL})")
 
 # -- both ----------------------------------------------------------------------------------------
 
-_FIELD_HINTS: Final = (
-    "name|called|recipient|addressee|holder|contact|attn|attention:|signed|customer|client|patient|guest|buyer|sender|receiver|driver|passenger"
-    "|beneficiary|consignee|registered |booked |ordered |placed |filed |to:|on behalf|care of|c/o"
+
+class _Cued(NamedTuple):
+    """A pattern with words of which it needs one, as they are written, or in any case, or in any case and with a colon behind."""
+
+    pattern: re.Pattern[str]
+    exact: tuple[str, ...] = ()
+    any_case: tuple[str, ...] = ()
+    with_colon: tuple[str, ...] = ()
+
+    def may_stand_in(self, text: str, small: str) -> bool:
+        """Whether it is worth looking, which takes ten times as long as this; `small` is the text in small letters."""
+        if holds_one(text, self.exact) or holds_one(small, self.any_case):
+            return True
+        return bool(self.with_colon) and ":" in text and holds_one(small, self.with_colon)
+
+
+# fmt: off
+_BARE_FIELDS: Final = (
+    "name's", "name is", "name on", "the name", "called", "recipient", "addressee", "holder", "attn", "signed", "beneficiary", "consignee",
+    "registered ", "booked ", "ordered ", "placed ", "filed ", "on behalf", "care of", "c/o",
 )
-_PATTERNS: Final = (
-    (_NAMED, "|".join(_NOUNS.split())),
-    (_CALLED, "叫|名|我係"),
-    (_WHO, "是|本人|妈|爸|老公|老婆|先生|太太|儿|朋友|同事|爱人|妻|丈夫|亲|姐|哥|弟|妹|客|师傅|快递员|代表"),
-    (_SURNAMED, "姓"),
-    (_TITLED, "先生|女士|小姐|太太"),
-    (_FIELD, _FIELD_HINTS),
-    (_SMALL, "my name|my full name"),
-    (_SAYS_WHO, "i'm |i am |i’m |this is |it's "),
-    (_SIGNED, "regards|sincerely|cheers|thank|yours|best|faithfully|truly|cordially"),
-    (_MISTER, "mr|ms|miss|mx|dr|prof"),
+_COLON_FIELDS: Final = (
+    "name", "contact", "attention:", "customer", "client", "patient", "guest", "buyer", "sender", "receiver", "driver", "passenger", "to:"
 )
-_HINTED: Final = tuple((pattern, tuple(hints.split("|"))) for pattern, hints in _PATTERNS)
-"""Each with words of which it needs one."""
-_HINTED_BY_ASCII: Final = tuple((pattern, hints) for pattern, hints in _HINTED if any(hint.isascii() for hint in hints))
+_FAREWELLS: Final = ("regards", "sincerely", "cheers", "thank", "yours", "best", "faithfully", "truly", "cordially")
+# fmt: on
+_LATIN_CUES: Final = (
+    _Cued(_FIELD, any_case=_BARE_FIELDS, with_colon=_COLON_FIELDS),
+    _Cued(_SMALL, exact=("my name", "my full name")),
+    _Cued(_SAYS_WHO, exact=("I'm ", "I am ", "I’m ", "his is ", "t's ")),
+    _Cued(_SIGNED, any_case=_FAREWELLS),
+    _Cued(_MISTER, exact=("Mr", "Ms", "Miss", "Mx", "Dr", "Prof")),
+)
+_KIN_HINTS: Final = "妈 爸 老公 老婆 先生 太太 儿 朋友 同事 爱人 妻 丈夫 亲 姐 哥 弟 妹 客 师傅 快递员 代表"
+_CUES: Final = (
+    _Cued(_NAMED, exact=tuple(_NOUNS.split())),
+    _Cued(_CALLED, exact=("叫", "名", "我係")),
+    _Cued(_WHO, exact=("是", "本人", *_KIN_HINTS.split())),
+    _Cued(_SURNAMED, exact=("姓",)),
+    _Cued(_TITLED, exact=("先生", "女士", "小姐", "太太")),
+    *_LATIN_CUES,
+)
 
 
 def names(text: str) -> Iterator[Found]:
     """Names behind cue words such as 收件人 or "my name is", and with a title such as 女士 or Mrs."""
     small = text.lower()
-    for pattern, hints in _HINTED_BY_ASCII if text.isascii() else _HINTED:
-        if holds_one(small, hints):
-            for match in pattern.finditer(text):
+    for cue in _LATIN_CUES if text.isascii() else _CUES:
+        if cue.may_stand_in(text, small):
+            for match in cue.pattern.finditer(text):
                 yield match.span(match.lastindex or 0)

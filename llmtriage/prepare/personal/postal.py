@@ -122,14 +122,15 @@ _FIELD: Final = re.compile(
     r"\b(?:(?:shipping|delivery|billing|home|postal|mailing|new|old|correct|full|my|return|street) )?address(?: is|:)? ?"
     rf"([^\n;\x00]{{4,90}}?\b(?:{_UK_POSTCODE}|{_US_ZIP})(?![0-9A-Za-z]))"
 )
-_ENGLISH_HINTS: Final = ("ddress", "ox ")
+_STREET_HINT: Final = re.compile("[0-9][A-Za-z]?,? [A-Z0-9]")
 _HOUSE_HINT: Final = re.compile(r"[0-9][A-Za-z]?,? [A-Za-z0-9'’.]{1,21}[ -][A-Za-z]")
 
 
 def _english(text: str) -> Iterator[Found]:
-    for match in _ENGLISH.finditer(text):
-        yield match.span()
-    if holds_one(text.lower(), _CUED_HINTS):
+    if "ox " in text or _STREET_HINT.search(text):
+        for match in _ENGLISH.finditer(text):
+            yield match.span()
+    if holds_one(text.lower(), _CUED_HINTS) and _HOUSE_HINT.search(text):
         for match in _CUED.finditer(text):
             yield match.span(1)
     if "address" in text:
@@ -144,5 +145,4 @@ def addresses(text: str) -> Iterator[Found]:
     """Postal addresses, Chinese and English."""
     if not text.isascii() and _CHINESE_HINT.search(text):
         yield from _chinese(text)
-    if holds_one(text, _ENGLISH_HINTS) or _HOUSE_HINT.search(text):
-        yield from _english(text)
+    yield from _english(text)
