@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtriage import grams
-from llmtriage.grams import Grams, _chunks, _hashes, _Places, _word_hashes
+from llmtriage.grams import Grams, _chunks, _hashes, _Places, _tokens, _word_hashes
 
 _HASHES = st.one_of(st.integers(0, 2**32 - 1), st.integers(0, 5), st.integers(2**32 - 5, 2**32 - 1), st.integers(65_530, 65_545))
 
@@ -21,6 +21,22 @@ def test_hashes_are_found_where_a_binary_search_finds_them(known: set[int], want
 
 
 _TEXTS = st.lists(st.text(st.sampled_from("abzAB 1退款订单号，.\n"), max_size=40), max_size=6)
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=30), st.integers(0, 140))
+def test_plain_text_has_the_words_it_has_beside_other_letters(text: str, more: int) -> None:
+    """It is taken apart in a quicker way, also where a word is longer than one may be."""
+    plain = f"{text}b{'a' * more}"
+    (words, _), (among, _) = _tokens(plain), _tokens(f"{plain} é")
+    assert [*words, "é"] == list(among)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("resetPIN iOS17", ["reset", "pin", "i", "os17"]), ("A1B2", ["a1", "b2"]), ("caféAU", ["caféau"])]
+)
+def test_capitals_inside_a_word_begin_another(text: str, words: list[str]) -> None:
+    """Behind a small letter or a digit."""
+    assert list(_tokens(text)[0]) == words
 
 
 @given(_TEXTS, _TEXTS)
