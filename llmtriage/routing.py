@@ -84,7 +84,10 @@ class _Matcher:
         if not text.isascii():
             return True
         small = text.lower()
-        return any(word in small for word in self.words)
+        for word in self.words:  # noqa: SIM110 - this takes half the time of any()
+            if word in small:
+                return True
+        return False
 
 
 class Router:
@@ -117,6 +120,9 @@ class Router:
         self._members = np.array(members, dtype=float).reshape(len(self._inner), len(leaves))
         self._leaves = leaves
         self._below = {node.id: frozenset(n.id for n in node.walk() if not n.children) for node in taxonomy.nodes}
+        self._around = {
+            name: frozenset[str]().union(*(self._paths[leaf] for leaf in below)) for name, below in self._below.items()
+        }
         self._places = {name: [i for i, leaf in enumerate(leaves) if leaf in below] for name, below in self._below.items()}
         self._fields = sorted({name for rule in taxonomy.rules for name in rule.when.metadata})
         self._matchers = tuple(_matcher(rule) for rule in taxonomy.rules)
@@ -205,10 +211,10 @@ class Router:
     def _rank_scores(self, answer: Scores) -> _Ranked:
         logs = answer.values if self.calibration is None else self.calibration.log_probabilities(answer)
         shares = _shares(logs)
-        order = np.argsort(-logs, kind="stable")[:_MOST_CANDIDATES]
+        order = (-logs).argsort(kind="stable")[:_MOST_CANDIDATES]
         best = zip(order.tolist(), shares[order].tolist(), strict=True)
-        candidates = tuple(Candidate(category=self._leaves[i], score=score) for i, score in best)
-        return _Ranked(candidates, shares, answer.label_mass)
+        candidates = [Candidate(category=self._leaves[i], score=score) for i, score in best]
+        return _Ranked(tuple(candidates), shares, answer.label_mass)
 
     def _shown(self, ranked: _Ranked) -> tuple[Candidate, ...]:
         """What a reviewer chooses among: with a calibration few, where these hold the right one often enough."""
@@ -248,7 +254,8 @@ class Router:
     def _reasons(self, ticket: Ticket, text: str, ranked: _Ranked, choice: Candidate, sure: float | None) -> tuple[Reason, ...]:
         # A department stands for all its leaves: what holds one of them back holds it back.
         leaves = self._below[choice.category]
-        return (*self._gates(leaves, ranked), *self._rules(ticket, text, leaves), *self._threshold(choice, sure))
+        rules = self._rules(ticket, text, self._around[choice.category])
+        return (*self._gates(leaves, ranked), *rules, *self._threshold(choice, sure))
 
     def _gates(self, leaves: frozenset[str], ranked: _Ranked) -> Iterable[Reason]:
         if held := sorted(leaves & self._always_reviewed):
@@ -259,8 +266,7 @@ class Router:
         if ranked.label_mass is not None and not ranked.label_mass >= self.policy.min_label_mass:
             yield Reason(code="low_label_mass", detail=f"{ranked.label_mass:.2f}")
 
-    def _rules(self, ticket: Ticket, text: str, leaves: frozenset[str]) -> Iterable[Reason]:
-        path = frozenset[str]().union(*(self._paths[leaf] for leaf in leaves))
+    def _rules(self, ticket: Ticket, text: str, path: frozenset[str]) -> Iterable[Reason]:
         for matcher in self._matchers:
             if matcher.rule.always_review and matcher.matches(ticket, text, path):
                 yield Reason(code="always_review", detail=matcher.rule.name)

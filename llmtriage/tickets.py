@@ -237,8 +237,9 @@ def ticket_cells(ticket: Ticket, *, category: str | None = None) -> dict[str, st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """The columns of one file by what they hold; those of metadata are the rest."""
+    """The columns of one file by what they hold; those of metadata are the rest of them, without those that are `named`."""
 
+    named: frozenset[str | None]
     id: str | None
     title: str | None
     content: str | None
@@ -248,7 +249,6 @@ class _Found:
     customer: str | None
 
     def read(self, row: Row, number: int) -> TicketRow:
-        own = {self.id, self.title, self.content, self.category, self.channel, self.language, self.customer}
         own_id = self._cell(row, self.id).strip()
         ticket = Ticket(
             content=self._cell(row, self.content),
@@ -258,7 +258,9 @@ class _Found:
             channel=self._cell(row, self.channel).strip() or None,
             language=self._cell(row, self.language).strip() or None,
             customer=self._cell(row, self.customer).strip() or None,
-            metadata={name: _text(value) for name, value in row.cells.items() if name not in own and value not in (None, "")},
+            metadata={
+                name: _text(value) for name, value in row.cells.items() if name not in self.named and value not in (None, "")
+            },
         )
         return TicketRow(ticket=ticket, category=self._cell(row, self.category).strip() or None, line=row.line)
 
@@ -277,13 +279,14 @@ def _text(value: object) -> str:
 def _find(table: Table, columns: Columns, *, needs_text: bool) -> _Found:
     title, content = _text_columns(table, columns, needs_text=needs_text)
     extras = {name: _match(table, name) for name in _EXTRAS}
-    return _Found(
-        id=_column(table, columns.id, "id"),
-        title=title,
-        content=content,
-        category=_column(table, columns.category, "category"),
+    found = {
+        "id": _column(table, columns.id, "id"),
+        "title": title,
+        "content": content,
+        "category": _column(table, columns.category, "category"),
         **{name: None if match in (title, content) else match for name, match in extras.items()},
-    )
+    }
+    return _Found(named=frozenset(found.values()), **found)
 
 
 def _text_columns(table: Table, columns: Columns, *, needs_text: bool) -> tuple[str | None, str | None]:

@@ -63,7 +63,7 @@ def name(text: str) -> str:
 
 def storable(text: str) -> str:
     """A text that every database takes: no NUL, no half of a surrogate pair."""
-    return _UNSTORABLE.sub("\ufffd", text)
+    return text if text.isascii() and "\0" not in text else _UNSTORABLE.sub("\ufffd", text)
 
 
 def json_text(value: object) -> str:

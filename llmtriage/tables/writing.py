@@ -25,7 +25,7 @@ _MARK: Final = b"\xef\xbb\xbf"
 
 _DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 _NEEDS_QUOTES: Final = re.compile('[",;\t\r\n]')
-_FORMULA: Final = re.compile("[=+\\-@\t\r\n＝＋－＠]")
+_FORMULA: Final = "=+-@\t\r\n＝＋－＠"
 _NUMBER: Final = re.compile(r"[+-]?[\d(](?:[\d .,()/-]*[\d)])?%?|[+-]?\d+(?:\.\d+)?[eE][+-]?\d+", re.ASCII)
 _ARITHMETIC: Final = re.compile(r"[\d)]\s*[+*/-]\s*\(?\d")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -70,7 +70,7 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, str):
         text = value.replace("\0", "")
-        return f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text
+        return f"'{text}" if text and text[0] in _FORMULA and not _is_number(text) else text
     plain = _plain(value)
     if plain is None:
         return ""

@@ -150,7 +150,7 @@ _FAREWELLS: Final = ("regards", "sincerely", "cheers", "thank", "yours", "best",
 _LATIN_CUES: Final = (
     _Cued(_FIELD, any_case=_BARE_FIELDS, with_colon=_COLON_FIELDS),
     _Cued(_SMALL, exact=("my name", "my full name")),
-    _Cued(_SAYS_WHO, exact=("I'm ", "I am ", "I’m ", "his is ", "t's ")),
+    _Cued(_SAYS_WHO, exact=("I'm ", "I am ", "I’m ", "his is ", "It's ", "it's ")),
     _Cued(_SIGNED, any_case=_FAREWELLS),
     _Cued(_MISTER, exact=("Mr", "Ms", "Miss", "Mx", "Dr", "Prof")),
 )
