@@ -167,6 +167,9 @@ def outcome_of(row: Any, *, ticket_id: str | None, text: str) -> Outcome:
 
 
 def uncertainty(outcome: Outcome) -> float:
-    """How unsure the suggestion is, in [0, 1]; 1 where there is none."""
+    """How unsure the suggestion is, in [0, 1]; 1 where there is none.
+
+    In hundredths, so that the entries of a commit stand side by side in the index: else each of them changes a page of its own.
+    """
     number = outcome.confidence if outcome.confidence is not None else outcome.score
-    return 1.0 if number is None else 1.0 - min(max(number, 0.0), 1.0)
+    return 1.0 if number is None else round(1.0 - min(max(number, 0.0), 1.0), 2)

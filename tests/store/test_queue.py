@@ -174,10 +174,10 @@ def test_pages(store: SqlStore) -> None:
 
 
 def test_the_most_uncertain_first(store: SqlStore) -> None:
-    """Those without any number before all others; equal ones by age; pages go on where they ended."""
+    """Those without any number before all others; those equal in hundredths by age; pages go on where they ended."""
     wait(store, 4)
     record(store, decision(ticket("no number", "N"), pending(None, "refused", score=None)))
-    record(store, decision(ticket("as sure as T2", "E"), pending(score=0.8)))
+    record(store, decision(ticket("as sure as T2", "E"), pending(score=0.797)))
     page = store.queue.page(order="uncertain", limit=4)
     rest = store.queue.page(order="uncertain", limit=4, after=page.after)
     assert names(page.items + rest.items) == ["N", "T4", "T3", "T2", "E", "T1"]
