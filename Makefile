@@ -6,15 +6,16 @@ WHEEL_VENV := .venv-wheel
 # Reading schemathesis takes longer than most tests, and all of its own are slow.
 UNREAD := -p no:schemathesis --ignore tests/service/test_schemathesis.py
 VLLM_VENV := .venv-vllm
+MEASURE :=
 
-.PHONY: help demo demo-llm test check lint types test-wheel test-vllm $(VLLM_VENV) format docs clean
+.PHONY: help demo demo-llm test coverage check lint types test-wheel test-vllm $(VLLM_VENV) format docs clean
 
 help:
 	@echo "make demo       route the example tickets with the embedded engine"
 	@echo "make demo-llm   a real vLLM on this machine's CPU classifies tickets; installs about 3 GB, and asks before"
 	@echo "make test       the tests, without the slow ones and those of a browser"
 	@echo "make test-vllm  the tests that need a real vLLM; installs about 3 GB"
-	@echo "make check      lint, types, all tests, those without vLLM on the built wheel"
+	@echo "make check      lint, types, all tests with coverage, the slow ones on the built wheel"
 	@echo "make format     format the code"
 	@echo "make docs       write the generated parts of the documentation anew"
 
@@ -25,14 +26,22 @@ demo-llm: $(VENV)/.runtime
 	@$(BIN)/python examples/demo_llm.py
 
 test: $(VENV)/.development
-	$(BIN)/pytest -n 2 -m "not slow and not vllm and not browser" $(UNREAD)
+	$(MEASURE) $(BIN)/pytest -n 2 -m "not slow and not vllm and not browser" $(UNREAD)
 
 # Where vLLM cannot be installed, the tests say why: they are skipped, in CI they fail.
 test-vllm: $(VENV)/.development
 	@test -n "$$LLMTRIAGE_VLLM_URL" || $(BIN)/python examples/local_vllm.py || true
 	$(BIN)/pytest tests/vllm -m vllm
 
-check: lint types test-wheel test-vllm
+# What `make test` reached, if it was told to measure it: that takes half as long again.
+coverage: $(VENV)/.development
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: lint types
+	rm -f .coverage .coverage.*
+	$(MAKE) test MEASURE="$(BIN)/coverage run"
+	$(MAKE) coverage test-wheel test-vllm
 
 lint: $(VENV)/.development
 	$(BIN)/ruff check .
@@ -47,10 +56,7 @@ test-wheel: $(VENV)/.development
 	$(BIN)/python -m build --wheel --outdir dist
 	$(PYTHON) -m venv $(WHEEL_VENV)
 	$(WHEEL_VENV)/bin/python -m pip install --quiet "$$(ls dist/*.whl)[dev]"
-	rm -f .coverage .coverage.*
-	EXPECT_WHEEL=1 $(WHEEL_VENV)/bin/coverage run $(WHEEL_VENV)/bin/pytest -n 2 -p no:cacheprovider -m "not vllm"
-	$(WHEEL_VENV)/bin/coverage combine --quiet
-	$(WHEEL_VENV)/bin/coverage report
+	EXPECT_WHEEL=1 $(WHEEL_VENV)/bin/pytest -n 2 -p no:cacheprovider -m "(slow or browser) and not vllm"
 
 format: $(VENV)/.development
 	$(BIN)/ruff check --fix .

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import click
 
 INTERRUPTED = 130
-_ALIVE = 100_000  # new objects before the collector looks for cycles: else it walks over the thousands of tickets in flight again and again
+_ALIVE = 50_000  # new objects before the collector looks for cycles: else it walks over the thousands of tickets in flight again and again
 BROKEN = 70  # a fault of this program: the "internal software error" of sysexits.h
 
 

@@ -65,7 +65,7 @@ _CUED: Final = re.compile(
     rf"(?:网址|网站|链接|主页|博客|网页|\b(?:web ?site|site|link|url|visit|blog|homepage)\b) ?(?:是|为|叫|is|at)? ?:? ?({_NAME})",
     re.IGNORECASE,
 )
-_HINT: Final = re.compile(r"\.(?:(?<=[A-Za-z0-9]\.)[A-Za-z0-9]|公司|中)|://")
+_HINT: Final = re.compile(r"\.(?:(?<=[A-Za-z0-9]\.)[A-Za-z0-9]|公司|中)")
 _URL_HINTS: Final = ("/", "www.", "?", "#")
 _BARE_HINTS: Final = tuple(f".{end}" for end in _BARE_ENDS.split())
 _CUED_HINTS: Final = ("网", "链接", "主页", "博客", "site", "link", "url", "visit", "blog", "homepage")
@@ -75,7 +75,7 @@ _TRAILING: Final = ".,;:!?'*~|\\"
 
 def urls(text: str) -> Iterator[Found]:
     """Web addresses with a scheme, with www. or with a path, and bare domains."""
-    if not _HINT.search(text):
+    if "://" not in text and not _HINT.search(text):
         return
     small = text.lower()
     if holds_one(small, _URL_HINTS):
