@@ -200,7 +200,8 @@ class Summary:
         self.accepted += accepted
         if accepted:
             self.teams[team] += 1
-        self.reasons.update(set(codes))
+        for code in set(codes):
+            self.reasons[code] += 1
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""

@@ -50,6 +50,8 @@ class Ticket:
         """The field `name` that rules may look at: channel, language, customer or any metadata, in any case."""
         if name in _EXTRAS:
             return getattr(self, name)  # type: ignore[no-any-return]
+        if not self.metadata:
+            return None
         if name in self.metadata:
             return self.metadata[name]
         folded = name.casefold()

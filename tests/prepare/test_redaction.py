@@ -51,6 +51,19 @@ def test_the_cases(case: dict[str, Any]) -> None:
         assert [value for value in values if place.start < value[1] and value[0] < place.end], place
 
 
+@pytest.mark.parametrize("other", ["13912345678", "no number"])
+def test_numbers_are_found_far_from_other_numbers(other: str) -> None:
+    """What has a format is found with a page of words before and behind it as it is found alone."""
+    numbers = Redaction(keep=tuple(CUED))
+    words = f"\n{'so it goes on and on ' * 20}\n"
+    begin = len(other) + len(words)
+    for case in CASES:
+        text = case["text"]
+        found = find(f"{other}{words}{text}{words}{other}", numbers)
+        alone = [(place.start + begin, place.end + begin, place.kind) for place in find(text, numbers)]
+        assert [tuple(place) for place in found if begin <= place.start < begin + len(text)] == alone, case["id"]
+
+
 def test_the_cases_hold_every_kind_and_both_languages() -> None:
     """And traps of both."""
     assert {value["kind"] for case in CASES for value in case["entities"]} == set(KINDS)
