@@ -11,7 +11,7 @@ import functools
 import re
 from typing import TYPE_CHECKING, Final
 
-from llmtriage.prepare.personal.words import either, holds_one
+from llmtriage.prepare.personal.words import either, holds_digit, holds_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -268,6 +268,8 @@ _PLATE_HINTS: Final = ("plate", "reg", "park", "my car", "my van", "vehicle", "è
 
 def plates(text: str) -> Iterator[Found]:
     """Chinese licence plates by their format, all others behind a cue word."""
+    if not holds_digit(text):
+        return
     for match in () if text.isascii() else _PLATE.finditer(text):
         yield match.span()
     if holds_one(text.lower(), _PLATE_HINTS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from llmtriage.prepare.personal.words import either, holds_one
+from llmtriage.prepare.personal.words import either, holds_digit, holds_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,6 +127,8 @@ _HOUSE_HINT: Final = re.compile(r"[0-9][A-Za-z]?,? [A-Za-z0-9'’.]{1,21}[ -][A-
 
 
 def _english(text: str) -> Iterator[Found]:
+    if not holds_digit(text):
+        return
     if "ox " in text or _STREET_HINT.search(text):
         for match in _ENGLISH.finditer(text):
             yield match.span()

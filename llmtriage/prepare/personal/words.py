@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
+_DIGIT: Final = re.compile("[0-9]")
+
 
 def either(words: str) -> str:
     """The words, which blanks separate, as alternatives of a pattern. They may be patterns themselves."""
@@ -14,3 +19,8 @@ def holds_one(text: str, hints: tuple[str, ...]) -> bool:
         if hint in text:
             return True
     return False
+
+
+def holds_digit(text: str) -> bool:
+    """Whether a text holds a digit: asked before what needs one is looked for."""
+    return bool(_DIGIT.search(text))
