@@ -31,9 +31,8 @@ async def in_flight(one: Callable[[T], Awaitable[R]], items: AsyncIterable[T], c
             return await one(item)
         except BaseException:
             broken.set()
-            for later, task in under_way.items():
-                if later > place:
-                    task.cancel()  # its result would never be asked for, and it may not have been sent yet
+            for later in [number for number in under_way if number > place]:
+                under_way.pop(later).cancel()  # its result would never be asked for, and it may not have been sent yet
             raise
         finally:
             under_way.pop(place, None)
