@@ -461,7 +461,7 @@ def _fitting(cells: Mapping[str, object], fmt: TableFormat) -> Mapping[str, obje
 
 
 def _joined(values: list[Any]) -> str:
-    return " ".join(f"{v['category']}={v['score']}" if isinstance(v, dict) else str(v) for v in values)
+    return " ".join([f"{v['category']}={v['score']}" if isinstance(v, dict) else str(v) for v in values])
 
 
 def cut_torn_row(path: Path) -> bool:

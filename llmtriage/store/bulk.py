@@ -18,7 +18,7 @@ T = TypeVar("T")
 MOST = 256  # rows of one statement: in every table fewer values than a database takes at once
 
 
-def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], tail: str = "") -> list[sa.Row[Any]]:
+def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], tail: str = "") -> Sequence[Any]:
     """Insert rows.
 
     Args:
@@ -30,7 +30,7 @@ def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
     Returns:
         What the tail returns.
     """
-    found: list[sa.Row[Any]] = []
+    found: list[Any] = []
     if not rows:
         return found
     columns = tuple(rows[0])
@@ -47,18 +47,22 @@ def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
     return found
 
 
-def known(connection: sa.Connection, column: sa.Column[T], values: Iterable[T], **fixed: Any) -> set[T]:
+def known(
+    connection: sa.Connection, column: sa.Column[T], values: Iterable[T], *conditions: sa.ColumnElement[bool], **fixed: Any
+) -> set[T]:
     """Those of the values that stand in a column, which has an index.
 
     Args:
         connection: To read with.
         column: Where to look.
         values: What to look for.
+        conditions: Of the index, such as `schema.COSTLY`, where it holds some of the rows alone.
         fixed: What other columns of the same rows must hold.
     """
     found: set[T] = set()
     for part in _parts(list(values)):
-        statement = _search(column.table.name, column.name, tuple(fixed), len(part), _mark(connection))
+        wanted = (f"{column.name} = column1", *map(str, conditions), *(f"{name} = {_mark(connection)}" for name in fixed))
+        statement = _search(column.table.name, wanted, len(part), _mark(connection))
         found.update(connection.exec_driver_sql(statement, (*part, *fixed.values())).scalars())
     return found
 
@@ -89,8 +93,8 @@ def _insertion(table: str, columns: tuple[str, ...], rows: int, mark: str) -> st
 
 
 @cache
-def _search(table: str, column: str, fixed: tuple[str, ...], values: int, mark: str) -> str:
+def _search(table: str, wanted: tuple[str, ...], values: int, mark: str) -> str:
     """Looks each value up by itself: thousands of rows with one value take no longer than one. Databases call what VALUES gives column1."""
-    wanted = " and ".join([f"{column} = column1", *(f"{name} = {mark}" for name in fixed)])
     given = ", ".join([f"({mark})"] * values)
-    return f"SELECT column1 FROM (VALUES {given}) AS given WHERE EXISTS (SELECT 1 FROM {table} WHERE {wanted})"  # noqa: S608 - names of our own
+    where = f"SELECT 1 FROM {table} WHERE {' AND '.join(wanted)}"  # noqa: S608 - names of our own
+    return f"SELECT column1 FROM (VALUES {given}) AS given WHERE EXISTS ({where})"  # noqa: S608

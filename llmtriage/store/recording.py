@@ -14,6 +14,7 @@ from llmtriage.store import schema
 from llmtriage.store.bulk import insert
 from llmtriage.store.records import (
     DESCRIBING,
+    cost_something,
     decided,
     erased_subject,
     of_customer,
@@ -41,7 +42,8 @@ DAY = 86_400_000_000  # microseconds
 _GOLDEN = 0.6180339887498949
 _CHANGING = ", ".join(f"{name} = excluded.{name}" for name in DESCRIBING)
 _TICKETS_KEPT = f"on conflict (source, key) do update set {_CHANGING}, erased_at = null returning key, id"
-_TEXTS_KEPT = "on conflict (ticket_id, hmac) do update set hmac = excluded.hmac returning ticket_id, hmac, id"
+_COSTLY = "costly = ticket_text.costly or excluded.costly"
+_TEXTS_KEPT = f"on conflict (ticket_id, hmac) do update set {_COSTLY} returning ticket_id, hmac, id"
 _OUTCOMES_KEPT = "on conflict (ticket_text_id, run_key) where final do nothing returning id, ticket_text_id, run_key"
 
 
@@ -63,12 +65,14 @@ def new(column: str) -> sa.ColumnElement[Any]:
 
 def keep_tickets(connection: sa.Connection, rows: Rows) -> dict[str, int]:
     """Write tickets: one that is there says of itself what it says now, and is erased no longer. Returns their ids by their keys."""
-    return {row.key: row.id for row in insert(connection, schema.ticket, rows, _TICKETS_KEPT)}
+    return dict(map(tuple, insert(connection, schema.ticket, rows, _TICKETS_KEPT)))
 
 
 def keep_texts(connection: sa.Connection, rows: Rows) -> dict[tuple[int, bytes], int]:
-    """Write texts. Of one that is there nothing changes, but only a row that is written is returned. Returns their ids by ticket and hash."""
-    return {(row.ticket_id, bytes(row.hmac)): row.id for row in insert(connection, schema.ticket_text, rows, _TEXTS_KEPT)}
+    """Write texts: of one that is there it is noted that it was costly once. Returns their ids by ticket and hash."""
+    return {
+        (ticket, bytes(digest)): number for ticket, digest, number in insert(connection, schema.ticket_text, rows, _TEXTS_KEPT)
+    }
 
 
 def anywhere(number: int) -> float:
@@ -190,7 +194,7 @@ class _Group:
         """The texts of the group by ticket and hash."""
         kept = self._recorder.kept
         rows = {
-            (tickets[key], digest): text_columns(one.ticket, one.outcome.text, kept)
+            (tickets[key], digest): {**text_columns(one.ticket, one.outcome.text, kept), "costly": cost_something(one.outcome)}
             for (key, digest, _), one in self._decisions.items()
         }
         common = {"kept": kept, "received_at": self._at}
@@ -212,7 +216,7 @@ class _Group:
             for (text, run_key), decision in places.items()
         ]
         rows = insert(self._connection, schema.outcome, self._without_known_failures(values), _OUTCOMES_KEPT)
-        ids = {(row.ticket_text_id, row.run_key): row.id for row in rows}
+        ids = {(text, run_key): number for number, text, run_key in rows}
         return [_Written(ids[place], of_text[place[0]], place[0], one) for place, one in places.items() if place in ids]
 
     def _without_known_failures(self, values: Rows) -> Rows:

@@ -245,8 +245,9 @@ def _known(connection: sa.Connection, store: SqlStore, tickets: Sequence[tuple[T
     common: dict[str, Any] = {"source": store.source, "kept": store.kept, "at": at}
     rows = [ticket_row(ticket, key=key, **common) for (ticket, _), key in zip(tickets, keys, strict=True)]
     ids = keep_tickets(connection, rows)
+    undecided: dict[str, Any] = {"kept": store.kept, "received_at": at, "costly": False}
     texts = [
-        {"ticket_id": ids[key], "hmac": digest, "kept": store.kept, "received_at": at, **text_columns(ticket, text, store.kept)}
+        {"ticket_id": ids[key], "hmac": digest, **text_columns(ticket, text, store.kept), **undecided}
         for (ticket, text), key, digest in zip(tickets, keys, hmacs, strict=True)
     ]
     text_of = keep_texts(connection, texts)

@@ -29,6 +29,7 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
+    true,
 )
 
 metadata = MetaData(
@@ -74,9 +75,10 @@ ticket = Table(
     Column("erased_at", BigInteger),
     UniqueConstraint("source", "key"),
     Index(None, "external_id"),
-    Index(None, "customer"),
     Index(None, "received_at"),
 )
+_known = ticket.c.customer.is_not(None)
+Index("ix_ticket_customer", ticket.c.customer, sqlite_where=_known, postgresql_where=_known)
 
 ticket_text = Table(
     "ticket_text",
@@ -88,9 +90,17 @@ ticket_text = Table(
     Column("hmac", LargeBinary),
     Column("kept", Text, nullable=False),
     Column("received_at", BigInteger, nullable=False),
+    Column("costly", Boolean, nullable=False, server_default=true()),
     UniqueConstraint("ticket_id", "hmac"),
     CheckConstraint("kept in ('original', 'redacted', 'none')", name="kept"),
-    Index(None, "hmac"),
+)
+COSTLY: ColumnElement[bool] = literal_column("ticket_text.costly")
+"""Of a text: deciding on it cost something, so that it is worth finding out whether another ticket has the same."""
+Index(
+    "ix_ticket_text_costly",
+    ticket_text.c.hmac,
+    sqlite_where=ticket_text.c.costly,
+    postgresql_where=ticket_text.c.costly,
 )
 
 run = Table(
@@ -399,7 +409,7 @@ POSTGRESQL_TRIGGERS = (
 )
 
 __all__ = [
-    "FINAL", "account", "api_key", "callback", "daily_count", "delivery", "erasure", "event", "example_member", "example_set", "idempotency",
-    "inbox", "look", "meta", "metadata", "outcome", "queue_entry", "review", "run", "session", "skip", "standing", "text", "ticket",
+    "COSTLY", "FINAL", "account", "api_key", "callback", "daily_count", "delivery", "erasure", "event", "example_member", "example_set",
+    "idempotency", "inbox", "look", "meta", "metadata", "outcome", "queue_entry", "review", "run", "session", "skip", "standing", "text", "ticket",
     "ticket_text",
 ]  # fmt: skip

@@ -91,7 +91,8 @@ class SqlStore:
             as_of = last_event(connection)
             keys = known(connection, schema.ticket.c.key, {one.key for one in asked}, source=self.source)
             own = self._own(connection, [one for one in asked if one.key in keys])
-            digests = known(connection, schema.ticket_text.c.hmac, {one.digest for one in asked if one not in own})
+            others = {one.digest for one in asked if one not in own}
+            digests = known(connection, schema.ticket_text.c.hmac, others, schema.COSTLY)
             alike = self._alike(connection, [one for one in asked if one.digest in digests])
         found: list[Known | None] = []
         for (ticket, _), one in zip(tickets, asked, strict=True):
@@ -159,7 +160,7 @@ class SqlStore:
             return {}
         text = schema.ticket_text.c
         ends = sa.select(sa.func.min(text.id), sa.func.max(text.id)).group_by(text.hmac)
-        texts = connection.execute(ends.where(text.hmac.in_({one.digest for one in asked}))).all()
+        texts = connection.execute(ends.where(text.hmac.in_({one.digest for one in asked}), schema.COSTLY)).all()
         if not texts:
             return {}
         chosen = (

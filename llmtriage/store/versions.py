@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from llmtriage.store.database import Database
 
-LATEST = "0002"  # of `migrations/versions`
+LATEST = "0003"  # of `migrations/versions`
 _TABLE = sa.table("alembic_version", sa.column("version_num", sa.Text))
 _FOLDER = Path(__file__).parent / "migrations"
 

@@ -41,8 +41,8 @@ def encode_row(row: Mapping[str, object], columns: Sequence[str], fmt: TableForm
     Raises:
         ValueError: The row has a cell outside `columns`.
     """
-    if unknown := row.keys() - columns:
-        message = f"no such column: {', '.join(sorted(unknown))}"
+    if not row.keys() <= set(columns):
+        message = f"no such column: {', '.join(sorted(row.keys() - columns))}"
         raise ValueError(message)
     if fmt == "jsonl":
         return _json({column: row.get(column) for column in columns}).encode() + b"\n"
@@ -57,7 +57,7 @@ def encode_header(columns: Sequence[str], fmt: TableFormat, *, bom: bool = False
 
 
 def _record(cells: list[str], fmt: TableFormat) -> bytes:
-    quoted = [f'"{cell.replace(chr(34), chr(34) * 2)}"' if _NEEDS_QUOTES.search(cell) else cell for cell in cells]
+    quoted = [f'"{cell.replace(chr(34), chr(34) * 2)}"' if cell and _NEEDS_QUOTES.search(cell) else cell for cell in cells]
     line = _DELIMITERS[fmt].join(quoted) or '""'
     try:
         return line.encode() + b"\n"
@@ -66,7 +66,7 @@ def _record(cells: list[str], fmt: TableFormat) -> bytes:
 
 
 def _cell(value: object) -> str:
-    if value is None:
+    if value is None or value == "":
         return ""
     if isinstance(value, str):
         text = value.replace("\0", "")
@@ -92,10 +92,10 @@ def _json(value: object) -> str:
 
 def _plain(value: object) -> object:
     """Numbers of other libraries as Python's own; None for NaN and infinity."""
-    if value is None or isinstance(value, bool | list | tuple | dict | int):
-        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | list | tuple | dict | int):
+        return value
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):

@@ -34,11 +34,11 @@ def _texts(path: Path) -> list[str | None]:
 
 def test_upgrade_says_from_which_version_to_which(cli: Cli, filled: Path) -> None:
     """In both languages; an older store is brought to the newest version."""
-    assert cli("db", "upgrade").err == "llmtriage.db: version 0002, the newest\n"
-    assert cli("db", "upgrade", "--language", "zh").err == "llmtriage.db：版本 0002，已是最新\n"
+    assert cli("db", "upgrade").err == "llmtriage.db: version 0003, the newest\n"
+    assert cli("db", "upgrade", "--language", "zh").err == "llmtriage.db：版本 0003，已是最新\n"
     empty = filled.parent / "empty.db"
     empty.touch()
-    assert cli("db", "upgrade", "--store", empty).err.endswith("empty.db: made, version 0002\n")
+    assert cli("db", "upgrade", "--store", empty).err.endswith("empty.db: made, version 0003\n")
     assert cli("db", "upgrade", "--quiet").err == ""
 
 

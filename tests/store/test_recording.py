@@ -14,6 +14,7 @@ from sqlalchemy import exc
 from llmtriage import Ticket
 from llmtriage.errors import StoreError
 from llmtriage.outcomes import Reason, blind
+from llmtriage.predictions import Prediction, SingleLabel, Usage
 from llmtriage.remembering import Decision
 from llmtriage.store import SqlStore, schema
 
@@ -57,6 +58,26 @@ def test_the_same_text_of_another_ticket_is_recalled_and_kept_as_its_own(store: 
     assert now
     assert now.own
     assert len(rows(store, schema.ticket)) == len(rows(store, schema.outcome)) == 2
+
+
+def computed(of: Ticket, tokens: int | None) -> Decision:
+    """What an engine decided that read so many tokens."""
+    usage = Usage(prompt_tokens=tokens)
+    answer = Prediction(answer=SingleLabel(category="refund"), source="lexical", model="lexical-1", usage=usage)
+    return decision(of, replace(accepted(), prediction=answer))
+
+
+@pytest.mark.parametrize("tokens", [0, 7, None])
+def test_what_cost_nothing_is_found_for_its_own_ticket_alone(store: SqlStore, tokens: int | None) -> None:
+    """An engine that reads no tokens has an answer sooner than the store; once another one was asked, its answer is found."""
+    record(store, computed(ticket(), tokens))
+    assert recall(store, ticket())[0]
+    assert bool(recall(store, ticket(ticket_id="T2"))[0]) is (tokens != 0)
+    record(store, replace(computed(ticket(), 7), run=OTHER_RUN, run_key=OTHER_RUN.id))
+    assert recall(store, ticket(ticket_id="T2"), run=OTHER_RUN)[0]
+    record(store, replace(computed(ticket(), 0), run_key="run-3"))
+    assert recall(store, ticket(ticket_id="T2"), run=OTHER_RUN)[0]
+    assert len(rows(store, schema.ticket_text)) == 1
 
 
 def test_the_first_outcome_of_a_text_is_told_of_every_further_ticket(store: SqlStore) -> None:

@@ -92,7 +92,7 @@ def _newer(path: Path, made: Path) -> None:
         (_noise, "this is no database of llmtriage; name another file"),
         (_cut, "the file is damaged; put a backup in its place"),
         (_of_something_else, "a database of something else; name another file"),
-        (_newer, "the store has version 9999, this llmtriage works with 0002; install the newer llmtriage"),
+        (_newer, "the store has version 9999, this llmtriage works with 0003; install the newer llmtriage"),
     ],
 )
 def test_what_is_no_store_is_told_and_left_as_it_is(

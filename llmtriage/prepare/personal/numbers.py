@@ -185,7 +185,8 @@ def _has_luhn(number: str) -> bool:
 _EXTENSION: Final = r"(?: ?(?:转|轉|ext\.?|extension|x|分机) ?[0-9]{1,5})?"
 _PHONE_BEGIN: Final = rf"(?:{_BEGIN}|(?<=[Tt]el)|(?<=TEL)|(?<=[Pp]hone)|(?<=[VWvw][Xx]))"
 _MOBILE: Final = re.compile(
-    rf"(?:(?<![0-9A-Za-z+])\(?\+?86\)?[ -]?|{_PHONE_BEGIN})(1[ .-]?[3-9](?:[ .-]?[0-9]){{9}}|1[3-9][0-9][ -]?[*xX]{{4}}[ -]?[0-9]{{4}}){_END}"
+    rf"(?=[(+81])(?:(?<![0-9A-Za-z+])\(?\+?86\)?[ -]?|{_PHONE_BEGIN})"
+    rf"(1[ .-]?[3-9](?:[ .-]?[0-9]){{9}}|1[3-9][0-9][ -]?[*xX]{{4}}[ -]?[0-9]{{4}}){_END}"
 )
 _MOBILE_GROUPS: Final = frozenset(
     ((11,), (3, 4, 4), (3, 8), (4, 4, 3), (4, 3, 4), (3, 3, 5), (5, 6), (7, 4), (3, 2, 2, 2, 2), (1,) * 11)
@@ -252,14 +253,15 @@ _PLATE: Final = re.compile(
     "(?=[A-Za-z0-9]{0,5}[0-9])(?:[A-HJ-NP-Za-hj-np-z0-9]{5,6}|[A-HJ-NP-Za-hj-np-z0-9]{4}[挂学警港澳])(?![0-9A-Za-z])"
 )
 _CUED_PLATE: Final = re.compile(
-    r"(?:车牌(?:号码?)?|車牌(?:號碼?)?|\b(?:licen[cs]e|number|registration|car|vehicle|tag) plates?|\bplates?(?= (?:no|number|is|was)|:| #)"
+    r"(?=[车車lnrcvtp])(?:车牌(?:号码?)?|車牌(?:號碼?)?"
+    r"|\b(?:licen[cs]e|number|registration|car|vehicle|tag) plates?|\bplates?(?= (?:no|number|is|was)|:| #)"
     r"|\b(?:car|van|vehicle) reg(?:istration)?|\breg(?:istration)?(?: no\.?| number| plate|:))"
     r"(?: ?(?:number|no\.?|is|was|是|为|of my car|of the car|[:#(\"']))* ?"
     r"((?-i:(?=[A-Z0-9 -]{0,9}[0-9])(?=[A-Z0-9 -]{0,9}[A-Z])[A-Z0-9]{1,7}(?:[ -][A-Z0-9]{1,5}){0,2}))(?![0-9A-Za-z])",
     re.IGNORECASE,
 )
 _SHAPED_PLATE: Final = re.compile(
-    r"\b(?i:plates?|registration|reg|parked|parking|my car|my van|vehicle)\b[^.;\n0-9]{0,25}?(?<![0-9A-Za-z-])"
+    r"(?=[prmvPRMV])\b(?i:plates?|registration|reg|parked|parking|my car|my van|vehicle)\b[^.;\n0-9]{0,25}?(?<![0-9A-Za-z-])"
     r"([A-Z]{2}[0-9]{2} ?[A-Z]{3}|[A-Z]{3}[ -][0-9]{3,4}|[0-9][A-Z]{3}[0-9]{3}|[A-Z]{1,3}-[A-Z]{1,2} ?[0-9]{1,4}|[0-9]{3}[ -][A-Z]{3})"
     r"(?![0-9A-Za-z-])"
 )

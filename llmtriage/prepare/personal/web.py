@@ -29,7 +29,7 @@ _DISGUISED: Final = re.compile(
     re.IGNORECASE,
 )
 _AT: Final = re.compile(r"[\[({] ?at ?[\])}]| dot |艾特|#[a-z1]", re.IGNORECASE)
-_AT_HINTS: Final = ("[", "(", "{", " dot ", "艾特", "#")
+_AT_HINTS: Final = ("[at", "[ at", "(at", "( at", "{at", "{ at", " dot ", "艾特", "#")
 
 
 def emails(text: str) -> Iterator[Found]:
