@@ -61,6 +61,7 @@ _SHARPNESS = 1.75
 _SHARPNESS_WITHOUT_EXAMPLES = 20.0  # of cosines, which seldom reach 0.5
 _FOLDS = 5
 _HELD_OUT = 500  # held-out examples that are enough to fit one number
+_MOST_NUMBERS = 2**22  # of a matrix that is written out with its zeros: 16 MiB
 _CACHED_FILES = 20
 _ONE_AT_A_TIME = (
     threading.Lock()
@@ -202,7 +203,7 @@ class _Model(NamedTuple):
 
     vocabulary: Hashes  # (d,), sorted
     idf: Floats32  # (d,)
-    wordings: sparse.csc_matrix  # (V, d), the category texts, grouped by category; by columns, as products want them
+    wordings: sparse.csr_matrix | Floats32  # (d, V), the category texts, grouped by category
     first: Ints  # (K,), the row of each category's first wording
     linear: _Linear
     sharpness: float
@@ -222,7 +223,7 @@ def _fit(taxonomy: Taxonomy, given: set[tuple[str, int]], grams: Grams) -> _Mode
     vocabulary, df = grams.vocabulary(texts)
     idf = (np.log((1 + len(texts)) / (1 + df)) + 1).astype(np.float32)
     x = tfidf(grams.count(texts, vocabulary)[0], idf)
-    words, first = x[: len(described)].tocsc(), np.cumsum([0, *(len(w) for w in wordings[:-1])])
+    words, first = _by_gram(x[: len(described)]), np.cumsum([0, *(len(w) for w in wordings[:-1])])
     is_label = np.arange(len(texts)) >= len(described)
     # By the text, so that no ticket is held out while its copy is learnt from. Those of the taxonomy are no sample of tickets.
     folds = np.array([-1] * len(described) + [hashed(row[0]) % _FOLDS if row in given else -1 for row in labelled])
@@ -274,9 +275,17 @@ def _fit_sharpness(x: sparse.csr_matrix, y: Ints, is_label: Bools, likeness: Flo
     return float(factors[np.argmin(loss)])
 
 
-def _likeness(x: sparse.csr_matrix, wordings: sparse.csc_matrix, first: Ints) -> Floats:
+def _by_gram(texts: sparse.csr_matrix) -> sparse.csr_matrix | Floats32:
+    """Texts by n-gram, (d, V), as products want them: where they are few with all zeros, which takes half the time."""
+    turned = sparse.csr_matrix(texts.T)
+    return np.asarray(turned.toarray()) if np.prod(turned.shape) <= _MOST_NUMBERS else turned
+
+
+def _likeness(x: sparse.csr_matrix, wordings: sparse.csr_matrix | Floats32, first: Ints) -> Floats:
     """The cosine of each text with the nearest wording of each category, shape (n, K)."""
-    return np.maximum.reduceat((x @ wordings.T).toarray().astype(np.float64), first, axis=1)
+    cosines = x @ wordings
+    plain = cosines.toarray() if sparse.issparse(cosines) else cosines
+    return np.maximum.reduceat(plain.astype(np.float64), first, axis=1)
 
 
 class _Cache:
@@ -315,7 +324,7 @@ class _Cache:
 
 
 def _packed(model: _Model) -> dict[str, Any]:
-    w = model.wordings.tocsr()
+    w = sparse.csr_matrix(model.wordings.T)
     flat = {"data": w.data, "indices": w.indices, "indptr": w.indptr, **model.linear._asdict()}
     return {**flat, **{k: v for k, v in model._asdict().items() if k not in ("wordings", "linear")}}
 
@@ -327,7 +336,7 @@ def _unpacked(stored: Mapping[str, Any]) -> _Model:
     wordings = sparse.csr_matrix((stored["data"], stored["indices"], indptr), shape=shape)
     wordings.check_format(full_check=True)
     linear = _Linear(stored["coef"], stored["bias"], stored["fade"])
-    model = _Model(vocabulary, stored["idf"], wordings.tocsc(), stored["first"], linear, float(stored["sharpness"]))
+    model = _Model(vocabulary, stored["idf"], _by_gram(wordings), stored["first"], linear, float(stored["sharpness"]))
     if not np.isfinite(model.log_scores(sparse.csr_matrix(np.ones((1, len(vocabulary)), np.float32)), np.ones((1, 1)))).all():
         raise ValueError
     return model

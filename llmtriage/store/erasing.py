@@ -185,14 +185,15 @@ def prune(store: SqlStore, before: int) -> int:
     Raises:
         StoreError: As of `erase`.
     """
-    erased = 0
+    erased = last = 0
     while True:
         with store.database.writing() as connection:  # chosen in here, so that no ticket comes again in between
-            tickets = connection.scalars(_old(before).limit(_TOGETHER)).all()
+            number = schema.ticket.c.id
+            tickets = connection.scalars(_old(before).where(number > last).order_by(number).limit(_TOGETHER)).all()
             if not tickets:
                 break
             _erase(connection, tickets, "prune")
-        erased += len(tickets)
+        erased, last = erased + len(tickets), tickets[-1]
     with store.database.writing() as connection:
         erased += _empty(connection, _left(before))
     clear(store)

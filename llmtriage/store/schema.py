@@ -75,7 +75,6 @@ ticket = Table(
     Column("erased_at", BigInteger),
     UniqueConstraint("source", "key"),
     Index(None, "external_id"),
-    Index(None, "received_at"),
 )
 _known = ticket.c.customer.is_not(None)
 Index("ix_ticket_customer", ticket.c.customer, sqlite_where=_known, postgresql_where=_known)
@@ -173,11 +172,19 @@ queue_entry = Table(
     Column("lease_until", BigInteger),
     Column("lease_token", Integer, nullable=False),
     UniqueConstraint("outcome_id", "lane"),
-    UniqueConstraint("ticket_text_id", "sample"),
     CheckConstraint("lane in ('pending', 'probe', 'sample', 'second')", name="lane"),
     CheckConstraint("state in ('open', 'done', 'withdrawn')", name="state"),
     CheckConstraint("inclusion_p is null or (inclusion_p > 0 and inclusion_p <= 1)", name="inclusion_p"),
     Index(None, "ticket_id"),
+)
+SAMPLED = queue_entry.c.sample.is_not(None)
+Index(
+    "uq_queue_entry_ticket_text_id_sample",
+    queue_entry.c.ticket_text_id,
+    queue_entry.c.sample,
+    unique=True,
+    sqlite_where=SAMPLED,
+    postgresql_where=SAMPLED,
 )
 _OPEN = queue_entry.c.state == "open"
 for _name, _columns in {
@@ -409,7 +416,7 @@ POSTGRESQL_TRIGGERS = (
 )
 
 __all__ = [
-    "COSTLY", "FINAL", "account", "api_key", "callback", "daily_count", "delivery", "erasure", "event", "example_member", "example_set",
+    "COSTLY", "FINAL", "SAMPLED", "account", "api_key", "callback", "daily_count", "delivery", "erasure", "event", "example_member", "example_set",
     "idempotency", "inbox", "look", "meta", "metadata", "outcome", "queue_entry", "review", "run", "session", "skip", "standing", "text", "ticket",
     "ticket_text",
 ]  # fmt: skip
