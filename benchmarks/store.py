@@ -354,7 +354,7 @@ class _Server(_Database):
         return typed
 
 
-_BOOLEAN = ("final", "calibrated", "blind")
+_BOOLEAN = ("final", "calibrated", "blind", "costly")
 
 
 def ran(folder: Path, n: int) -> str:
