@@ -167,8 +167,7 @@ def plan(store: SqlStore, name: str, tickets: Sequence[tuple[Ticket, str]], incl
     at = now()
     common = {"lane": "sample", "sample": name, "blind": True, "inclusion_p": inclusion_p, "state": "open", "round": 1}
     common |= {"reasons": " sample ", "enqueued_at": at, "lease_token": 0}
-    columns = ["ticket_text_id", "sample"]
-    new = store.database.insert(schema.queue_entry).on_conflict_do_nothing(index_elements=columns, index_where=schema.SAMPLED)
+    new = store.database.insert(schema.queue_entry).on_conflict_do_nothing(index_elements=["ticket_text_id", "sample"])
     with store.database.writing() as connection:
         for start in range(0, len(tickets), _TOGETHER):
             rows = _known(connection, store, tickets[start : start + _TOGETHER], at)

@@ -172,19 +172,11 @@ queue_entry = Table(
     Column("lease_until", BigInteger),
     Column("lease_token", Integer, nullable=False),
     UniqueConstraint("outcome_id", "lane"),
+    UniqueConstraint("ticket_text_id", "sample"),
     CheckConstraint("lane in ('pending', 'probe', 'sample', 'second')", name="lane"),
     CheckConstraint("state in ('open', 'done', 'withdrawn')", name="state"),
     CheckConstraint("inclusion_p is null or (inclusion_p > 0 and inclusion_p <= 1)", name="inclusion_p"),
     Index(None, "ticket_id"),
-)
-SAMPLED = queue_entry.c.sample.is_not(None)
-Index(
-    "uq_queue_entry_ticket_text_id_sample",
-    queue_entry.c.ticket_text_id,
-    queue_entry.c.sample,
-    unique=True,
-    sqlite_where=SAMPLED,
-    postgresql_where=SAMPLED,
 )
 _OPEN = queue_entry.c.state == "open"
 for _name, _columns in {
@@ -416,7 +408,7 @@ POSTGRESQL_TRIGGERS = (
 )
 
 __all__ = [
-    "COSTLY", "FINAL", "SAMPLED", "account", "api_key", "callback", "daily_count", "delivery", "erasure", "event", "example_member", "example_set",
+    "COSTLY", "FINAL", "account", "api_key", "callback", "daily_count", "delivery", "erasure", "event", "example_member", "example_set",
     "idempotency", "inbox", "look", "meta", "metadata", "outcome", "queue_entry", "review", "run", "session", "skip", "standing", "text", "ticket",
     "ticket_text",
 ]  # fmt: skip

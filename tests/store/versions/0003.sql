@@ -80,11 +80,11 @@ CREATE TABLE event (
 	data JSON NOT NULL, 
 	CONSTRAINT pk_event PRIMARY KEY (id)
 );
-INSERT INTO "event" VALUES(1,1795402883813468,'run','outcome','ticket',1,'{"outcome":1}');
-INSERT INTO "event" VALUES(2,1795402883813468,'run','outcome','ticket',2,'{"outcome":2}');
-INSERT INTO "event" VALUES(3,1795402883823330,'run','probe','ticket',3,'{"outcome":3}');
-INSERT INTO "event" VALUES(4,1795402883823330,'run','outcome','ticket',4,'{"outcome":4}');
-INSERT INTO "event" VALUES(5,1795402883829870,'run','outcome','ticket',4,'{"outcome":5}');
+INSERT INTO "event" VALUES(1,1795404564951379,'run','outcome','ticket',1,'{"outcome":1}');
+INSERT INTO "event" VALUES(2,1795404564951379,'run','outcome','ticket',2,'{"outcome":2}');
+INSERT INTO "event" VALUES(3,1795404564958539,'run','probe','ticket',3,'{"outcome":3}');
+INSERT INTO "event" VALUES(4,1795404564958539,'run','outcome','ticket',4,'{"outcome":4}');
+INSERT INTO "event" VALUES(5,1795404564963514,'run','outcome','ticket',4,'{"outcome":5}');
 CREATE TABLE example_member (
 	set_name TEXT NOT NULL, 
 	position INTEGER NOT NULL, 
@@ -141,7 +141,7 @@ CREATE TABLE meta (
 	value TEXT NOT NULL, 
 	CONSTRAINT pk_meta PRIMARY KEY (name)
 );
-INSERT INTO "meta" VALUES('key','3e1c364afa84470c4022a2f2a04a3daaff3a78c998f0bf780e3fd0ac1e75ceea');
+INSERT INTO "meta" VALUES('key','a18c5689bab59ec66cfa82832403e32d7322d735f9122d62fef7f0dd8c0515d9');
 CREATE TABLE outcome (
 	id INTEGER NOT NULL, 
 	ticket_id INTEGER NOT NULL, 
@@ -168,11 +168,11 @@ CREATE TABLE outcome (
 	CONSTRAINT fk_outcome_ticket_id_ticket FOREIGN KEY(ticket_id) REFERENCES ticket (id), 
 	CONSTRAINT fk_outcome_ticket_text_id_ticket_text FOREIGN KEY(ticket_text_id) REFERENCES ticket_text (id)
 );
-INSERT INTO "outcome" VALUES(1,1,1,'run-1','run-1',1,'pending','refund',NULL,NULL,0.4,0,'[["below_threshold",null]]','[]',NULL,'{}',1795402883813468);
-INSERT INTO "outcome" VALUES(2,2,2,'run-1','run-1',1,'accepted','parcel','sales',NULL,0.9,0,'[]','[["parcel",0.9],["parcel",0.09999999999999998]]',NULL,'{}',1795402883813468);
-INSERT INTO "outcome" VALUES(3,3,3,'run-1','run-1',1,'accepted','refund','sales',NULL,0.9,0,'[]','[["refund",0.9],["parcel",0.09999999999999998]]',0.02,'{}',1795402883823330);
-INSERT INTO "outcome" VALUES(4,4,4,'run-1','run-1',0,'pending',NULL,NULL,NULL,0.4,0,'[["timeout",null]]','[]',NULL,'{}',1795402883823330);
-INSERT INTO "outcome" VALUES(5,4,4,'run-1','run-1',1,'pending','parcel',NULL,NULL,0.4,0,'[["below_threshold",null]]','[]',NULL,'{}',1795402883829870);
+INSERT INTO "outcome" VALUES(1,1,1,'run-1','run-1',1,'pending','refund',NULL,NULL,0.4,0,'[["below_threshold",null]]','[]',NULL,'{}',1795404564951379);
+INSERT INTO "outcome" VALUES(2,2,2,'run-1','run-1',1,'accepted','parcel','sales',NULL,0.9,0,'[]','[["parcel",0.9],["parcel",0.09999999999999998]]',NULL,'{}',1795404564951379);
+INSERT INTO "outcome" VALUES(3,3,3,'run-1','run-1',1,'accepted','refund','sales',NULL,0.9,0,'[]','[["refund",0.9],["parcel",0.09999999999999998]]',0.02,'{}',1795404564958539);
+INSERT INTO "outcome" VALUES(4,4,4,'run-1','run-1',0,'pending',NULL,NULL,NULL,0.4,0,'[["timeout",null]]','[]',NULL,'{}',1795404564958539);
+INSERT INTO "outcome" VALUES(5,4,4,'run-1','run-1',1,'pending','parcel',NULL,NULL,0.4,0,'[["below_threshold",null]]','[]',NULL,'{}',1795404564963514);
 CREATE TABLE "queue_entry" (
 	id INTEGER NOT NULL, 
 	outcome_id INTEGER, 
@@ -193,17 +193,18 @@ CREATE TABLE "queue_entry" (
 	lease_until BIGINT, 
 	lease_token INTEGER NOT NULL, 
 	CONSTRAINT pk_queue_entry PRIMARY KEY (id), 
-	CONSTRAINT fk_queue_entry_ticket_text_id_ticket_text FOREIGN KEY(ticket_text_id) REFERENCES ticket_text (id), 
-	CONSTRAINT fk_queue_entry_outcome_id_outcome FOREIGN KEY(outcome_id) REFERENCES outcome (id), 
-	CONSTRAINT ck_queue_entry_inclusion_p CHECK (inclusion_p is null or (inclusion_p > 0 and inclusion_p <= 1)), 
-	CONSTRAINT ck_queue_entry_state CHECK (state in ('open', 'done', 'withdrawn')), 
+	CONSTRAINT uq_queue_entry_outcome_id_lane UNIQUE (outcome_id, lane), 
 	CONSTRAINT fk_queue_entry_ticket_id_ticket FOREIGN KEY(ticket_id) REFERENCES ticket (id), 
-	CONSTRAINT ck_queue_entry_lane CHECK (lane in ('pending', 'probe', 'sample', 'second')), 
-	CONSTRAINT uq_queue_entry_outcome_id_lane UNIQUE (outcome_id, lane)
+	CONSTRAINT ck_queue_entry_state CHECK (state in ('open', 'done', 'withdrawn')), 
+	CONSTRAINT ck_queue_entry_inclusion_p CHECK (inclusion_p is null or (inclusion_p > 0 and inclusion_p <= 1)), 
+	CONSTRAINT fk_queue_entry_outcome_id_outcome FOREIGN KEY(outcome_id) REFERENCES outcome (id), 
+	CONSTRAINT fk_queue_entry_ticket_text_id_ticket_text FOREIGN KEY(ticket_text_id) REFERENCES ticket_text (id), 
+	CONSTRAINT uq_queue_entry_ticket_text_id_sample UNIQUE (ticket_text_id, sample), 
+	CONSTRAINT ck_queue_entry_lane CHECK (lane in ('pending', 'probe', 'sample', 'second'))
 );
-INSERT INTO "queue_entry" VALUES(1,1,1,1,'pending',NULL,0,NULL,'done',' below_threshold ','refund','zh',-0.6,1,1795402883813468,NULL,NULL,0);
-INSERT INTO "queue_entry" VALUES(2,3,3,3,'probe',NULL,1,0.02,'open',' probe ',NULL,NULL,-8.54101966249684707577e-01,1,1795402883823330,NULL,NULL,0);
-INSERT INTO "queue_entry" VALUES(3,5,4,4,'pending',NULL,0,NULL,'open',' below_threshold ','parcel',NULL,-0.6,1,1795402883823330,NULL,NULL,1);
+INSERT INTO "queue_entry" VALUES(1,1,1,1,'pending',NULL,0,NULL,'done',' below_threshold ','refund','zh',-0.6,1,1795404564951379,NULL,NULL,0);
+INSERT INTO "queue_entry" VALUES(2,3,3,3,'probe',NULL,1,0.02,'open',' probe ',NULL,NULL,-8.54101966249684707577e-01,1,1795404564958539,NULL,NULL,0);
+INSERT INTO "queue_entry" VALUES(3,5,4,4,'pending',NULL,0,NULL,'open',' below_threshold ','parcel',NULL,-0.6,1,1795404564958539,NULL,NULL,1);
 CREATE TABLE review (
 	id INTEGER NOT NULL, 
 	queue_entry_id INTEGER, 
@@ -241,7 +242,7 @@ CREATE TABLE run (
 	started_at BIGINT NOT NULL, 
 	CONSTRAINT pk_run PRIMARY KEY (id)
 );
-INSERT INTO "run" VALUES('run-1','toy','{"backend":"toy","policy":"p1"}','0.1.0',1795402883813468);
+INSERT INTO "run" VALUES('run-1','toy','{"backend":"toy","policy":"p1"}','0.1.0',1795404564951379);
 CREATE TABLE session (
 	hash BLOB NOT NULL, 
 	reviewer TEXT NOT NULL, 
@@ -273,10 +274,10 @@ CREATE TABLE ticket (
 	CONSTRAINT pk_ticket PRIMARY KEY (id), 
 	CONSTRAINT uq_ticket_source_key UNIQUE (source, "key")
 );
-INSERT INTO "ticket" VALUES(1,'','id:T1','T1','chat','zh','李雷','{"订单":"A-17"}',1795402883813468,NULL);
-INSERT INTO "ticket" VALUES(2,'','id:T2','T2',NULL,NULL,NULL,'{}',1795402883813468,NULL);
-INSERT INTO "ticket" VALUES(3,'','id:T3','T3',NULL,NULL,NULL,'{}',1795402883823330,NULL);
-INSERT INTO "ticket" VALUES(4,'','id:T4','T4',NULL,NULL,NULL,'{}',1795402883823330,NULL);
+INSERT INTO "ticket" VALUES(1,'','id:T1','T1','chat','zh','李雷','{"订单":"A-17"}',1795404564951379,NULL);
+INSERT INTO "ticket" VALUES(2,'','id:T2','T2',NULL,NULL,NULL,'{}',1795404564951379,NULL);
+INSERT INTO "ticket" VALUES(3,'','id:T3','T3',NULL,NULL,NULL,'{}',1795404564958539,NULL);
+INSERT INTO "ticket" VALUES(4,'','id:T4','T4',NULL,NULL,NULL,'{}',1795404564958539,NULL);
 CREATE TABLE ticket_text (
 	id INTEGER NOT NULL, 
 	ticket_id INTEGER NOT NULL, 
@@ -290,10 +291,10 @@ CREATE TABLE ticket_text (
 	CONSTRAINT fk_ticket_text_ticket_id_ticket FOREIGN KEY(ticket_id) REFERENCES ticket (id), 
 	CONSTRAINT uq_ticket_text_ticket_id_hmac UNIQUE (ticket_id, hmac)
 );
-INSERT INTO "ticket_text" VALUES(1,1,'退款','我的耳机还没有退款',X'CC4F5FEE81F222E72962942F79682BC9','original',1795402883813468,1);
-INSERT INTO "ticket_text" VALUES(2,2,'','where is my parcel',X'2E990BABE473B0139AE72E9EAF3C1E96','original',1795402883813468,1);
-INSERT INTO "ticket_text" VALUES(3,3,'','drawn',X'9939A4E7FAA570CCB60C2D65FAA8FF1B','original',1795402883823330,1);
-INSERT INTO "ticket_text" VALUES(4,4,'','second',X'8B0FC38555A6DEDFD25F1C05B1D0C8FE','original',1795402883823330,1);
+INSERT INTO "ticket_text" VALUES(1,1,'退款','我的耳机还没有退款',X'ED584BF7208625249E02D3146B80818A','original',1795404564951379,1);
+INSERT INTO "ticket_text" VALUES(2,2,'','where is my parcel',X'D8CB087C27DD30749EA2EB6F85B28CBE','original',1795404564951379,1);
+INSERT INTO "ticket_text" VALUES(3,3,'','drawn',X'23E69B50862639C99AA2740984E542F0','original',1795404564958539,1);
+INSERT INTO "ticket_text" VALUES(4,4,'','second',X'270F6DDED9E689421BB42ACA63950675','original',1795404564958539,1);
 CREATE INDEX ix_look_sample ON look (sample);
 CREATE INDEX ix_ticket_external_id ON ticket (external_id);
 CREATE INDEX ix_outcome_ticket_id_id ON outcome (ticket_id, id);
@@ -312,12 +313,11 @@ CREATE INDEX ix_session_reviewer ON session (reviewer);
 CREATE INDEX ix_delivery_ticket_id ON delivery (ticket_id);
 CREATE INDEX ix_delivery_delivered_at ON delivery (delivered_at);
 CREATE INDEX ix_delivery_due ON delivery (callback, next_at, id) WHERE next_at IS NOT NULL;
+CREATE INDEX ix_queue_entry_open_lane ON queue_entry (lane, id) WHERE state = 'open';
+CREATE INDEX ix_queue_entry_open_category ON queue_entry (category, id) WHERE state = 'open';
+CREATE INDEX ix_queue_entry_open ON queue_entry (id) WHERE state = 'open';
+CREATE INDEX ix_queue_entry_open_rank ON queue_entry (rank, id) WHERE state = 'open';
+CREATE INDEX ix_queue_entry_ticket_id ON queue_entry (ticket_id);
 CREATE INDEX ix_ticket_text_costly ON ticket_text (hmac) WHERE costly;
 CREATE INDEX ix_ticket_customer ON ticket (customer) WHERE customer IS NOT NULL;
-CREATE INDEX ix_queue_entry_open ON queue_entry (id) WHERE state = 'open';
-CREATE INDEX ix_queue_entry_open_category ON queue_entry (category, id) WHERE state = 'open';
-CREATE INDEX ix_queue_entry_ticket_id ON queue_entry (ticket_id);
-CREATE INDEX ix_queue_entry_open_rank ON queue_entry (rank, id) WHERE state = 'open';
-CREATE INDEX ix_queue_entry_open_lane ON queue_entry (lane, id) WHERE state = 'open';
-CREATE UNIQUE INDEX uq_queue_entry_ticket_text_id_sample ON queue_entry (ticket_text_id, sample) WHERE sample IS NOT NULL;
 COMMIT;

@@ -8,7 +8,6 @@ down_revision = "0002"
 
 _COSTLY = sa.text("costly")
 _KNOWN = sa.text("customer IS NOT NULL")
-_SAMPLED = sa.text("sample IS NOT NULL")
 
 
 def upgrade() -> None:
@@ -19,9 +18,3 @@ def upgrade() -> None:
     op.drop_index("ix_ticket_customer", "ticket")
     op.create_index("ix_ticket_customer", "ticket", ["customer"], sqlite_where=_KNOWN, postgresql_where=_KNOWN)
     op.drop_index("ix_ticket_received_at", "ticket")
-
-    name = "uq_queue_entry_ticket_text_id_sample"
-    with op.batch_alter_table("queue_entry") as entries:
-        entries.drop_constraint(name, type_="unique")
-    columns = ["ticket_text_id", "sample"]
-    op.create_index(name, "queue_entry", columns, unique=True, sqlite_where=_SAMPLED, postgresql_where=_SAMPLED)
