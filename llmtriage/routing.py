@@ -288,8 +288,9 @@ class Router:
 
 
 def _shares(logs: Floats) -> Floats:
-    shares = np.exp(logs - logs.max())
-    return np.asarray(shares / shares.sum(), dtype=np.float64)
+    shares: Floats = np.exp(logs - np.maximum.reduce(logs))
+    shares /= np.add.reduce(shares)
+    return shares
 
 
 def _told(candidates: tuple[Candidate, ...], choice: Candidate, sure: float | None) -> tuple[Candidate, ...]:

@@ -136,6 +136,8 @@ def find(text: str, redaction: Redaction) -> list[Place]:
 def _find_all(texts: Sequence[str], redaction: Redaction) -> list[list[Place]]:
     folded = [text if text.isascii() else text.translate(_FOLDED) for text in texts]
     found = [_find_one(text, redaction) for text in folded]
+    if not any(found):
+        return found
     known = {
         text[place.start : place.end]
         for text, places in zip(folded, found, strict=True)
