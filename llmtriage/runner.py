@@ -43,6 +43,7 @@ COLUMNS = (
     "title",
     "content",
 )
+_LISTS = ("reasons", "candidates")
 _FROM_INPUT = ("id", "title", "content")
 _TOGETHER = 256  # tickets that a store is asked about together
 _IDS = 1 << 16  # that are compared together with all before
@@ -457,7 +458,7 @@ def _fitting(cells: Mapping[str, object], fmt: TableFormat) -> Mapping[str, obje
     """Lists as text where the format has none."""
     if fmt == "jsonl":
         return cells
-    return {name: _joined(value) if isinstance(value, list) else value for name, value in cells.items()}
+    return {**cells, **{name: _joined(value) for name in _LISTS if isinstance(value := cells.get(name), list)}}
 
 
 def _joined(values: list[Any]) -> str:

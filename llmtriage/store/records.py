@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import fields
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic_core import to_json
@@ -32,7 +33,7 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 def text_hmac(key: bytes, ticket: Ticket) -> bytes:
     """Identity of a text for who has the store's key: a bare hash of a short text could be guessed."""
-    parts = f"[{json.dumps(ticket.title)}, {json.dumps(ticket.content)}]"  # a list, in half the time
+    parts = f"[{encode_basestring_ascii(ticket.title)}, {encode_basestring_ascii(ticket.content)}]"  # a list, in half the time
     keyed = _keyed(key).copy()  # in half the time too
     keyed.update(parts.encode())
     return keyed.digest()[:_BYTES]
