@@ -360,6 +360,17 @@ def test_what_is_old_loses_its_text_unless_somebody_waits_or_it_came_again(store
     assert sum(row.n for row in rows(store, schema.daily_count)) == 7
 
 
+def test_more_old_tickets_than_go_at_a_time_all_go(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at a time, with some among them that stay."""
+    monkeypatch.setattr(erasing, "_TOGETHER", 2)
+    waiting = {3, 4, 8}
+    record(store, *(decision(_private(n), pending() if n in waiting else accepted()) for n in range(1, 10)))
+    _aged(store, 100)
+    assert erasing.prune(store, _limit(90)) == 6
+    assert {row.external_id for row in rows(store, schema.ticket)} == {None, *(f"编号{n}号" for n in waiting)}
+    assert erasing.prune(store, _limit(90)) == 0
+
+
 def test_a_second_opinion_that_never_comes_does_not_keep_a_text(open_store: OpenStore) -> None:
     """It is asked for no longer; the first answer stands."""
     store = open_store(second=1.0)
