@@ -154,8 +154,11 @@ def outcome_row(outcome: Outcome) -> dict[str, Any]:
 
 
 def cost_something(outcome: Outcome) -> bool:
-    """Whether it is worth finding for the next ticket with the same text: not where an engine answered that reads no tokens, as the embedded one."""
-    return outcome.prediction is None or outcome.prediction.usage.prompt_tokens != 0
+    """Whether it is worth finding for the next ticket with the same text: not where the embedded engine answered, which is quicker than that.
+
+    Tokens do not tell: some servers say 0 of whatever they read.
+    """
+    return outcome.prediction is None or outcome.prediction.source != "lexical"
 
 
 def decided(outcome: Outcome) -> tuple[str, str | None]:

@@ -14,7 +14,7 @@ from sqlalchemy import exc
 from llmtriage import Ticket
 from llmtriage.errors import StoreError
 from llmtriage.outcomes import Reason, blind
-from llmtriage.predictions import Prediction, SingleLabel, Usage
+from llmtriage.predictions import Prediction, SingleLabel, Source, Usage
 from llmtriage.remembering import Decision
 from llmtriage.store import SqlStore, schema
 
@@ -60,22 +60,22 @@ def test_the_same_text_of_another_ticket_is_recalled_and_kept_as_its_own(store: 
     assert len(rows(store, schema.ticket)) == len(rows(store, schema.outcome)) == 2
 
 
-def computed(of: Ticket, tokens: int | None) -> Decision:
-    """What an engine decided that read so many tokens."""
+def told(of: Ticket, source: Source, tokens: int | None = None) -> Decision:
+    """What an engine decided."""
     usage = Usage(prompt_tokens=tokens)
-    answer = Prediction(answer=SingleLabel(category="refund"), source="lexical", model="lexical-1", usage=usage)
+    answer = Prediction(answer=SingleLabel(category="refund"), source=source, model="m", usage=usage)
     return decision(of, replace(accepted(), prediction=answer))
 
 
-@pytest.mark.parametrize("tokens", [0, 7, None])
-def test_what_cost_nothing_is_found_for_its_own_ticket_alone(store: SqlStore, tokens: int | None) -> None:
-    """An engine that reads no tokens has an answer sooner than the store; once another one was asked, its answer is found."""
-    record(store, computed(ticket(), tokens))
+@pytest.mark.parametrize(("source", "tokens"), [("lexical", 0), ("logprobs", 0), ("votes", 7), ("decisions", None)])
+def test_what_cost_nothing_is_found_for_its_own_ticket_alone(store: SqlStore, source: Source, tokens: int | None) -> None:
+    """The embedded engine is quicker than the store; what another one answered is found, also of a server that tells 0 tokens."""
+    record(store, told(ticket(), source, tokens))
     assert recall(store, ticket())[0]
-    assert bool(recall(store, ticket(ticket_id="T2"))[0]) is (tokens != 0)
-    record(store, replace(computed(ticket(), 7), run=OTHER_RUN, run_key=OTHER_RUN.id))
+    assert bool(recall(store, ticket(ticket_id="T2"))[0]) is (source != "lexical")
+    record(store, replace(told(ticket(), "votes"), run=OTHER_RUN, run_key=OTHER_RUN.id))
     assert recall(store, ticket(ticket_id="T2"), run=OTHER_RUN)[0]
-    record(store, replace(computed(ticket(), 0), run_key="run-3"))
+    record(store, replace(told(ticket(), "lexical", 0), run_key="run-3"))
     assert recall(store, ticket(ticket_id="T2"), run=OTHER_RUN)[0]
     assert len(rows(store, schema.ticket_text)) == 1
 
