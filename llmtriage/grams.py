@@ -246,9 +246,7 @@ def hashed(text: str) -> int:
 
 def tfidf(counts: sparse.csr_matrix, idf: Floats32) -> sparse.csr_matrix:
     """Rows of (1 + log count) * idf, of length one; a text without known n-grams stays zero."""
-    weights = np.log(counts.data)
-    weights += 1
-    weights *= idf[counts.indices]
+    weights = (1 + np.log(counts.data)) * idf[counts.indices]
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     length = np.sqrt(np.bincount(rows, weights**2, minlength=counts.shape[0]))
     data = (weights / length[rows]).astype(np.float32)

@@ -288,9 +288,8 @@ class Router:
 
 
 def _shares(logs: Floats) -> Floats:
-    shares: Floats = np.exp(logs - np.maximum.reduce(logs))
-    shares /= np.add.reduce(shares)
-    return shares
+    shares = np.exp(logs - logs.max())
+    return np.asarray(shares / shares.sum(), dtype=np.float64)
 
 
 def _told(candidates: tuple[Candidate, ...], choice: Candidate, sure: float | None) -> tuple[Candidate, ...]:

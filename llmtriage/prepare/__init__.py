@@ -120,8 +120,7 @@ def prepare(ticket: Ticket, preparation: Preparation) -> Prepared:
         title, content = redacted.texts
         values += redacted.values
         changed.add(_REDACT)
-    steps = tuple(name for name in STEP_NAMES if name in changed) if changed else ()
-    return Prepared(_joined(title, content), steps, tuple(values))
+    return Prepared(_joined(title, content), tuple(name for name in STEP_NAMES if name in changed), tuple(values))
 
 
 def without_personal_data(text: str, preparation: Preparation) -> str:

@@ -65,7 +65,7 @@ def new(column: str) -> sa.ColumnElement[Any]:
 
 def keep_tickets(connection: sa.Connection, rows: Rows) -> dict[str, int]:
     """Write tickets: one that is there says of itself what it says now, and is erased no longer. Returns their ids by their keys."""
-    return dict(map(tuple, insert(connection, schema.ticket, rows, _TICKETS_KEPT)))
+    return dict(insert(connection, schema.ticket, rows, _TICKETS_KEPT))
 
 
 def keep_texts(connection: sa.Connection, rows: Rows) -> dict[tuple[int, bytes], int]:

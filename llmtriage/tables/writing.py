@@ -41,8 +41,8 @@ def encode_row(row: Mapping[str, object], columns: Sequence[str], fmt: TableForm
     Raises:
         ValueError: The row has a cell outside `columns`.
     """
-    if not row.keys() <= set(columns):
-        message = f"no such column: {', '.join(sorted(row.keys() - columns))}"
+    if unknown := row.keys() - columns:
+        message = f"no such column: {', '.join(sorted(unknown))}"
         raise ValueError(message)
     if fmt == "jsonl":
         return _json({column: row.get(column) for column in columns}).encode() + b"\n"
@@ -66,7 +66,7 @@ def _record(cells: list[str], fmt: TableFormat) -> bytes:
 
 
 def _cell(value: object) -> str:
-    if value is None or value == "":
+    if value is None:
         return ""
     if isinstance(value, str):
         text = value.replace("\0", "")
